@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Everything, in order, from nothing to submissions/submission.csv; what is up to date is skipped.
+#   bash bin/run_all.sh [--input DIR] [--folds DIR] [--submissions DIR] [--engine NAME]
+#                       [--recipe sample|cpu|kaggle] [--any-value-of-the-recipe VALUE ...]
+source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+folders=() engine=() recipe=()
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --input | --folds | --submissions) folders+=("$1" "${2:?error: $1 takes a folder}"); shift 2 ;;
+    --engine) engine+=("$1" "${2:?error: $1 takes a name}"); shift 2 ;;
+    *) recipe+=("$1"); shift ;;
+  esac
+done
+
+bash "$ROOT"/bin/make_input.sh "${folders[@]}"
+bash "$ROOT"/bin/make_folds.sh "${folders[@]}" "${recipe[@]}"
+bash "$ROOT"/bin/train.sh "${folders[@]}"
+bash "$ROOT"/bin/tune.sh "${folders[@]}"
+bash "$ROOT"/bin/export.sh "${folders[@]}" "${engine[@]}"
+bash "$ROOT"/bin/predict.sh "${folders[@]}" "${engine[@]}"

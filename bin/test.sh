@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Set everything up and run the linter and the tests; arguments go to pytest.
+bash "$(dirname "${BASH_SOURCE[0]}")/setup.sh" --dev
+source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+cd "$ROOT"
+"$PYTHON" -m ruff check .
+"$PYTHON" -m ruff format --check .
+exec "$PYTHON" -m pytest "$@"

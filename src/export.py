@@ -1,0 +1,93 @@
+"""Export networks: PyTorch -> ONNX -> onnx-simplifier -> the engine of this machine, each checked on real strips.
+
+Reads folds/<encoder>/<fold>/weights.safetensors and config.json, folds/postprocess.json, and some of the fold's
+validation strips; writes model.onnx, the engine's own file where it has one, and model.<engine>.json beside them.
+
+    bash bin/export.sh                   every network of the recipe
+    bash bin/export.sh resnet34 3        one network
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from severstal import engines, postprocess, recipe, strips
+from severstal.artifacts import file_hash, read_json, write_json
+from severstal.command_line import parser, paths_of
+from severstal.data import TrainingSet, read_training_set
+from severstal.errors import run_stage
+from severstal.member import Member, members, select
+from severstal.stage import Stage
+
+STRIPS = 8  # per fold, in the comparison with PyTorch
+
+
+def main() -> None:
+    made = parser(__doc__)
+    made.add_argument("encoder", nargs="?", help="export only this encoder")
+    made.add_argument("fold", nargs="?", type=int, help="export only this fold")
+    made.add_argument("--engine", default="auto", help=f"auto, {', '.join(engines.RUNTIMES)}")
+    options = made.parse_args()
+    paths = paths_of(options)
+    stage = Stage("export", paths)
+    chosen = recipe.read(paths.recipe)
+    selected = select(members(paths, chosen), chosen, options.encoder, options.fold)
+    engine = engines.choose(options.engine)
+    stage.say(f"engine {engine}")
+    cuts = postprocess.read(paths.postprocess).cuts
+    data = read_training_set(paths)
+    for member in selected:
+        if is_up_to_date(member, engine):
+            stage.up_to_date(member.files.sidecar(engine))
+        else:
+            export(stage, member, engine, data, [cut.threshold for cut in cuts])
+    stage.done()
+
+
+def is_up_to_date(member: Member, engine: str) -> bool:
+    """Whether the ONNX file is of the fold's weights and the engine was checked against it."""
+    from severstal import exporting
+
+    files = member.files
+    if not files.onnx.exists() or not files.sidecar(engine).exists():
+        return False
+    known = read_json(files.sidecar(engine), "bash bin/export.sh")
+    same = known["onnx"] == file_hash(files.onnx) and known["identity"] == exporting.identity(member)
+    return same and exporting.read_identity(member).items() >= known["identity"].items()
+
+
+def export(stage: Stage, member: Member, engine: str, data: TrainingSet, thresholds: list[int]) -> None:
+    from severstal import exporting
+    from severstal.engines.onnxruntime_engine import OnnxRuntimeEngine
+
+    sample = validation_sample(member, data)
+    reference = engines.runtime("torch").load(member)
+    before, after = exporting.write_onnx(member)
+    parity = exporting.compare(reference, OnnxRuntimeEngine(str(member.files.onnx)), sample, thresholds)
+    exporting.check_parity(f"{member.name}: the ONNX file", parity, engines.FLOAT32)
+    stage.say(f"{member.name}: {before} nodes, simplified to {after}; ONNX {parity}")
+    runtime = engines.runtime(engine)
+    runtime.build(member)
+    parity = exporting.compare(reference, runtime.load(member), sample, thresholds)
+    exporting.check_parity(f"{member.name}: engine {engine}", parity, engines.RUNTIMES[engine].tolerance)
+    stage.say(f"{member.name}: {engine} {parity}")
+    record = {
+        "engine": engine,
+        "identity": exporting.identity(member),
+        "onnx": file_hash(member.files.onnx),
+        "thresholds": thresholds,
+        "parity": parity.as_json(),
+    }
+    write_json(member.files.sidecar(engine), record)
+    stage.wrote(member.files.onnx, member.files.sidecar(engine))
+
+
+def validation_sample(member: Member, data: TrainingSet) -> np.ndarray:
+    """Some of the fold's own validation strips, those with defects first, ``uint8 [n, H, W]``."""
+    images = data.images(member.fold, held_out=True)
+    images.sort(key=lambda image: -len(data.labels[image]))
+    return np.stack([strips.read(data.paths.train_images / image) for image in images[:STRIPS]])
+
+
+if __name__ == "__main__":
+    run_stage(main)

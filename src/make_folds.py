@@ -1,0 +1,76 @@
+"""Choose the recipe and split the training strips into folds, once.
+
+Reads input/train.csv and input/train_images/; writes folds/recipe.json and folds/folds.csv (frozen once made).
+
+    bash bin/make_folds.sh --recipe kaggle
+"""
+
+from __future__ import annotations
+
+import os
+
+from severstal import folds, recipe, strips
+from severstal.artifacts import replacing, write_json
+from severstal.command_line import add_recipe_values, parser, paths_of, recipe_values
+from severstal.errors import InputError, run_stage
+from severstal.labels import CLASSES, read_labels
+from severstal.madeup import is_made_up
+from severstal.paths import Paths
+from severstal.stage import Stage
+
+
+def main() -> None:
+    made = parser(__doc__)
+    made.add_argument("--recipe", help=f"one of {', '.join(recipe.RECIPES)}; default: sample on made-up steel, else kaggle")
+    add_recipe_values(made)
+    options = made.parse_args()
+    paths = paths_of(options)
+    stage = Stage("folds", paths)
+    chosen = choose_recipe(paths, options.recipe, recipe_values(options))
+    images = strips.listing(paths.train_images)
+    if paths.folds_csv.exists():
+        check_frozen(paths, chosen, images)
+        stage.up_to_date(paths.folds_csv)
+    else:
+        make_split(stage, paths, chosen, images)
+    write_json(paths.recipe, chosen.model_dump())
+    stage.say(f"recipe {chosen.name}: {chosen.folds} folds of {', '.join(chosen.encoders)}")
+    stage.done()
+
+
+def choose_recipe(paths: Paths, name: str | None, values: dict) -> recipe.Recipe:
+    """The recipe asked for; without one, the recipe already in use, or the one that suits the data."""
+    in_use = recipe.read(paths.recipe) if paths.recipe.exists() else None
+    if in_use and name in (None, in_use.name):
+        return recipe.build(in_use.model_dump() | values)
+    return recipe.named(name or ("sample" if is_made_up(paths.input) else "kaggle"), values)
+
+
+def check_frozen(paths: Paths, chosen: recipe.Recipe, images: list[str]) -> None:
+    """The split on disk must be of these images and of the recipe's number of folds."""
+    frame = folds.read(paths.folds_csv)
+    folds.check_covers(frame, paths.folds_csv, images)
+    count = frame["fold"].nunique()
+    if count != chosen.folds:
+        raise InputError(
+            f"{paths.folds_csv} has {count} folds and the recipe asks for {chosen.folds}. The split is frozen: "
+            f"choose another --folds folder, or delete {paths.folds_csv} to split anew and train every fold again"
+        )
+
+
+def make_split(stage: Stage, paths: Paths, chosen: recipe.Recipe, images: list[str]) -> None:
+    stage.read(paths.train_csv, f"{len(images)} strips")
+    height, width, groups = folds.examine(paths.train_images, images, os.cpu_count() or 1)
+    labels = read_labels(paths.train_csv, height, width, images)
+    frame = folds.split(labels, groups, chosen.folds, chosen.seed)
+    with replacing(paths.folds_csv) as temporary:
+        frame.to_csv(temporary, index=False)
+    stage.wrote(paths.folds_csv)
+    duplicates = len(groups) - len(set(groups))
+    clean = sum(not codes for codes in labels.values())
+    counts = ", ".join(f"{sum(d in codes for codes in labels.values())} of class {d}" for d in CLASSES)
+    stage.say(f"{height}x{width} pixels; {clean} clean strips, {counts}; {duplicates} near-duplicates kept together")
+
+
+if __name__ == "__main__":
+    run_stage(main)

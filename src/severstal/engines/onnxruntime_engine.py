@@ -1,0 +1,34 @@
+"""ONNX Runtime on the CPU; reads ``model.onnx`` as it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+
+from severstal.errors import InputError
+from severstal.graph import INPUT, OUTPUTS
+from severstal.member import Member
+
+
+def build(member: Member) -> None:
+    """Nothing to make: the ONNX file is the engine."""
+
+
+def load(member: Member) -> OnnxRuntimeEngine:
+    return OnnxRuntimeEngine(str(member.files.onnx))
+
+
+class OnnxRuntimeEngine:
+    """A session on all cores."""
+
+    def __init__(self, path: str) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exceptions share no base class but this one
+            raise InputError(f"{path} cannot be loaded ({str(error).splitlines()[0]}): delete it and export it again") from None
+
+    def __call__(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        probability, presence = self._session.run(OUTPUTS, {INPUT: strips[:, None]})
+        return probability, presence

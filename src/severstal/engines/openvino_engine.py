@@ -1,0 +1,36 @@
+"""OpenVINO on the CPU, in float32; reads ``model.onnx`` as it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import openvino
+
+from severstal.errors import InputError
+from severstal.graph import INPUT, OUTPUTS
+from severstal.member import Member
+
+# Left alone, it computes in bfloat16 where the processor has it, and pixels flip.
+CONFIG = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+
+
+def build(member: Member) -> None:
+    """Nothing to make: the ONNX file is the engine."""
+
+
+def load(member: Member) -> OpenVinoEngine:
+    return OpenVinoEngine(str(member.files.onnx))
+
+
+class OpenVinoEngine:
+    """A compiled model on all cores."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            self._model = openvino.Core().compile_model(path, "CPU", CONFIG)
+        except RuntimeError as error:
+            what = str(error).strip().splitlines()[-1]
+            raise InputError(f"{path} cannot be loaded ({what}): delete it and export it again") from None
+
+    def __call__(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        outputs = self._model({INPUT: strips[:, None]})
+        return tuple(outputs[self._model.output(name)].copy() for name in OUTPUTS)

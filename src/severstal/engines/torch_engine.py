@@ -1,0 +1,30 @@
+"""PyTorch in float32: the reference that every other engine is held against; on the GPU where there is one."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from severstal.graph import load_whole_model
+from severstal.member import Member
+
+
+def build(member: Member) -> None:
+    """Nothing to make: the weights are the engine."""
+
+
+def load(member: Member) -> TorchEngine:
+    return TorchEngine(member)
+
+
+class TorchEngine:
+    """Eager PyTorch."""
+
+    def __init__(self, member: Member) -> None:
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._model = load_whole_model(member, self._device)
+
+    @torch.inference_mode()
+    def __call__(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        probability, presence = self._model(torch.from_numpy(strips)[:, None].to(self._device))
+        return probability.cpu().numpy(), presence.cpu().numpy()

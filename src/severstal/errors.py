@@ -1,0 +1,30 @@
+"""The one exception for bad input, and how a stage ends on it: a message, exit code 2, no traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+
+class InputError(Exception):
+    """What a person can mend: the message names the file, the line, what is wrong and the cure."""
+
+
+def run_stage(main: Callable[[], None]) -> None:
+    """Run a stage's ``main``; exit with 2 on bad input or a failing disk, with 130 on Ctrl-C."""
+    try:
+        main()
+    except InputError as error:
+        sys.exit(_complain(str(error)))
+    except OSError as error:
+        # Disk full, no permission, a vanished mount: the system's words and the file are the whole story.
+        # Outputs are written under a temporary name first (see artifacts.py), so nothing is half-written.
+        sys.exit(_complain(f"{error.filename or 'input/output'}: {error.strerror or error}"))
+    except KeyboardInterrupt:
+        print("\nstopped; run the same command again to go on from the last finished step", file=sys.stderr)
+        sys.exit(130)
+
+
+def _complain(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2

@@ -1,0 +1,140 @@
+"""From weights to ``model.onnx``: PyTorch's exporter, onnx-simplifier, and checks on real strips after each."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxsim
+import torch
+
+from severstal.artifacts import replacing
+from severstal.engines import Engine, Tolerance
+from severstal.errors import InputError
+from severstal.graph import INPUT, OUTPUTS, load_whole_model
+from severstal.member import Member
+
+OPSET = 20
+
+
+def identity(member: Member) -> dict[str, str]:
+    """What an ONNX file is made from; in its metadata, so the file tells for itself whose it is."""
+    config = member.config()
+    return {
+        "encoder": member.encoder,
+        "fold": str(member.fold),
+        "weights": member.weights_hash(),
+        "flips": ",".join(config.recipe.flips) or "none",
+        "mean": str(config.mean),
+        "std": str(config.std),
+        "classes": "1,2,3,4",
+        "opset": str(OPSET),
+    }
+
+
+def read_identity(member: Member) -> dict[str, str]:
+    """Metadata of the ONNX file on disk.
+
+    Raises:
+        InputError: if it is missing or cut short.
+    """
+    path, remake = member.files.onnx, f"bash bin/export.sh {member.encoder} {member.fold}"
+    try:
+        return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: make it with `{remake}`") from None
+    except Exception as error:  # protobuf's DecodeError; its module has moved between versions
+        raise InputError(f"{path} is damaged ({error}): delete it and run `{remake}`") from None
+
+
+def check_identity(member: Member) -> None:
+    """Raise if the ONNX file was made from other weights or with other flips than the fold has now."""
+    found, wanted = read_identity(member), identity(member)
+    changed = [key for key, value in wanted.items() if found.get(key) != value]
+    if changed:
+        raise InputError(
+            f"{member.files.onnx} belongs to another configuration ({changed[0]} {found.get(changed[0])} where the "
+            f"fold has {wanted[changed[0]]}): run `bash bin/export.sh {member.encoder} {member.fold}`"
+        )
+
+
+def write_onnx(member: Member) -> tuple[int, int]:
+    """Export, simplify and write the member's graph; returns its number of nodes before and after."""
+    model = load_whole_model(member, torch.device("cpu"))
+    config = member.config()
+    with replacing(member.files.onnx.with_suffix(".raw.onnx")) as raw:
+        _export(model, (config.height, config.width), raw)
+        exported = onnx.load(raw)
+        raw_nodes = len(exported.graph.node)
+        simplified, matches = onnxsim.simplify(exported)
+    member.files.onnx.with_suffix(".raw.onnx").unlink(missing_ok=True)
+    if not matches:
+        raise InputError(f"{member.name}: the simplified graph's outputs differ from the exported one's")
+    versions = {name: version(name) for name in ("torch", "onnx", "onnxsim")}
+    onnx.helper.set_model_props(simplified, identity(member) | versions)
+    onnx.checker.check_model(simplified, full_check=True)
+    with replacing(member.files.onnx) as temporary:
+        onnx.save(simplified, temporary)
+    return raw_nodes, len(simplified.graph.node)
+
+
+def _export(model: torch.nn.Module, size: tuple[int, int], path: Path) -> None:
+    strips = torch.zeros((2, 1, *size), dtype=torch.uint8)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model,
+            (strips,),
+            path,
+            input_names=[INPUT],
+            output_names=list(OUTPUTS),
+            dynamic_shapes={"strips": {0: torch.export.Dim("batch", min=1, max=1024)}},
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How an engine's 8-bit maps differ from PyTorch's, over the strips it was checked on."""
+
+    strips: int
+    largest: int  # of 255
+    mean: float  # of 255
+    flipped: float  # share of pixels, over the four classes, on the other side of the threshold
+
+    def as_json(self) -> dict[str, float]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"largest difference {self.largest}/255, mean {self.mean:.2g}/255, {self.flipped:.2g} of pixels flip"
+
+
+def compare(reference: Engine, engine: Engine, strips: np.ndarray, thresholds: list[int]) -> Parity:
+    """Run both on ``uint8 [N, H, W]`` and compare the probabilities at the tuned thresholds."""
+    cut = np.array(thresholds)[None, :, None, None]
+    largest, total, flipped, pixels = 0, 0, 0, 0
+    for strip in strips:
+        expected, got = reference(strip[None])[0], engine(strip[None])[0]
+        difference = np.abs(expected.astype(np.int16) - got)
+        largest, total = max(largest, int(difference.max())), total + int(difference.sum())
+        flipped += int(np.count_nonzero((expected >= cut) != (got >= cut)))
+        pixels += difference.size
+    return Parity(len(strips), largest, total / pixels, flipped / pixels)
+
+
+def check_parity(what: str, parity: Parity, tolerance: Tolerance) -> None:
+    """Raise if an engine strays further than its tolerance."""
+    if parity.largest > tolerance.levels or parity.flipped > tolerance.flipped:
+        raise InputError(
+            f"{what} does not match PyTorch: {parity}; tolerated are {tolerance.levels}/255 and {tolerance.flipped:g} "
+            "of pixels. Nothing was kept; predict with --engine torch, or choose another engine"
+        )

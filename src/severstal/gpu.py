@@ -1,0 +1,23 @@
+"""What NVIDIA GPUs this machine has, asked of the driver alone: no library is loaded to learn that there is none."""
+
+from __future__ import annotations
+
+import subprocess
+from functools import cache
+
+
+@cache
+def gpus() -> list[dict[str, str]]:
+    """Name, driver version and compute capability of each GPU; empty where there is none."""
+    fields = ("name", "driver_version", "compute_cap")
+    command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader"]
+    try:
+        output = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    rows = [line.split(", ") for line in output.strip().splitlines()]
+    return [dict(zip(fields, row, strict=True)) for row in rows if len(row) == len(fields)]
+
+
+def gpu_count() -> int:
+    return len(gpus())

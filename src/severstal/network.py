@@ -1,0 +1,89 @@
+"""U-Nets of segmentation-models-pytorch with one input channel, from pretrained or random weights."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from severstal.errors import InputError
+from severstal.labels import CLASSES
+from severstal.recipe import Recipe
+
+
+def _declare_missing_operators() -> None:
+    """Let torchvision be imported beside a torch of another build (a CPU-only torch from a local index, say).
+
+    PyPI's torchvision is compiled against CUDA torch; beside a CPU torch its library does not load and its
+    import ends in ``operator torchvision::nms does not exist`` (pytorch/vision#9077, #9085). timm only needs
+    the import to succeed, and nothing here calls these operators.
+    """
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        library = torch.library.Library("torchvision", "DEF")
+        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _kept.append(library)  # a library's definitions vanish with it
+
+
+_kept: list[torch.library.Library] = []
+_declare_missing_operators()
+
+import segmentation_models_pytorch as smp  # noqa: E402
+import timm  # noqa: E402
+
+
+def build(recipe: Recipe, encoder: str, *, pretrained: bool) -> nn.Module:
+    """U-Net that maps ``float32 [N, 1, H, W]`` to logits ``[N, 4, H, W]``.
+
+    Args:
+        pretrained: fetch the encoder's ImageNet weights; its first layer is summed over the colours.
+
+    Raises:
+        InputError: for an unknown encoder (near misses are named), or weights that cannot be fetched.
+    """
+    check_encoder(encoder)
+    channels = recipe.decoder_channels
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return smp.Unet(
+                encoder_name=encoder,
+                encoder_depth=len(channels),
+                encoder_weights="imagenet" if pretrained else None,
+                decoder_channels=channels,
+                in_channels=1,
+                classes=len(CLASSES),
+            )
+    except (OSError, RuntimeError) as error:
+        # Hub libraries raise some twenty kinds of network errors; all are OSErrors or say that they tried.
+        if not pretrained:
+            raise
+        raise InputError(
+            f"the pretrained weights of {encoder} cannot be fetched ({_first_line(error)}). Connect to the internet "
+            "once (they are kept in ~/.cache), or start from random weights with `--weights none`"
+        ) from None
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{encoder} with decoder_channels {channels}: {_first_line(error)}") from None
+
+
+def check_encoder(encoder: str) -> None:
+    """Raise an error that suggests near misses if no encoder has this name."""
+    known = set(smp.encoders.get_encoder_names())
+    of_timm = {f"tu-{name}" for name in timm.list_models()}
+    if encoder in known or encoder in of_timm or encoder.split(".")[0] in of_timm:
+        return
+    near = difflib.get_close_matches(encoder, sorted(known | of_timm), n=4, cutoff=0.5)
+    meant = f"did you mean {', '.join(near)}?" if near else "see `smp.encoders.get_encoder_names()`"
+    raise InputError(f"no encoder is called {encoder!r}: {meant} (a network of timm is written tu-NAME)")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,117 @@
+"""Where things lie. No other file puts a file name together.
+
+The three top-level folders can be replaced on any command line (``--input``, ``--folds``,
+``--submissions``), so several data sets or experiments live side by side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class FoldPaths:
+    """Everything of one encoder and fold; deleting ``folder`` is how to redo it."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        """What was asked for and measured from the data: written when training starts."""
+        return self.folder / "config.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """State after the last whole epoch; gone once training is complete."""
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.folder / "tensorboard"
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "weights.safetensors"
+
+    @property
+    def oof(self) -> Path:
+        """Out-of-fold probabilities: one array per validation strip."""
+        return self.folder / "oof.npz"
+
+    @property
+    def onnx(self) -> Path:
+        return self.folder / "model.onnx"
+
+    def engine(self, name: str) -> Path:
+        """The file that an engine of its own format is kept in, such as ``model.tensorrt``."""
+        return self.folder / f"model.{name}"
+
+    def sidecar(self, name: str) -> Path:
+        """What an engine was made from and how well it matches: ``model.<engine>.json``."""
+        return self.folder / f"model.{name}.json"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The three folders of one experiment and the files in them."""
+
+    input: Path = ROOT / "input"
+    folds: Path = ROOT / "folds"
+    submissions: Path = ROOT / "submissions"
+
+    @property
+    def train_csv(self) -> Path:
+        return self.input / "train.csv"
+
+    @property
+    def train_images(self) -> Path:
+        return self.input / "train_images"
+
+    @property
+    def test_images(self) -> Path:
+        return self.input / "test_images"
+
+    @property
+    def sample_submission(self) -> Path:
+        return self.input / "sample_submission.csv"
+
+    @property
+    def test_truth(self) -> Path:
+        """Labels of the test strips, in the form of train.csv; the made-up set has them."""
+        return self.input / "test_truth.csv"
+
+    @property
+    def folds_csv(self) -> Path:
+        return self.folds / "folds.csv"
+
+    @property
+    def recipe(self) -> Path:
+        return self.folds / "recipe.json"
+
+    @property
+    def postprocess(self) -> Path:
+        return self.folds / "postprocess.json"
+
+    @property
+    def timing_cache(self) -> Path:
+        """TensorRT's measurements, shared by all folds: the second engine of a network builds faster."""
+        return self.folds / "tensorrt_timing.cache"
+
+    @property
+    def submission(self) -> Path:
+        return self.submissions / "submission.csv"
+
+    @property
+    def submission_report(self) -> Path:
+        """How the submission came about: members, values, counts and scores."""
+        return self.submissions / "submission.json"
+
+    def fold(self, encoder: str, fold: int) -> FoldPaths:
+        return FoldPaths(self.folds / encoder / str(fold))

@@ -1,0 +1,117 @@
+"""Mixed precision in training: which route, what it needs, and the state that a resumed run must have back.
+
+* ``fp16``: float16 autocast with gradient scaling (CUDA). Without scaling the small gradients of early epochs
+  underflow to zero and nothing is learnt.
+* ``bf16``: bfloat16 autocast; the exponent of float32, so no scaling.
+* ``apex``: the route of 2019, ``amp.initialize(opt_level="O1")`` and ``amp.scale_loss``. NVIDIA removed ``amp``
+  from apex in May 2025; releases up to 25.05 have it.
+* ``off``: float32.
+"""
+
+from __future__ import annotations
+
+import importlib
+from contextlib import AbstractContextManager, nullcontext
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from severstal.errors import InputError
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 natively; emulated it is four times slower than float32."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def choose(asked: str, device: torch.device) -> str:
+    """The route for a device: ``auto`` becomes a real one, an impossible one an error."""
+    if asked == "auto":
+        if device.type == "cuda":
+            return "fp16"
+        return "bf16" if cpu_has_bfloat16() else "off"
+    if asked in ("fp16", "apex") and device.type != "cuda":
+        raise InputError(f"--amp {asked} needs an NVIDIA GPU: choose --amp auto, bf16 or off on this machine")
+    return asked
+
+
+def import_apex_amp() -> ModuleType:
+    """NVIDIA's ``apex.amp``.
+
+    Raises:
+        InputError: if apex is absent, is the web toolkit of that name, or is a release without amp.
+    """
+    cure = (
+        "NVIDIA's apex up to tag 25.05 has it: git clone -b 25.05 https://github.com/NVIDIA/apex && pip install "
+        "-v --no-build-isolation ./apex; or choose --amp fp16, its successor within PyTorch"
+    )
+    try:
+        apex = importlib.import_module("apex")
+    except ImportError as error:
+        # PyPI's apex imports a web framework that is seldom there, and so fails here too.
+        raise InputError(f"--amp apex: apex cannot be imported ({error}). {cure}") from None
+    try:
+        return importlib.import_module("apex.amp")
+    except ImportError:
+        if not hasattr(apex, "optimizers") and not hasattr(apex, "normalization"):
+            raise InputError(
+                "--amp apex: the apex installed here is PyPI's web toolkit, not NVIDIA's: `pip uninstall apex`. "
+                f"{cure}"
+            ) from None
+        raise InputError(f"--amp apex: this release of NVIDIA's apex has no amp any more. {cure}") from None
+
+
+class Precision:
+    """One route through forward, backward and step. ``network`` and ``optimizer`` are to be used from here on."""
+
+    def __init__(
+        self, asked: str, network: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
+    ) -> None:
+        self.route = choose(asked, device)
+        self.network, self.optimizer, self._device = network, optimizer, device
+        self._scaler = torch.amp.GradScaler(device.type, enabled=self.route == "fp16")
+        self._apex = import_apex_amp() if self.route == "apex" else None
+        if self._apex:
+            self.network, self.optimizer = self._apex.initialize(network, optimizer, opt_level="O1", verbosity=0)
+
+    def autocast(self) -> AbstractContextManager:
+        """Context for the forward pass."""
+        if self.route not in ("fp16", "bf16"):
+            return nullcontext()
+        return torch.autocast(self._device.type, torch.float16 if self.route == "fp16" else torch.bfloat16)
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Add the gradients of a loss, scaled where the route needs it."""
+        if self._apex:
+            with self._apex.scale_loss(loss, self.optimizer) as scaled:
+                scaled.backward()
+        else:
+            self._scaler.scale(loss).backward()
+
+    def clip(self, norm: float) -> None:
+        """Shorten the gradients, in their true scale, to a length of at most ``norm``."""
+        if self.route == "fp16":
+            self._scaler.unscale_(self.optimizer)
+        parameters = self._apex.master_params(self.optimizer) if self._apex else self.network.parameters()
+        nn.utils.clip_grad_norm_(parameters, norm)
+
+    def step(self) -> None:
+        """One optimiser step; skipped by the scaler where a gradient overflowed. Gradients are cleared."""
+        if self._apex:
+            self.optimizer.step()
+        else:
+            self._scaler.step(self.optimizer)
+            self._scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of the scaler, to be kept with the weights: a resumed run must not search its scale anew."""
+        return self._apex.state_dict() if self._apex else self._scaler.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self._apex:
+            self._apex.load_state_dict(state)
+        elif state:
+            self._scaler.load_state_dict(state)

@@ -1,0 +1,176 @@
+"""The one configuration: typed, validated, every value settable from the command line as ``--its-name``.
+
+A recipe is a named set of values. ``make_folds`` writes the one in use to ``folds/recipe.json``; every
+later stage reads it there.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from severstal.artifacts import read_json
+from severstal.errors import InputError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Recipe(BaseModel):
+    """Values of a whole run. Sizes are in pixels, learning rates per AdamW step, shares between 0 and 1."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="the recipe these values started from")
+    # split
+    folds: Annotated[int, Field(ge=2)] = Field(5, description="number of folds")
+    seed: int = Field(0, description="seed of the split, the sampling, the augmentation and the weights")
+    # network
+    encoders: dict[str, dict[str, Any]] = Field(
+        description="encoders of the ensemble, each with the values that differ for it"
+    )
+    weights: Literal["pretrained", "none"] = Field(
+        "pretrained", description="where the encoder's first weights come from"
+    )
+    decoder_channels: tuple[Positive, ...] = Field(
+        (256, 128, 64, 32, 16), description="width of the U-Net's decoder, deepest first"
+    )
+    # sampling
+    crop_height: Positive = 256
+    crop_width: Positive = 512
+    class_shares: Annotated[tuple[Share, ...], Field(min_length=5, max_length=5)] = Field(
+        (0.2, 0.2, 0.2, 0.2, 0.2),
+        description="share of training samples drawn for: clean strips, then classes 1 to 4",
+    )
+    defect_crops: Share = Field(0.75, description="share of defect samples whose crop is made to hold the defect")
+    samples_per_epoch: Positive = Field(4096, description="crops shown per epoch")
+    # optimisation
+    epochs: Positive = 30
+    batch_size: Positive = Field(16, description="crops per optimiser step and micro-batch, over all GPUs")
+    accumulate: Positive = Field(1, description="micro-batches whose gradients make one optimiser step")
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    warmup: Share = Field(0.05, description="share of all steps in which the learning rate rises")
+    dice_weight: Share = Field(0.5, description="weight of the Dice loss; binary cross-entropy has the rest")
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.998, description="decay per step of the averaged weights that are validated and kept"
+    )
+    amp: Literal["auto", "fp16", "bf16", "apex", "off"] = Field(
+        "auto", description="mixed precision: fp16 on CUDA, bf16 on a CPU that has it, else off"
+    )
+    # inference
+    flips: tuple[Literal["horizontal", "vertical", "both"], ...] = Field(
+        ("horizontal",), description="flipped views averaged with the plain one, in the exported graph"
+    )
+    eval_batch_size: Positive = Field(8, description="whole strips per forward pass in validation")
+    workers: Annotated[int, Field(ge=-1)] = Field(-1, description="loader processes; -1: by number of cores")
+
+    @model_validator(mode="after")
+    def _encoders_hold_known_values(self) -> Recipe:
+        if not self.encoders:
+            raise ValueError("encoders: name at least one")
+        for encoder, values in self.encoders.items():
+            unknown = set(values) - set(Recipe.model_fields) | set(values) & {"encoders", "folds", "seed", "name"}
+            if unknown:
+                raise ValueError(f"encoders: {encoder} cannot set {', '.join(sorted(unknown))}")
+        return self
+
+    def for_encoder(self, encoder: str, overrides: dict[str, Any] | None = None) -> Recipe:
+        """The recipe as one encoder is trained with it: its own row, then the command line's values."""
+        values = self.model_dump() | self.encoders.get(encoder, {}) | (overrides or {})
+        return build(values | {"encoders": {encoder: {}}})
+
+
+RECIPES: dict[str, dict[str, Any]] = {
+    # Minutes on a laptop's CPU: shows every stage at work on made-up steel.
+    "sample": {
+        "folds": 2,
+        "encoders": {"resnet18": {}, "tu-mobilenetv4_conv_small": {}},
+        "weights": "none",
+        "decoder_channels": (96, 64, 48, 32, 16),
+        "crop_width": 256,
+        "samples_per_epoch": 288,
+        "epochs": 4,
+        "batch_size": 8,
+        "learning_rate": 2e-3,
+        "class_shares": (0.25, 0.2, 0.1, 0.3, 0.15),
+        "ema_decay": 0.98,
+        "flips": ("horizontal",),
+    },
+    # Real steel without a GPU: most of an hour on two cores, from random weights.
+    "cpu": {
+        "folds": 3,
+        "encoders": {"resnet18": {}, "timm-regnety_002": {}},
+        "weights": "none",
+        "decoder_channels": (128, 64, 48, 32, 16),
+        "crop_width": 256,
+        "samples_per_epoch": 480,
+        "epochs": 14,
+        "batch_size": 8,
+        "learning_rate": 2e-3,
+        "ema_decay": 0.99,
+        "flips": ("horizontal", "vertical", "both"),
+    },
+    # The competition on a GPU with 16 GB or more: four unlike encoders, five folds.
+    "kaggle": {
+        "folds": 5,
+        "encoders": {
+            "efficientnet-b3": {},
+            "se_resnext50_32x4d": {},
+            "resnet34": {},
+            "tu-convnext_tiny": {"decoder_channels": (256, 128, 64, 32), "learning_rate": 3e-4},
+        },
+        "samples_per_epoch": 8192,
+        "epochs": 40,
+        "batch_size": 16,
+        "learning_rate": 5e-4,
+        "ema_decay": 0.999,
+        "flips": ("horizontal", "vertical"),
+    },
+}
+
+
+def build(values: dict[str, Any]) -> Recipe:
+    """A validated recipe.
+
+    Raises:
+        InputError: naming each value that is wrong and what it takes.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors()]
+        raise InputError("recipe: " + "; ".join(lines)) from None
+
+
+def named(name: str, overrides: dict[str, Any]) -> Recipe:
+    """A recipe of the table with the command line's values put over it."""
+    if name not in RECIPES:
+        raise InputError(f"no recipe is called {name!r}; there are {', '.join(RECIPES)}")
+    return build({"name": name} | RECIPES[name] | overrides)
+
+
+def read(path: Path) -> Recipe:
+    """The recipe in use, from ``folds/recipe.json``."""
+    return build(read_json(path, "bash bin/make_folds.sh"))
+
+
+def parse_value(field: str, text: str) -> Any:
+    """A command line's text as the field's raw value; lists are written ``a,b`` (or ``none`` for an empty one).
+
+    ``--encoders resnet18,resnet34`` gives encoders without values of their own; JSON is taken as it is.
+    """
+    if text[:1] in ("{", "["):
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"--{field.replace('_', '-')} is no valid JSON: {error}") from None
+    parts = [part.strip() for part in text.split(",")]
+    if field == "encoders":
+        return {name: {} for name in parts}
+    if "tuple[" in str(Recipe.model_fields[field].annotation):
+        return [] if text == "none" else parts
+    return text  # pydantic reads numbers from text

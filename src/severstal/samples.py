@@ -1,0 +1,150 @@
+"""What a network is shown in training: which strip, which crop of it, how it is altered.
+
+Every sample is a function of (seed, epoch, position) alone: neither the number of loader processes nor an
+interruption changes it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks PyPI for news at import, and waits when offline
+import albumentations as A
+
+from severstal import strips
+from severstal.data import TrainingSet
+from severstal.labels import CLASSES, bit_map
+from severstal.recipe import Recipe
+
+CLEAN = 0
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One sample to be made: the strip, the class it was drawn for (0: none), the seed of crop and augmentation."""
+
+    image: str
+    defect: int
+    seed: int
+
+
+class ClassShares(Sampler[Draw]):
+    """Draws strips so that clean ones and each class appear in set shares, then evenly among their strips.
+
+    Shares of kinds that the fold has no strip of go to the others. With several processes each draws the same
+    list and takes every ``world``-th of it.
+    """
+
+    def __init__(self, data: TrainingSet, images: list[str], recipe: Recipe, rank: int = 0, world: int = 1) -> None:
+        self._pools = [[image for image in images if not data.labels[image]]]
+        self._pools += [[image for image in images if defect in data.labels[image]] for defect in CLASSES]
+        shares = np.array(recipe.class_shares) * [bool(pool) for pool in self._pools]
+        if not shares.sum():
+            shares = np.array([float(bool(pool)) for pool in self._pools])
+        self._shares = shares / shares.sum()
+        self._seed, self._rank, self._world = recipe.seed, rank, world
+        batch = recipe.batch_size * recipe.accumulate
+        self._count = max(recipe.samples_per_epoch // batch, 1) * batch
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self._count // self._world
+
+    def __iter__(self) -> Iterator[Draw]:
+        rng = np.random.default_rng([self._seed, self.epoch])
+        kinds = rng.choice(len(self._pools), size=self._count, p=self._shares)
+        picks, seeds = rng.random(self._count), rng.integers(2**31, size=self._count)
+        for position in range(self._rank, self._count, self._world):
+            pool = self._pools[kinds[position]]
+            yield Draw(pool[int(picks[position] * len(pool))], int(kinds[position]), int(seeds[position]))
+
+
+class Crops(Dataset):
+    """Maps a :class:`Draw` to ``(uint8 [1, h, w] crop, uint8 [h, w] bit map of its classes)``."""
+
+    def __init__(self, data: TrainingSet, recipe: Recipe) -> None:
+        self._data, self._recipe = data, recipe
+        self._height = min(recipe.crop_height, data.height)
+        self._width = min(recipe.crop_width, data.width)
+        self._augment = augmentation()
+
+    def __getitem__(self, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
+        data = self._data
+        strip = strips.read_sized(data.paths.train_images / draw.image, data.height, data.width)
+        bits = bit_map(data.labels[draw.image], data.height, data.width)
+        rng = np.random.default_rng(draw.seed)
+        top, left = self._corner(strip, bits, draw.defect, rng)
+        window = np.s_[top : top + self._height, left : left + self._width]
+        self._augment.set_random_seed(draw.seed)
+        made = self._augment(image=strip[window], mask=bits[window])
+        return (
+            torch.from_numpy(np.ascontiguousarray(made["image"]))[None],
+            torch.from_numpy(np.ascontiguousarray(made["mask"])),
+        )
+
+    def _corner(
+        self, strip: np.ndarray, bits: np.ndarray, defect: int, rng: np.random.Generator
+    ) -> tuple[int, int]:
+        """Top left of a crop that lies on steel and, in a set share of cases, holds a pixel of the class."""
+        first, last = strips.steel_columns(strip)
+        lowest, highest = _range(first, last, self._width, strip.shape[1])
+        top, left = rng.integers(strip.shape[0] - self._height + 1), rng.integers(lowest, highest + 1)
+        if defect != CLEAN and rng.random() < self._recipe.defect_crops:
+            pixels = np.flatnonzero(bits & (1 << (defect - 1)))
+            y, x = divmod(int(pixels[rng.integers(pixels.size)]), strip.shape[1])
+            top = rng.integers(max(y - self._height + 1, 0), min(y, strip.shape[0] - self._height) + 1)
+            # Loose masks reach into the bar: the defect goes before the bar.
+            low, high = max(x - self._width + 1, 0), min(x, strip.shape[1] - self._width)
+            kept = (max(low, lowest), min(high, highest))
+            low, high = kept if kept[0] <= kept[1] else (low, high)
+            left = rng.integers(low, high + 1)
+        return int(top), int(left)
+
+
+def _range(first: int, last: int, crop: int, width: int) -> tuple[int, int]:
+    """Leftmost and rightmost start of a crop within ``[first, last)``; with too little steel, around it."""
+    if last - first >= crop:
+        return first, last - crop
+    left = min(max(first - (crop - (last - first)) // 2, 0), width - crop)
+    return left, left
+
+
+def augmentation() -> A.Compose:
+    """Flips and light changes of grey and shape; strong ones teach a rolling mill that does not exist."""
+    return A.Compose(
+        [
+            A.HorizontalFlip(p=0.5),
+            A.VerticalFlip(p=0.5),
+            A.RandomBrightnessContrast(brightness_limit=0.15, contrast_limit=0.2, p=0.7),
+            A.Affine(scale=(0.85, 1.15), rotate=(-6, 6), shear=(-4, 4), border_mode=4, p=0.4),
+            A.GaussNoise(std_range=(0.005, 0.02), p=0.15),
+        ],
+        seed=0,  # replaced for every sample
+    )
+
+
+class WholeStrips(Dataset):
+    """Maps an image's position to ``(uint8 [1, H, W] strip, uint8 [H, W] bit map)``, unaltered."""
+
+    def __init__(self, data: TrainingSet, images: list[str]) -> None:
+        self._data, self.images = data, images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        data, image = self._data, self.images[index]
+        strip = strips.read_sized(data.paths.train_images / image, data.height, data.width)
+        return torch.from_numpy(strip)[None], torch.from_numpy(bit_map(data.labels[image], data.height, data.width))
+
+
+def planes(bits: torch.Tensor) -> torch.Tensor:
+    """Masks ``bool [N, 4, H, W]`` of bit maps ``uint8 [N, H, W]``, made where the bits are (on the GPU)."""
+    powers = torch.tensor([1 << (defect - 1) for defect in CLASSES], dtype=torch.uint8, device=bits.device)
+    return (bits[:, None] & powers[None, :, None, None]) > 0

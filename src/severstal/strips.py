@@ -1,0 +1,89 @@
+"""Grey strips from JPEG files, refused with the file's name where they are not whole.
+
+Decoders fill what is missing of a truncated JPEG with grey and only print a warning; such a strip would be
+trained on and predicted as clean. So the end marker is looked for before decoding.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from severstal.errors import InputError
+
+SUFFIXES = (".jpg", ".jpeg")
+OTHER_IMAGES = (".png", ".bmp", ".tif", ".tiff", ".webp")
+START, SCAN, END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
+
+
+def listing(folder: Path) -> list[str]:
+    """Names of the strips in a folder, sorted.
+
+    Raises:
+        InputError: if the folder is missing, holds no JPEG, or holds images of another format.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder: put the strips (JPEG files) there, or name another with --input")
+    names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    other = [name for name in names if name.lower().endswith(OTHER_IMAGES)]
+    if other:
+        raise InputError(f"{folder / other[0]} is no JPEG: convert it, for example with `mogrify -format jpg`")
+    strips = [name for name in names if name.lower().endswith(SUFFIXES)]
+    if not strips:
+        raise InputError(f"{folder} holds no .jpg file: put the strips there, or name another folder with --input")
+    return strips
+
+
+def read(path: Path) -> np.ndarray:
+    """One strip, ``uint8 [H, W]``: grey is decoded directly, as the three channels of a strip are the same.
+
+    Raises:
+        InputError: if the file is missing, empty, cut short or no JPEG.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: restore it, or remove its rows from the table") from None
+    _check_whole(path, data)
+    strip = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if strip is None:
+        raise InputError(f"{path} cannot be decoded as JPEG: copy or download it again")
+    return strip
+
+
+def read_sized(path: Path, height: int, width: int) -> np.ndarray:
+    """One strip of the data set's size, ``uint8 [height, width]``.
+
+    Raises:
+        InputError: as :func:`read`, and if the strip has another size.
+    """
+    strip = read(path)
+    if strip.shape != (height, width):
+        raise InputError(
+            f"{path} is {strip.shape[0]}x{strip.shape[1]} pixels (height x width) where {height}x{width} is "
+            "expected: all strips of a data set and of its networks have one size; resize or remove it"
+        )
+    return strip
+
+
+def steel_columns(strip: np.ndarray, dark: float = 20) -> tuple[int, int]:
+    """First and past-the-last column of the steel: a black bar at an edge is where no steel was.
+
+    Args:
+        strip: ``uint8 [H, W]``.
+        dark: mean grey level of a column up to which it counts as bar.
+    """
+    bright = np.flatnonzero(strip.mean(axis=0) > dark)
+    return (int(bright[0]), int(bright[-1]) + 1) if bright.size else (0, strip.shape[1])
+
+
+def _check_whole(path: Path, data: bytes) -> None:
+    if not data:
+        raise InputError(f"{path} is empty (0 bytes): copy or download it again")
+    if not data.startswith(START):
+        raise InputError(f"{path} is no JPEG (it starts with {data[:4].hex(' ')}): replace it with a JPEG file")
+    # Within compressed data 0xff is never followed by 0xd9, so an end marker after the last scan is the end.
+    if data.rfind(END) < data.rfind(SCAN) or SCAN not in data:
+        raise InputError(f"{path} is cut short ({len(data)} bytes, no end of image): copy or download it again")

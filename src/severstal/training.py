@@ -1,0 +1,270 @@
+"""Training of one encoder on one fold, resumable after any whole epoch.
+
+Writes into the fold's folder: ``config.json``, ``log.jsonl`` and ``tensorboard/`` as it goes, ``checkpoint.pt``
+after every epoch, and at the end ``weights.safetensors`` (the averaged weights of the best epoch).
+
+An epoch's randomness is seeded by its number and every sample by its position, so a run that was interrupted
+ends with the weights of one that was not, bit for bit on a CPU.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from timm.utils import ModelEmaV3
+from torch.utils.data import DataLoader, Subset
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from severstal import checkpoint, network, strips, weights
+from severstal.artifacts import write_text
+from severstal.data import TrainingSet
+from severstal.errors import InputError
+from severstal.graph import Normalise, WholeModel
+from severstal.labels import CLASSES
+from severstal.loss import BceDice
+from severstal.member import FoldConfig, Member
+from severstal.metric import dice_of_counts
+from severstal.postprocess import DEFAULT
+from severstal.precision import Precision
+from severstal.samples import ClassShares, Crops, WholeStrips, planes
+from severstal.stage import duration
+from severstal.world import World
+
+GRADIENT_NORM = 5.0  # steps of a rare huge gradient are shortened to it
+
+
+class Training:
+    """One (encoder, fold), from its first or its last finished epoch to its weights."""
+
+    def __init__(self, member: Member, config: FoldConfig, data: TrainingSet, world: World) -> None:
+        self.member, self.config, self.recipe = member, config, config.recipe
+        self.data, self.world, self.device = data, world, world.device
+        torch.manual_seed(self.recipe.seed)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        self._build()
+        self._load_data()
+        self.log: list[dict[str, Any]] = []
+        self.best: dict[str, Any] = {"dice": -1.0, "epoch": None, "state": None}
+        self._restore()
+
+    def _build(self) -> None:
+        pretrained = self.recipe.weights == "pretrained" and not self.member.files.checkpoint.exists()
+        plain = network.build(self.recipe, self.member.encoder, pretrained=pretrained)
+        plain = plain.to(self.device, memory_format=torch.channels_last)
+        self.ema = ModelEmaV3(plain, decay=self.recipe.ema_decay, use_warmup=True)
+        optimizer = torch.optim.AdamW(
+            plain.parameters(), lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay
+        )
+        self.precision = Precision(self.recipe.amp, plain, optimizer, self.device)
+        self.plain = self.precision.network
+        self.wrapped = self.world.wrap(self.plain)
+        self.normalise = Normalise(self.config.mean, self.config.std)
+        self.loss = BceDice(self.recipe.dice_weight)
+
+    def _load_data(self) -> None:
+        recipe, world = self.recipe, self.world
+        training = self.data.images(self.member.fold, held_out=False)
+        validation = WholeStrips(self.data, self.data.images(self.member.fold, held_out=True))
+        if (recipe.batch_size % world.size) or not training or not len(validation):
+            raise InputError(
+                f"{self.member.name}: {len(training)} strips to train on, {len(validation)} to validate on, batches "
+                f"of {recipe.batch_size} over {world.size} processes: choose a --batch-size that divides evenly"
+            )
+        self.sampler = ClassShares(self.data, training, recipe, world.rank, world.size)
+        workers = recipe.workers if recipe.workers >= 0 else default_workers(world.size)
+        share = {"num_workers": workers, "persistent_workers": workers > 0, "pin_memory": self.device.type == "cuda"}
+        self.train_loader = DataLoader(
+            Crops(self.data, recipe), batch_size=recipe.batch_size // world.size, sampler=self.sampler, **share
+        )
+        own = Subset(validation, range(world.rank, len(validation), world.size))
+        self.validation_loader = DataLoader(own, batch_size=recipe.eval_batch_size, **share)
+
+    # -- epochs ------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Train what is left of the epochs, then write the weights."""
+        files = self.member.files
+        writer = SummaryWriter(files.tensorboard, purge_step=len(self.log) + 1) if self.world.leads else None
+        if self.world.leads:
+            print(f"   {self.member.name}: precision {self.precision.route} on {self.device}", flush=True)
+        for epoch in range(len(self.log) + 1, self.recipe.epochs + 1):
+            entry = self._epoch(epoch)
+            if entry["dice"] > self.best["dice"]:
+                state = {name: value.cpu().clone() for name, value in self.ema.module.state_dict().items()}
+                self.best = {"dice": entry["dice"], "epoch": epoch, "state": state}
+            self.log.append(entry)
+            if self.world.leads:
+                self._save(writer, entry)
+        if self.world.leads:
+            metadata = {"fingerprint": self.config.fingerprint, "epoch": str(self.best["epoch"])}
+            weights.save(files.weights, self.best["state"], metadata)
+            writer.close()
+        self.world.wait()
+
+    def _epoch(self, epoch: int) -> dict[str, Any]:
+        began = time.monotonic()
+        torch.manual_seed(self.recipe.seed * 100_003 + epoch)
+        self.sampler.epoch = epoch
+        loss = self._train(epoch)
+        trained = time.monotonic()
+        scores = self._validate()
+        return {
+            "epoch": epoch,
+            "loss": loss,
+            "dice": float(scores.mean()),
+            "dice_per_class": [float(score) for score in scores],
+            "learning_rate": self._learning_rate(epoch * self._steps),
+            "train_seconds": round(trained - began, 2),
+            "validation_seconds": round(time.monotonic() - trained, 2),
+        }
+
+    def _train(self, epoch: int) -> float:
+        """One pass over the epoch's samples; returns the mean loss."""
+        self.wrapped.train()
+        accumulate, total = self.recipe.accumulate, torch.zeros((), device=self.device)
+        batches = tqdm(self.train_loader, f"epoch {epoch}", leave=False, disable=None if self.world.leads else True)
+        for count, (crops, bits) in enumerate(batches, start=1):
+            crops = crops.to(self.device, non_blocking=True)
+            masks = planes(bits.to(self.device, non_blocking=True)).float()
+            complete = count % accumulate == 0
+            # Gradients are only exchanged between processes with the last micro-batch of a step.
+            wait = nullcontext() if complete or self.world.size == 1 else self.wrapped.no_sync()
+            with wait:
+                with self.precision.autocast():
+                    logits = self.wrapped(self.normalise(crops).contiguous(memory_format=torch.channels_last))
+                loss = self.loss(logits.float(), masks)
+                self.precision.backward(loss / accumulate)
+            total += loss.detach()
+            if complete:
+                self._step((epoch - 1) * self._steps + count // accumulate - 1)
+        mean = self.world.sum(total / len(self.train_loader)) / self.world.size
+        return float(mean)
+
+    def _step(self, step: int) -> None:
+        for group in self.precision.optimizer.param_groups:
+            group["lr"] = self._learning_rate(step)
+        self.precision.clip(GRADIENT_NORM)
+        self.precision.step()
+        self.ema.update(self.plain, step=step)
+
+    @property
+    def _steps(self) -> int:
+        """Optimiser steps per epoch."""
+        return len(self.train_loader) // self.recipe.accumulate
+
+    def _learning_rate(self, step: int) -> float:
+        """Linear warm-up, then half a cosine down to nothing."""
+        total = self._steps * self.recipe.epochs
+        warm = max(round(total * self.recipe.warmup), 1)
+        if step < warm:
+            return self.recipe.learning_rate * (step + 1) / warm
+        return self.recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(total - warm, 1)))
+
+    # -- validation --------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def _validate(self) -> np.ndarray:
+        """The competition's metric of each class over the fold's whole strips, ``float64 [4]``."""
+        model, sums = WholeModel.of(self.config, self.ema.module, flips=()), np.zeros(len(CLASSES) + 1)
+        for whole, bits in self.validation_loader:
+            with self.precision.autocast():
+                probability, _ = model(whole.to(self.device, non_blocking=True))
+            predicted, truth = probability >= DEFAULT.threshold, planes(bits.to(self.device))
+            overlap = (predicted & truth).sum((2, 3)).cpu().numpy()
+            total = (predicted.sum((2, 3)) + truth.sum((2, 3))).cpu().numpy()
+            sums[:-1] += dice_of_counts(overlap, total).sum(axis=0)
+            sums[-1] += len(whole)
+        sums = self.world.sum(torch.from_numpy(sums)).numpy()
+        return sums[:-1] / sums[-1]
+
+    # -- state -------------------------------------------------------------------------------------
+
+    def _save(self, writer: SummaryWriter, entry: dict[str, Any]) -> None:
+        files, epoch = self.member.files, entry["epoch"]
+        for name in ("loss", "dice", "learning_rate"):
+            writer.add_scalar(name, entry[name], epoch)
+        for defect, score in zip(CLASSES, entry["dice_per_class"], strict=True):
+            writer.add_scalar(f"dice_class_{defect}", score, epoch)
+        checkpoint.save(
+            files.checkpoint,
+            {
+                "fingerprint": self.config.fingerprint,
+                "network": self.plain.state_dict(),
+                "ema": self.ema.module.state_dict(),
+                "optimizer": self.precision.optimizer.state_dict(),
+                "precision": self.precision.state_dict(),
+                "best": self.best,
+                "log": self.log,
+            },
+        )
+        write_text(files.log, "".join(json.dumps(line) + "\n" for line in self.log))
+        self._print(entry)
+
+    def _restore(self) -> None:
+        files = self.member.files
+        if not files.checkpoint.exists():
+            return
+        state = checkpoint.load(files.checkpoint, files.folder, self.member.remake)
+        if state["fingerprint"] != self.config.fingerprint:
+            raise InputError(
+                f"{files.checkpoint} belongs to another configuration: delete {files.folder} and run "
+                f"`{self.member.remake}`"
+            )
+        self.plain.load_state_dict(state["network"])
+        self.ema.module.load_state_dict(state["ema"])
+        self.precision.optimizer.load_state_dict(state["optimizer"])
+        self.precision.load_state_dict(state["precision"])
+        self.best, self.log = state["best"], state["log"]
+        if self.world.leads:
+            print(f"   {self.member.name}: goes on after epoch {len(self.log)}", flush=True)
+
+    def _print(self, entry: dict[str, Any]) -> None:
+        seconds = np.mean([line["train_seconds"] + line["validation_seconds"] for line in self.log])
+        left = seconds * (self.recipe.epochs - entry["epoch"])
+        classes = " ".join(f"{score:.3f}" for score in entry["dice_per_class"])
+        best = "best" if self.best["epoch"] == entry["epoch"] else f"best {self.best['dice']:.4f}"
+        print(
+            f"   {self.member.name}  epoch {entry['epoch']}/{self.recipe.epochs}  loss {entry['loss']:.4f}  "
+            f"Dice {entry['dice']:.4f} ({classes})  {best}  {seconds:.0f} s/epoch, {duration(left)} left",
+            flush=True,
+        )
+
+
+def default_workers(processes: int) -> int:
+    """Loader processes: one per core that the training leaves free, at most eight per GPU."""
+    return max(1, min(8, (os.cpu_count() or 1) // processes - 1))
+
+
+def measure_grey(data: TrainingSet, images: list[str], limit: int = 400) -> tuple[float, float]:
+    """Mean and standard deviation of the steel of evenly chosen strips, as shares of 255; bars are left out."""
+    chosen = [images[i] for i in np.unique(np.linspace(0, len(images) - 1, min(limit, len(images))).astype(int))]
+    count, total, squares = 0, 0.0, 0.0
+    for image in chosen:
+        strip = strips.read_sized(data.paths.train_images / image, data.height, data.width)
+        first, last = strips.steel_columns(strip)
+        steel = strip[:, first:last].astype(np.float64) / 255
+        count, total, squares = count + steel.size, total + steel.sum(), squares + np.square(steel).sum()
+    mean = total / count
+    return round(mean, 4), round(max(math.sqrt(max(squares / count - mean**2, 0)), 0.01), 4)
+
+
+@torch.inference_mode()
+def out_of_fold(
+    model: WholeModel, validation: WholeStrips, batch: int, device: torch.device
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield ``(image, uint8 [4, H, W])`` for each strip, in float32: what every engine is held against."""
+    loader = DataLoader(validation, batch_size=batch, num_workers=default_workers(1))
+    images = iter(validation.images)
+    for whole, _ in tqdm(loader, "out-of-fold", leave=False, disable=None):
+        probability, _ = model(whole.to(device))
+        yield from zip(islice(images, len(whole)), probability.cpu().numpy(), strict=True)

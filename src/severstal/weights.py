@@ -1,0 +1,57 @@
+"""Weights as safetensors: plain numbers with a header, so loading them runs no code.
+
+torch takes seconds to import, and telling whether a fold is up to date needs none of it: it is imported
+where weights are really moved.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError, safe_open
+
+from severstal.artifacts import replacing
+from severstal.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def save(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Write a network's state; ``metadata`` goes into the file's header."""
+    from safetensors.torch import save_file
+
+    with replacing(path) as temporary:
+        save_file({name: value.contiguous() for name, value in state.items()}, temporary, metadata)
+
+
+def read_metadata(path: Path, remake: str) -> dict[str, str]:
+    """The header of a weights file.
+
+    Raises:
+        InputError: if the file is missing or cut short, naming ``remake``, the command that makes it.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: make it with `{remake}`") from None
+    except SafetensorError as error:
+        raise InputError(f"{path} is damaged ({error}): delete it and run `{remake}`") from None
+
+
+def load(path: Path, network: torch.nn.Module, remake: str) -> None:
+    """Load weights into a network.
+
+    Raises:
+        InputError: as :func:`read_metadata`, and if the weights are another network's.
+    """
+    from safetensors.torch import load_file
+
+    read_metadata(path, remake)
+    try:
+        network.load_state_dict(load_file(path))
+    except RuntimeError as error:
+        what = str(error).splitlines()[-1].strip()
+        raise InputError(f"{path} does not fit the network ({what}): delete it and run `{remake}`") from None

@@ -1,0 +1,166 @@
+"""A stand-in of Kaggle for tests: the few calls that its client makes, served on a free local port.
+
+``StandIn`` is set to misbehave through its attributes and writes down what it was asked. ``start_stage``
+starts a real stage with Kaggle's real client in a process of its own, with an empty home, and that client's
+address changed. (The client's own switch does not serve: of KAGGLE_API_ENVIRONMENT's values it heeds only
+LOCALHOST, which is port 80.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from base64 import b64encode
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TOKEN, USER, KEY = "KGAT_good", "someone", "good-key"
+ETAG = '"one-version"'
+
+# The client waits 2 to 32 s before each retry: not in a test. {counts} replaces the competition's numbers.
+LAUNCH = """
+import runpy, sys, time
+sys.path.insert(0, {src!r})
+from kagglesdk import kaggle_env
+from severstal import kaggle
+kaggle_env._env_to_endpoint[kaggle_env.KaggleEnv.PROD] = {url!r}
+time.sleep = lambda seconds: None
+kaggle.download.__kwdefaults__["competition"] = kaggle.Competition(**{counts!r})
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def start_stage(url: str, home: Path, script: Path, *args: str, counts: dict, **env: str) -> subprocess.Popen:
+    """A stage that talks to ``url`` instead of Kaggle; ``env`` holds the credentials, if any."""
+    kept = {name: value for name, value in os.environ.items() if not name.upper().startswith("KAGGLE_")}
+    kept = {name: value for name, value in kept.items() if not name.lower().endswith("_proxy")}
+    kept.pop("XDG_CONFIG_HOME", None)
+    code = LAUNCH.format(src=str(ROOT / "src"), url=url, counts=counts)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(script), *args],
+        env={**kept, "HOME": str(home), **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+class StandIn:
+    """Kaggle with one competition; use as a context manager."""
+
+    def __init__(self, archive: bytes = b"") -> None:
+        self.archive = archive
+        self.rules_accepted = True
+        self.cuts: list[int] = []  # bytes after which the storage's next answers are cut
+        self.stall_after: int | None = None  # the storage sends so many bytes, then nothing more
+        self.answers_left: int | None = None  # of the storage, before its signed address expires
+        self.upload_status = 200
+        self.refusal: tuple[int, str] | None = None  # what creating a submission answers
+        self.ranges: list[str | None] = []
+        self.uploads: list[bytes] = []
+        self.submissions: list[dict] = []
+        self.closing = threading.Event()
+
+    def __enter__(self) -> StandIn:
+        self.server = ThreadingHTTPServer(("localhost", 0), _Handler)
+        self.server.daemon_threads = True
+        self.server.stand_in = self
+        self.url = f"http://localhost:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closing.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    @property
+    def site(self) -> StandIn:
+        return self.server.stand_in
+
+    def do_POST(self) -> None:
+        call = self.path.rpartition("/")[2]
+        body = json.loads(self._body())
+        if call == "IntrospectToken":
+            return self._json(200, {"active": body["token"] == TOKEN, "username": USER})
+        basic = "Basic " + b64encode(f"{USER}:{KEY}".encode()).decode()
+        if self.headers.get("Authorization") not in (f"Bearer {TOKEN}", basic):
+            return self._refuse(401, "Unauthenticated")
+        if not self.site.rules_accepted:
+            words = "You must accept this competition's rules before you'll be able to download files."
+            return self._refuse(403, words)
+        return getattr(self, call)(body)
+
+    def DownloadDataFiles(self, body: dict) -> None:
+        assert body == {"competitionName": "severstal-steel-defect-detection"}, body
+        self.send_response(302)
+        self.send_header("Location", f"{self.site.url}/storage/bundle/archive.zip?X-Goog-Signature=0a.1b")
+        self.end_headers()
+
+    def StartSubmissionUpload(self, body: dict) -> None:
+        address = f"{self.site.url}/upload/{body['fileName']}"
+        self._json(200, {"token": f"blob of {body['contentLength']}", "createUrl": address})
+
+    def CreateSubmission(self, body: dict) -> None:
+        if self.site.refusal:
+            return self._refuse(*self.site.refusal)
+        self.site.submissions.append(body)
+        return self._json(200, {"message": "Successfully submitted to Severstal", "ref": 1})
+
+    def do_PUT(self) -> None:
+        self.site.uploads.append(self._body())
+        self._json(self.site.upload_status, {})
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        self.site.ranges.append(wanted)
+        if self.site.answers_left is not None:
+            if self.site.answers_left == 0:
+                return self._page(403, "<Error>Request has expired</Error>")
+            self.site.answers_left -= 1
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+        assert not wanted or self.headers.get("If-Range") == ETAG
+        self.send_response(206 if wanted else 200)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("ETag", ETAG)
+        self.send_header("Last-Modified", "Sat, 26 Oct 2019 00:00:00 GMT")
+        self.send_header("Content-Length", str(len(self.site.archive) - start))
+        self.end_headers()
+        return self._send(self.site.archive[start:])
+
+    def _send(self, content: bytes) -> None:
+        cut = self.site.cuts.pop(0) if self.site.cuts else len(content)
+        with contextlib.suppress(ConnectionError):
+            if self.site.stall_after is not None:
+                self.wfile.write(content[: self.site.stall_after])
+                self.site.closing.wait(20)
+            else:
+                self.wfile.write(content[:cut])
+
+    def _refuse(self, status: int, message: str) -> None:
+        self._json(status, {"code": status, "message": message})
+
+    def _json(self, status: int, value: dict) -> None:
+        self._page(status, json.dumps(value), "application/json")
+
+    def _page(self, status: int, text: str, kind: str = "application/xml") -> None:
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _body(self) -> bytes:
+        return self.rfile.read(int(self.headers["Content-Length"]))
+
+    def log_message(self, *_: object) -> None:
+        """Silence."""
