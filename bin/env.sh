@@ -4,3 +4,7 @@ set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 PYTHON="$ROOT/.venv/bin/python"
 bash "$ROOT/bin/setup.sh"
+
+# A thread that waits by spinning takes the core that a loader, or another program, would run on: with one busy
+# neighbour on two cores a training step took 8.5 s instead of 0.4 s. Where alone, this costs nothing measurable.
+export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-10000}"

@@ -33,7 +33,9 @@ def main() -> None:
         stage.up_to_date(paths.folds_csv)
     else:
         make_split(stage, paths, chosen, images)
-    write_json(paths.recipe, chosen.model_dump())
+    if not paths.recipe.exists() or recipe.read(paths.recipe) != chosen:
+        write_json(paths.recipe, chosen.model_dump())
+        stage.wrote(paths.recipe)
     stage.say(f"recipe {chosen.name}: {chosen.folds} folds of {', '.join(chosen.encoders)}")
     stage.done()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from severstal import command_line, madeup
 from severstal.errors import InputError, run_stage
 
-DEFAULTS = {"train": 320, "test": 96, "seed": 0}
+DEFAULTS = {"train": 160, "test": 48, "seed": 0}
 
 
 def main() -> None:

@@ -9,9 +9,6 @@ import cv2
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold
 
 from severstal import strips
 from severstal.errors import InputError
@@ -40,6 +37,10 @@ def near_duplicates(thumbnails: np.ndarray) -> np.ndarray:
     Args:
         thumbnails: ``float32 [n, d]`` of :func:`thumbnail`.
     """
+    # SciPy and scikit-learn take a second to import; the other stages only read the finished split.
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     count = len(thumbnails)
     left, right = [], []
     for start in range(0, count, BLOCK):
@@ -69,6 +70,8 @@ def split(labels: Labels, groups: np.ndarray, count: int, seed: int) -> pd.DataF
     Raises:
         InputError: if there are fewer groups of strips than folds.
     """
+    from sklearn.model_selection import StratifiedGroupKFold
+
     images = sorted(labels)
     if len(set(groups)) < count:
         raise InputError(f"{len(set(groups))} unlike strips cannot make {count} folds: choose fewer (--folds-count)")

@@ -63,13 +63,13 @@ def _pit(rng: np.random.Generator, patch: np.ndarray, level: float) -> tuple[np.
     y, x = _grid(patch)
     shape, clear = patch.shape, _contrast(rng)
     centre_y, centre_x = rng.uniform(-0.25, 0.25), rng.uniform(-0.2, 0.2)
-    reach = ((y - centre_y) / 0.75) ** 2 + ((x - centre_x) / 0.62) ** 2
+    reach = ((y - centre_y) / 0.85) ** 2 + ((x - centre_x) / 0.75) ** 2
     ragged = reach + 0.35 * noise(rng, shape, 3, 1.5)
     hole = 1 - step(ragged, 0.25, 0.5)
-    patch *= 1 - clear * rng.uniform(0.3, 0.65) * hole
+    patch *= 1 - clear * rng.uniform(0.45, 0.75) * hole
     inside = np.exp(-1.5 * reach)
     glints = np.maximum(noise(rng, shape, 0.7, 1.1) - rng.uniform(1.0, 1.7), 0) * inside
-    patch += clear * level * rng.uniform(0.8, 2.2) * glints
+    patch += clear * level * rng.uniform(1.2, 2.6) * glints
     if rng.random() < 0.6:  # the upper or lower lip catches the light
         above = y - centre_y - rng.choice([-0.45, 0.45])
         lip = np.exp(-((above / 0.1) ** 2) - ((x - centre_x) / 0.35) ** 2)

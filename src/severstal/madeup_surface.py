@@ -129,7 +129,7 @@ def _add_scale(rng: np.random.Generator, surface: np.ndarray) -> None:
 def _add_streaks(rng: np.random.Generator, surface: np.ndarray) -> None:
     """Thin faint lines and soft bands along the strip: what a labeller lets pass."""
     for _ in range(rng.poisson(4)):
-        width, depth = rng.uniform(0.5, 1.3), rng.uniform(0.04, 0.22) * rng.choice([-1, -1, -1, 1])
+        width, depth = rng.uniform(0.5, 1.3), rng.uniform(0.04, 0.17) * rng.choice([-1, -1, -1, 1])
         _streak(rng, surface, width, depth, length=lognormal(rng, 90, 0.8))
     for _ in range(rng.poisson(0.8)):
         _streak(rng, surface, rng.uniform(6, 22), rng.uniform(0.04, 0.2) * rng.choice([-1, 1]), length=500)

@@ -78,7 +78,7 @@ def check_encoder(encoder: str) -> None:
     """Raise an error that suggests near misses if no encoder has this name."""
     known = set(smp.encoders.get_encoder_names())
     of_timm = {f"tu-{name}" for name in timm.list_models()}
-    if encoder in known or encoder in of_timm or encoder.split(".")[0] in of_timm:
+    if encoder in known or encoder.split(".")[0] in of_timm:  # what follows a dot names weights
         return
     near = difflib.get_close_matches(encoder, sorted(known | of_timm), n=4, cutoff=0.5)
     meant = f"did you mean {', '.join(near)}?" if near else "see `smp.encoders.get_encoder_names()`"

@@ -1,0 +1,88 @@
+"""What tests share: real data where it lies beside the repository, and a tiny made-up experiment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from severstal import folds, recipe, rle, strips
+from severstal.artifacts import write_json
+from severstal.labels import read_labels
+from severstal.paths import Paths
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real strips and masks, which is not part of the repository."""
+    if not REAL.is_dir():
+        pytest.skip(f"real strips and masks are not at {REAL}")
+    return REAL
+
+
+def run_bin(script: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a script of bin/ as a user would, from another working folder."""
+    done = subprocess.run(
+        ["bash", str(ROOT / "bin" / f"{script}.sh"), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env=os.environ | {"OMP_NUM_THREADS": "2"},
+    )
+    if check and done.returncode:
+        pytest.fail(f"bin/{script}.sh ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+TINY = {
+    "folds": 2,
+    "encoders": {"tu-mobilenetv4_conv_small": {}},
+    "weights": "none",
+    "decoder_channels": [16, 16, 8, 8, 8],
+    "crop_height": 64,
+    "crop_width": 64,
+    "samples_per_epoch": 16,
+    "epochs": 3,
+    "batch_size": 4,
+    "flips": ["horizontal"],
+    "workers": 0,
+}
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Paths:
+    """An experiment of twelve 64x96 strips in two folds, with its recipe and split, nothing trained."""
+    paths = Paths(tmp_path / "input", tmp_path / "folds", tmp_path / "submissions")
+    write_tiny_strips(paths.train_images, 12)
+    rows = []
+    for number in range(12):
+        if number % 3:  # every third strip is clean
+            mask = np.zeros((64, 96), dtype=bool)
+            mask[10 + number : 30 + number, 20:60] = True
+            rows.append((f"{number:09x}.jpg", number % 4 + 1, rle.encode(mask)))
+    pd.DataFrame(rows, columns=["ImageId", "ClassId", "EncodedPixels"]).to_csv(paths.train_csv, index=False)
+    write_json(paths.recipe, recipe.build({"name": "tiny"} | TINY).model_dump())
+    labels = read_labels(paths.train_csv, 64, 96, strips.listing(paths.train_images))
+    folds.split(labels, np.arange(12), 2, 0).to_csv(paths.folds_csv, index=False)
+    return paths
+
+
+def write_tiny_strips(folder: Path, count: int) -> None:
+    """Strips of noise, each of its own."""
+    folder.mkdir(parents=True)
+    for number in range(count):
+        grey = np.random.default_rng(number).integers(40, 220, (64, 96), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{number:09x}.jpg"), grey)
+
+
+def arguments_of(paths: Paths) -> list[str]:
+    """The folders of an experiment, for a command line."""
+    return [f"--input={paths.input}", f"--folds={paths.folds}", f"--submissions={paths.submissions}"]

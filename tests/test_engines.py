@@ -1,0 +1,182 @@
+"""One graph on every engine: export, parity, padding, flips, TensorRT's builder without a GPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from conftest import TINY
+from torch import nn
+
+from severstal import engines, exporting, network, recipe, weights
+from severstal.artifacts import write_json
+from severstal.engines import tensorrt_engine
+from severstal.errors import InputError
+from severstal.graph import WholeModel
+from severstal.member import FoldConfig, Member
+
+SIZE = (70, 100)  # neither is divisible by the stride
+
+
+@pytest.fixture(scope="module")
+def member(tmp_path_factory) -> Member:
+    """A fold of random weights, exported to ONNX."""
+    from severstal.paths import Paths
+
+    root = tmp_path_factory.mktemp("experiment")
+    paths, encoder = Paths(root / "input", root / "folds", root / "submissions"), "tu-mobilenetv4_conv_small"
+    made, values = Member(paths, encoder, 0), recipe.build({"name": "tiny"} | TINY)
+    config = FoldConfig(
+        encoder=encoder, fold=0, recipe=values, overrides={}, data="d", made_up=True, height=SIZE[0], width=SIZE[1],
+        mean=0.4, std=0.2, versions={},
+    )  # fmt: skip
+    torch.manual_seed(0)
+    unet = network.build(values, encoder, pretrained=False)
+    for layer in unet.modules():  # spread the probabilities: a fresh network says 0.5 everywhere
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.weight, 0.5, 2)
+    nn.init.normal_(unet.segmentation_head[0].weight, std=0.6)
+    write_json(made.files.config, config.model_dump())
+    weights.save(made.files.weights, unet.state_dict(), {"fingerprint": config.fingerprint})
+    exporting.write_onnx(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def pictures() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (5, *SIZE), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", ["torch", "onnxruntime", "openvino"])
+def test_engines_give_what_pytorch_gives(member, pictures, name) -> None:
+    reference = engines.runtime("torch").load(member)
+    engine = engines.runtime(name).load(member)
+    expected, presence = reference(pictures)
+    assert expected.std() > 10, "maps of one value would prove nothing"
+    parity = exporting.compare(reference, engine, pictures, [128, 100, 150, 128])
+    exporting.check_parity(name, parity, engines.FLOAT32)
+    got, got_presence = engine(pictures[:3])
+    assert (got.dtype, got.shape) == (np.uint8, (3, 4, *SIZE))
+    assert (got_presence.dtype, got_presence.shape) == (np.uint8, (3, 4))
+    assert np.array_equal(presence, expected.max(axis=(2, 3)))
+
+
+def test_the_file_tells_whose_it_is(member) -> None:
+    found = exporting.read_identity(member)
+    assert found["encoder"] == member.encoder
+    assert found["weights"] == member.weights_hash()
+    assert found["flips"] == "horizontal"
+    exporting.check_identity(member)
+
+
+def test_parity_counts_levels_and_flips(pictures) -> None:
+    zeros = np.zeros((1, 4, *SIZE), dtype=np.uint8)
+    shifted = zeros.copy()
+    shifted[0, 0, :7, 0] = 130
+    still = lambda strips: (zeros, None)  # noqa: E731
+    parity = exporting.compare(still, lambda strips: (shifted, None), pictures[:2], [128] * 4)
+    assert parity.largest == 130
+    assert parity.flipped == pytest.approx(7 / (4 * SIZE[0] * SIZE[1]))
+    with pytest.raises(InputError, match="does not match PyTorch"):
+        exporting.check_parity("engine", parity, engines.FLOAT16)
+
+
+def test_flips_make_the_graph_symmetric() -> None:
+    torch.manual_seed(0)
+    odd = nn.Conv2d(1, 4, 3, padding=1)
+    strips = torch.randint(0, 256, (2, 1, 32, 64), dtype=torch.uint8)
+    for flips, axes in ((("horizontal",), (3,)), (("vertical",), (2,)), (("horizontal", "vertical", "both"), (2, 3))):
+        model = WholeModel(odd, 0.5, 0.2, (32, 64), 32, flips).eval()
+        straight, turned = model(strips)[0], torch.flip(model(torch.flip(strips, axes))[0], axes)
+        assert (straight.int() - turned.int()).abs().max() <= 1
+    plain = WholeModel(odd, 0.5, 0.2, (32, 64), 32, ()).eval()
+    assert not torch.equal(plain(strips)[0], torch.flip(plain(torch.flip(strips, (3,)))[0], (3,)))
+
+
+def test_probability_is_the_sigmoid_in_levels() -> None:
+    class Constant(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([0.0, 100.0, -100.0, 1.0]).view(1, 4, 1, 1).expand(len(x), 4, *x.shape[2:])
+
+    model = WholeModel(Constant(), 0.5, 0.2, (64, 96), 32, ())
+    probability, presence = model(torch.zeros((1, 1, 64, 96), dtype=torch.uint8))
+    assert presence.tolist() == [[128, 255, 0, 186]]  # round(255 / (1 + 1/e)) = 186
+    assert probability[0, :, 0, 0].tolist() == [128, 255, 0, 186]
+
+
+@pytest.mark.parametrize("encoder", [name for values in recipe.RECIPES.values() for name in values["encoders"]])
+def test_every_encoder_of_every_recipe_is_a_network_of_one_channel(encoder) -> None:
+    name = next(name for name, values in recipe.RECIPES.items() if encoder in values["encoders"])
+    unet = network.build(recipe.named(name, {}).for_encoder(encoder), encoder, pretrained=False).eval()
+    with torch.inference_mode():
+        assert unet(torch.zeros(1, 1, 64, 64)).shape == (1, 4, 64, 64)
+
+
+def test_pretrained_weights_out_of_reach_offer_random_ones(monkeypatch) -> None:
+    def offline(**_):
+        raise OSError("We couldn't connect to 'https://huggingface.co'")
+
+    monkeypatch.setattr(network.smp, "Unet", offline)
+    with pytest.raises(InputError, match="--weights none"):
+        network.build(recipe.named("kaggle", {}), "resnet34", pretrained=True)
+
+
+def test_an_engine_that_is_not_there_is_named_with_its_cure(monkeypatch) -> None:
+    monkeypatch.setattr(engines, "gpu_count", lambda: 0)
+    assert engines.choose("auto") == "openvino"
+    with pytest.raises(InputError, match="there are auto, tensorrt"):
+        engines.choose("tensorflow")
+    monkeypatch.setattr(engines, "is_installed", lambda name: name != "openvino")
+    with pytest.raises(InputError, match="pip install -r requirements.txt"):
+        engines.choose("openvino")
+    with pytest.raises(InputError, match="needs an NVIDIA GPU"):
+        engines.choose("tensorrt")
+    monkeypatch.setattr(engines, "gpu_count", lambda: 1)
+    assert engines.choose("auto") == "tensorrt"
+    monkeypatch.setattr(engines, "is_installed", lambda name: False)
+    assert engines.choose("auto") == "torch"
+
+
+rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx builds engines without a GPU; it is not installed")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_tensorrt_builds_the_graph(member, precision) -> None:
+    model = onnx.load(member.files.onnx)
+    if precision == "fp16":
+        model = tensorrt_engine.to_float16(model)
+        types = {value.type.tensor_type.elem_type for value in [*model.graph.input, *model.graph.output]}
+        assert types == {onnx.TensorProto.UINT8}
+    plan = tensorrt_engine.build_plan(rtx, model.SerializeToString())
+    assert len(plan) > 100_000
+    assert tensorrt_engine.build_plan(rtx, model.SerializeToString()) == plan
+
+
+def test_tensorrt_says_why_it_refuses_a_file(member) -> None:
+    whole = member.files.onnx.read_bytes()
+    with pytest.raises(InputError, match="parser refused the ONNX model"):
+        tensorrt_engine.build_plan(rtx, whole[: len(whole) // 2])
+
+
+def test_an_engine_of_another_machine_is_told_by_its_sidecar(member, monkeypatch) -> None:
+    monkeypatch.setattr(tensorrt_engine, "library", lambda: rtx)
+    tensorrt_engine.build(member)
+    plan, side = member.files.engine("tensorrt"), member.files.sidecar("tensorrt-build")
+    first = plan.stat().st_mtime_ns
+    tensorrt_engine.build(member)
+    assert plan.stat().st_mtime_ns == first, "built again although nothing changed"
+    other = {"name": "NVIDIA T4", "driver_version": "1", "compute_cap": "7.5"}
+    monkeypatch.setattr(tensorrt_engine, "gpus", lambda: [other])
+    tensorrt_engine.build(member)
+    assert plan.stat().st_mtime_ns > first
+    assert "NVIDIA T4" in side.read_text()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
+def test_tensorrt_gives_what_pytorch_gives(member, pictures) -> None:
+    tensorrt_engine.build(member)
+    reference = engines.runtime("torch").load(member)
+    parity = exporting.compare(reference, tensorrt_engine.load(member), pictures, [128] * 4)
+    exporting.check_parity("tensorrt", parity, engines.FLOAT16)

@@ -1,0 +1,89 @@
+"""The real stages through bin/, as a user runs them, on a small made-up set: from nothing to a submission."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from conftest import TINY, arguments_of, run_bin
+
+from severstal.labels import read_table
+from severstal.paths import Paths
+
+ENCODERS = "tu-mobilenetv4_conv_small,tu-regnety_002"
+RECIPE = ["--recipe", "sample", "--encoders", ENCODERS, "--epochs", 1, "--samples-per-epoch", 16, "--batch-size", 8,
+          "--crop-height", 64, "--crop-width", 64, "--decoder-channels", ",".join(map(str, TINY["decoder_channels"]))]  # fmt: skip
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory) -> Paths:
+    root = tmp_path_factory.mktemp("run")
+    paths = Paths(root / "input", root / "folds", root / "submissions")
+    run_bin("make_input", f"--input={paths.input}", "--train", 24, "--test", 6)
+    done = run_bin("run_all", *as_pairs(paths), *RECIPE)
+    assert "made-up steel" in done.stdout
+    assert "expected score" in done.stdout
+    assert "score on the test strips' truth" in done.stdout
+    return paths
+
+
+def as_pairs(paths: Paths) -> list[str]:
+    return [part for argument in arguments_of(paths) for part in argument.split("=", 1)]
+
+
+def stamps(paths: Paths) -> dict[str, int]:
+    """Time of change of everything that the stages wrote."""
+    files = [*paths.folds.rglob("*"), *paths.submissions.rglob("*")]
+    return {str(file): file.stat().st_mtime_ns for file in files if file.is_file() and "events" not in file.name}
+
+
+def test_the_submission_is_whole(experiment) -> None:
+    table = read_table(experiment.submission)
+    assert table.columns == ["ImageId", "EncodedPixels", "ClassId"]
+    assert len(table.rows) == 6 * 4
+    assert "valid: 6 strips, 24 rows" in run_bin("submit", *arguments_of(experiment), "--dry-run").stdout
+
+
+def test_a_second_run_finds_everything_up_to_date(experiment) -> None:
+    before = stamps(experiment)
+    done = run_bin("run_all", *as_pairs(experiment))
+    changed = {file for file, stamp in stamps(experiment).items() if before.get(file) != stamp}
+    assert not changed
+    assert done.stdout.count("is up to date") == 1 + 4 + 1 + 4 + 1  # folds, networks, tuning, engines, submission
+
+
+def test_deleting_one_folds_folder_redoes_that_fold_and_what_depends_on_it(experiment) -> None:
+    before = stamps(experiment)
+    gone = experiment.fold("tu-regnety_002", 1)
+    shutil.rmtree(gone.folder)
+    run_bin("run_all", *as_pairs(experiment))
+    after = stamps(experiment)
+    untouched = [file for file in before if f"{gone.folder}/" not in file and experiment.folds.name in file]
+    redone = {file for file in untouched if before[file] != after[file]}
+    assert {file.rsplit("/", 1)[1] for file in redone} <= {"postprocess.json"}
+    assert gone.weights.exists()
+    assert gone.onnx.exists()
+
+
+def test_a_missing_member_is_an_error_that_names_the_command(experiment) -> None:
+    onnx = experiment.fold("tu-regnety_002", 0).onnx
+    aside = onnx.with_suffix(".aside")
+    onnx.rename(aside)
+    try:
+        done = run_bin("predict", *arguments_of(experiment), check=False)
+    finally:
+        aside.rename(onnx)
+    assert done.returncode == 2
+    assert "bash bin/export.sh tu-regnety_002 0" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_strips_of_ones_own_are_predicted_from_any_folder(experiment, tmp_path) -> None:
+    own = tmp_path / "mill"
+    shutil.copytree(experiment.test_images, own)
+    arguments = [f"--folds={experiment.folds}", f"--submissions={tmp_path / 'out'}", f"--images={own}"]
+    run_bin("predict", f"--input={tmp_path / 'nothing'}", *arguments, "--engine", "onnxruntime")
+    rows = read_table(tmp_path / "out" / "submission.csv").rows
+    assert len(rows) == 6 * 4

@@ -1,0 +1,112 @@
+"""Mixed precision: routes, the scaler's part, and what is said where a route is not to be had."""
+
+from __future__ import annotations
+
+import sys
+import types
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import nn
+
+from severstal import precision
+from severstal.errors import InputError
+from severstal.precision import Precision
+
+CPU = torch.device("cpu")
+
+
+def made(route: str) -> Precision:
+    torch.manual_seed(0)
+    network = nn.Linear(4, 1)
+    return Precision(route, network, torch.optim.SGD(network.parameters(), lr=0.1), CPU)
+
+
+def test_auto_is_fp16_on_cuda_and_what_the_processor_has_on_a_cpu(monkeypatch) -> None:
+    assert precision.choose("auto", torch.device("cuda")) == "fp16"
+    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: True)
+    assert precision.choose("auto", CPU) == "bf16"
+    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: False)
+    assert precision.choose("auto", CPU) == "off"
+
+
+@pytest.mark.parametrize("route", ["fp16", "apex"])
+def test_routes_of_a_gpu_are_refused_without_one(route: str) -> None:
+    with pytest.raises(InputError, match="needs an NVIDIA GPU"):
+        made(route)
+
+
+@pytest.mark.parametrize(("route", "dtype"), [("off", torch.float32), ("bf16", torch.bfloat16)])
+def test_forward_runs_in_the_routes_precision(route: str, dtype: torch.dtype) -> None:
+    one = made(route)
+    with one.autocast():
+        assert one.network(torch.ones(2, 4)).dtype == dtype
+
+
+def test_scaling_saves_small_gradients_that_float16_loses() -> None:
+    """A gradient of 1e-8 is zero in float16; scaled by 2**16 before and unscaled after, it survives."""
+    tiny = torch.tensor([1e-8])
+    assert tiny.half().item() == 0
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
+    weight = nn.Parameter(torch.ones(1))
+    half = weight.half()  # the product is taken in float16, as autocast does
+    scaler.scale((half * tiny).float().sum())  # noqa: B018
+    loss = (weight.half() * torch.tensor([1e-4]).half()).float().sum() * 1e-4
+    loss.backward()
+    assert weight.grad.item() == 0, "without scaling the gradient underflows"
+    weight.grad = None
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    loss = (weight.half() * torch.tensor([1e-4]).half()).float().sum() * 1e-4
+    scaler.scale(loss).backward()
+    scaler.unscale_(optimizer)
+    assert weight.grad.item() == pytest.approx(1e-8, rel=0.01)
+
+
+def test_apex_goes_its_own_way_through_scale_loss(monkeypatch) -> None:
+    """The calls that the route of 2019 makes, on a stand-in of apex.amp."""
+    calls = []
+    amp = types.ModuleType("apex.amp")
+
+    def initialize(network, optimizer, opt_level, verbosity):
+        calls.append(f"initialize {opt_level}")
+        return network, optimizer
+
+    @contextmanager
+    def scale_loss(loss, optimizer):
+        calls.append("scale_loss")
+        yield loss * 2
+
+    amp.initialize, amp.scale_loss = initialize, scale_loss
+    amp.state_dict = lambda: {"loss_scaler0": {"loss_scale": 2.0}}
+    amp.load_state_dict = lambda state: calls.append(f"load {state}")
+    amp.master_params = lambda optimizer: optimizer.param_groups[0]["params"]
+    monkeypatch.setitem(sys.modules, "apex", types.ModuleType("apex"))
+    monkeypatch.setitem(sys.modules, "apex.amp", amp)
+    monkeypatch.setattr(precision, "choose", lambda asked, device: asked)
+    one = made("apex")
+    loss = one.network(torch.ones(2, 4)).sum()
+    one.backward(loss)
+    plain = torch.autograd.grad(one.network(torch.ones(2, 4)).sum(), one.network.weight)[0]
+    assert torch.equal(one.network.weight.grad, plain * 2)
+    before = one.network.weight.detach().clone()
+    one.clip(1e9)
+    one.step()
+    assert not torch.equal(one.network.weight, before)
+    one.load_state_dict(one.state_dict())
+    assert calls == ["initialize O1", "scale_loss", "load {'loss_scaler0': {'loss_scale': 2.0}}"]
+
+
+def test_apex_of_pypi_is_told_from_nvidias(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "apex.amp", None)
+    monkeypatch.setitem(sys.modules, "apex", types.ModuleType("apex"))
+    with pytest.raises(InputError, match="web toolkit"):
+        precision.import_apex_amp()
+    nvidia = types.ModuleType("apex")
+    nvidia.optimizers = types.ModuleType("apex.optimizers")
+    monkeypatch.setitem(sys.modules, "apex", nvidia)
+    with pytest.raises(InputError, match="no amp any more"):
+        precision.import_apex_amp()
+    monkeypatch.setitem(sys.modules, "apex", None)
+    with pytest.raises(InputError, match="cannot be imported"):
+        precision.import_apex_amp()

@@ -1,0 +1,160 @@
+"""Training: resumed equals uninterrupted, metric over the fold, what is asked for decides what is redone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, arguments_of
+from safetensors.torch import load_file
+
+from severstal import oof, recipe
+from severstal.data import read_training_set
+from severstal.errors import InputError
+from severstal.graph import load_whole_model
+from severstal.job import Job
+from severstal.labels import masks
+from severstal.member import Member
+from severstal.metric import dice
+from severstal.samples import ClassShares, Crops, planes
+from severstal.strips import read
+from severstal.training import Training
+
+ENCODER = "tu-mobilenetv4_conv_small"
+
+
+def job(paths, given=None, fold=0) -> Job:
+    return Job.of(Member(paths, ENCODER, fold), read_training_set(paths), recipe.read(paths.recipe), given or {})
+
+
+def weights_of(paths, fold=0) -> dict[str, torch.Tensor]:
+    return load_file(paths.fold(ENCODER, fold).weights)
+
+
+def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_stopped_by_ctrl_c_it_goes_on_and_ends_with_the_same_weights(tiny, monkeypatch) -> None:
+    job(tiny).run()
+    straight, log = weights_of(tiny), tiny.fold(ENCODER, 0).log.read_text()
+    for file in (tiny.fold(ENCODER, 0).weights, tiny.fold(ENCODER, 0).oof):
+        file.unlink()
+    whole_epoch = Training._epoch
+
+    def interrupted(self, epoch):
+        if epoch == 2:
+            raise KeyboardInterrupt
+        return whole_epoch(self, epoch)
+
+    monkeypatch.setattr(Training, "_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        job(tiny).run()
+    assert tiny.fold(ENCODER, 0).checkpoint.exists()
+    assert not tiny.fold(ENCODER, 0).weights.exists()
+    monkeypatch.setattr(Training, "_epoch", whole_epoch)
+    job(tiny).run()
+    assert same(weights_of(tiny), straight)
+    resumed = [json.loads(line) for line in tiny.fold(ENCODER, 0).log.read_text().splitlines()]
+    assert [line["loss"] for line in resumed] == [json.loads(line)["loss"] for line in log.splitlines()]
+    assert not tiny.fold(ENCODER, 0).checkpoint.exists()
+
+
+@pytest.mark.slow
+def test_killed_it_goes_on_and_ends_with_the_same_weights(tiny) -> None:
+    job(tiny, {"epochs": 4}, fold=1).run()
+    straight, files = weights_of(tiny, 1), tiny.fold(ENCODER, 1)
+    files.weights.unlink()
+    files.oof.unlink()
+    command = [sys.executable, str(ROOT / "src" / "train.py"), *arguments_of(tiny), ENCODER, "1"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not files.checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not files.weights.exists(), "it was killed too late to test anything"
+    subprocess.run(command, check=True, capture_output=True)
+    assert same(weights_of(tiny, 1), straight)
+
+
+def test_the_log_holds_the_metric_of_the_best_weights_over_the_whole_fold(tiny) -> None:
+    """The log's best Dice is that of the kept weights on whole strips, one mean over (strip, class)."""
+    made = job(tiny, {"flips": [], "amp": "off", "eval_batch_size": 4})
+    made.run()
+    best = max(json.loads(line)["dice"] for line in made.member.files.log.read_text().splitlines())
+    store, data = oof.Store(made.member.files.oof, ""), made.data
+    scores = [dice(store[image] >= 128, masks(data.labels[image], data.height, data.width)) for image in store.images]
+    assert np.mean(scores) == pytest.approx(best, abs=1e-9)
+
+
+def test_out_of_fold_maps_are_of_the_held_out_strips(tiny) -> None:
+    made = job(tiny)
+    made.run()
+    store = oof.Store(made.member.files.oof, "")
+    held_out = made.data.images(0, held_out=True)
+    assert sorted(store.images) == sorted(held_out)
+    model = load_whole_model(made.member, torch.device("cpu"))
+    strip = torch.from_numpy(read(tiny.train_images / held_out[0]))[None, None]
+    with torch.inference_mode():
+        expected = model(strip)[0][0].numpy()
+    assert np.abs(store[held_out[0]].astype(int) - expected).max() <= 1
+
+
+def test_what_is_finished_is_found_so_until_its_inputs_change(tiny) -> None:
+    made = job(tiny, {"epochs": 1})
+    assert not made.is_finished()
+    made.run()
+    assert job(tiny).is_finished(), "the value given when it was trained stays with the fold"
+    assert not job(tiny, {"epochs": 2}).is_trained()
+    again = job(tiny, {"epochs": 1, "flips": []})
+    assert again.is_trained()
+    assert not again.is_predicted(), "other flips need other out-of-fold maps, not another training"
+
+
+def test_a_fold_trained_otherwise_is_kept_aside(tiny) -> None:
+    job(tiny, {"epochs": 1}).run()
+    first = weights_of(tiny)
+    job(tiny, {"epochs": 1, "learning_rate": 0.01}).run()
+    aside = tiny.folds / ENCODER / "0.previous" / "weights.safetensors"
+    assert same(load_file(aside), first)
+    assert not same(weights_of(tiny), first)
+    with pytest.raises(InputError, match="holds an earlier one already"):
+        job(tiny, {"epochs": 1, "learning_rate": 0.02}).run()
+
+
+def test_kinds_of_strips_appear_in_their_shares(tiny) -> None:
+    data = read_training_set(tiny)
+    chosen = recipe.named("sample", {"samples_per_epoch": 4000, "class_shares": (0.4, 0.3, 0.1, 0.1, 0.1)})
+    draws = list(ClassShares(data, sorted(data.labels), chosen))
+    shares = np.bincount([draw.defect for draw in draws], minlength=5) / len(draws)
+    assert np.abs(shares - (0.4, 0.3, 0.1, 0.1, 0.1)).max() < 0.03
+    assert all(draw.defect in data.labels[draw.image] for draw in draws if draw.defect)
+
+
+def test_processes_share_one_list_of_samples(tiny) -> None:
+    data, chosen = read_training_set(tiny), recipe.read(tiny.recipe)
+    whole = list(ClassShares(data, sorted(data.labels), chosen))
+    parts = [list(ClassShares(data, sorted(data.labels), chosen, rank, 2)) for rank in range(2)]
+    assert [draw for pair in zip(*parts, strict=True) for draw in pair] == whole
+
+
+def test_a_crop_drawn_for_a_class_holds_it(tiny) -> None:
+    data = read_training_set(tiny)
+    chosen = recipe.read(tiny.recipe).model_copy(update={"defect_crops": 1.0, "crop_height": 48, "crop_width": 48})
+    crops = Crops(data, chosen)
+    crops._augment = lambda image, mask: {"image": image, "mask": mask}
+    crops._augment.set_random_seed = lambda seed: None
+    for draw in ClassShares(data, sorted(data.labels), chosen):
+        crop, bits = crops[draw]
+        assert crop.shape == (1, 48, 48)
+        assert bits.shape == (48, 48)
+        if draw.defect:
+            assert planes(bits[None])[0, draw.defect - 1].any()
