@@ -44,9 +44,8 @@ def main() -> None:
     for job in jobs:
         if job not in left:
             stage.up_to_date(job.member.name)
-    # A GPU each; a failure in one is raised after the others have ended.
-    gpus = max(gpu_count(), 1)
-    for line in Parallel(n_jobs=gpus if len(left) > 1 else 1)(delayed(run)(job, i % gpus) for i, job in enumerate(left)):
+    gpus = max(gpu_count(), 1)  # networks go to them one each
+    for line in Parallel(n_jobs=min(gpus, len(left) or 1))(delayed(run)(job, i % gpus) for i, job in enumerate(left)):
         stage.say(line)
     for job in left:
         stage.wrote(job.member.files.weights, job.member.files.oof)

@@ -148,9 +148,7 @@ def test_tensorrt_builds_the_graph(member, precision) -> None:
         model = tensorrt_engine.to_float16(model)
         types = {value.type.tensor_type.elem_type for value in [*model.graph.input, *model.graph.output]}
         assert types == {onnx.TensorProto.UINT8}
-    plan = tensorrt_engine.build_plan(rtx, model.SerializeToString())
-    assert len(plan) > 100_000
-    assert tensorrt_engine.build_plan(rtx, model.SerializeToString()) == plan
+    assert len(tensorrt_engine.build_plan(rtx, model.SerializeToString())) > 100_000
 
 
 def test_tensorrt_says_why_it_refuses_a_file(member) -> None:

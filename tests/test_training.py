@@ -158,3 +158,24 @@ def test_a_crop_drawn_for_a_class_holds_it(tiny) -> None:
         assert bits.shape == (48, 48)
         if draw.defect:
             assert planes(bits[None])[0, draw.defect - 1].any()
+
+
+def test_crops_avoid_the_black_bar(tiny) -> None:
+    """A strip whose right half is bar: no crop without a defect reaches into it where the steel is wide enough."""
+    data = read_training_set(tiny)
+    strip = np.full((64, 96), 120, dtype=np.uint8)
+    strip[:, 56:] = 2
+    crops = Crops(data, recipe.read(tiny.recipe).model_copy(update={"crop_height": 48, "crop_width": 48}))
+    lefts = {crops._corner(strip, np.zeros_like(strip), 0, np.random.default_rng(seed))[1] for seed in range(200)}
+    assert min(lefts) == 0
+    assert max(lefts) == 56 - 48
+
+
+@pytest.mark.slow
+def test_two_processes_of_torchrun_train_one_network(tiny) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [str(ROOT / "src" / "train.py"), *arguments_of(tiny), ENCODER, "0", "--epochs", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("epoch 1/1") == 1, "one process speaks for both"
+    assert job(tiny).is_finished()
