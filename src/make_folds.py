@@ -21,7 +21,9 @@ from severstal.stage import Stage
 
 def main() -> None:
     made = parser(__doc__)
-    made.add_argument("--recipe", help=f"one of {', '.join(recipe.RECIPES)}; default: sample on made-up steel, else kaggle")
+    made.add_argument(
+        "--recipe", help=f"one of {', '.join(recipe.RECIPES)}; default: sample on made-up steel, else kaggle"
+    )
     add_recipe_values(made)
     options = made.parse_args()
     paths = paths_of(options)

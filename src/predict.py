@@ -65,9 +65,7 @@ def check_team(team: list[Member], values: postprocess.Tuning) -> None:
         exporting.check_identity(member)
 
 
-def identity(
-    folder: Path, form: submission.Form, team: list[Member], values: postprocess.Tuning, engine: str
-) -> str:
+def identity(folder: Path, form: submission.Form, team: list[Member], values: postprocess.Tuning, engine: str) -> str:
     made_of = [(member.name, file_hash(member.files.onnx)) for member in team]
     cuts = [cut.model_dump() for cut in values.cuts]
     return fingerprint(listing_hash(folder, form.images), form.images, form.columns, made_of, cuts, engine)

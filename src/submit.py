@@ -37,7 +37,9 @@ def main() -> None:
     if options.dry_run:
         stage.say("dry run: nothing was uploaded")
     elif is_made_up(paths.input):
-        raise InputError(f"{paths.input} holds made-up steel, which Kaggle cannot score: run bin/download_data.sh first")
+        raise InputError(
+            f"{paths.input} holds made-up steel, which Kaggle cannot score: run bin/download_data.sh first"
+        )
     else:
         from severstal import kaggle
 

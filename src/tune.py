@@ -77,9 +77,7 @@ def tune(data: TrainingSet, chosen: recipe.Recipe, stores: dict[Member, oof.Stor
     return tuning.tune(np.stack(sums), counts)
 
 
-def as_tuning(
-    result: tuning.Tuned, made_from: str, stores: dict[Member, oof.Store], strips: int
-) -> postprocess.Tuning:
+def as_tuning(result: tuning.Tuned, made_from: str, stores: dict[Member, oof.Store], strips: int) -> postprocess.Tuning:
     scores = {name: getattr(result, name).as_json() for name in ("all_empty", "default", "tuned", "honest")}
     hashes = {member.name: store.meta["weights"] for member, store in stores.items()}
     return postprocess.Tuning(fingerprint=made_from, members=hashes, cuts=result.cuts, scores=scores, strips=strips)

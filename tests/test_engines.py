@@ -86,7 +86,11 @@ def test_flips_make_the_graph_symmetric() -> None:
     torch.manual_seed(0)
     odd = nn.Conv2d(1, 4, 3, padding=1)
     strips = torch.randint(0, 256, (2, 1, 32, 64), dtype=torch.uint8)
-    for flips, axes in ((("horizontal",), (3,)), (("vertical",), (2,)), (("horizontal", "vertical", "both"), (2, 3))):
+    for flips, axes in (
+        (("horizontal",), (3,)),
+        (("vertical",), (2,)),
+        (("horizontal", "vertical", "both"), (2, 3)),
+    ):
         model = WholeModel(odd, 0.5, 0.2, (32, 64), 32, flips).eval()
         straight, turned = model(strips)[0], torch.flip(model(torch.flip(strips, axes))[0], axes)
         assert (straight.int() - turned.int()).abs().max() <= 1
@@ -128,7 +132,7 @@ def test_an_engine_that_is_not_there_is_named_with_its_cure(monkeypatch) -> None
     with pytest.raises(InputError, match="there are auto, tensorrt"):
         engines.choose("tensorflow")
     monkeypatch.setattr(engines, "is_installed", lambda name: name != "openvino")
-    with pytest.raises(InputError, match="pip install -r requirements.txt"):
+    with pytest.raises(InputError, match="pip install -r requirements"):
         engines.choose("openvino")
     with pytest.raises(InputError, match="needs an NVIDIA GPU"):
         engines.choose("tensorrt")

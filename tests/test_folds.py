@@ -18,7 +18,11 @@ def labels_of(classes: list[tuple[int, ...]]) -> dict[str, dict[int, str]]:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.sampled_from([(), (1,), (3,), (3, 4)]), min_size=20, max_size=60), st.integers(2, 5), st.integers(0, 9))
+@given(
+    st.lists(st.sampled_from([(), (1,), (3,), (3, 4)]), min_size=20, max_size=60),
+    st.integers(2, 5),
+    st.integers(0, 9),
+)
 def test_every_strip_is_held_out_once_and_groups_stay_whole(classes, count, seed) -> None:
     groups = np.arange(len(classes)) // 2  # pairs
     frame = folds.split(labels_of(classes), groups, count, seed)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from conftest import TINY, arguments_of, run_bin
+from conftest import arguments_of, run_bin
 
 from severstal.labels import read_table
 from severstal.paths import Paths
 
 ENCODERS = "tu-mobilenetv4_conv_small,tu-regnety_002"
-RECIPE = ["--recipe", "sample", "--encoders", ENCODERS, "--epochs", 1, "--samples-per-epoch", 16, "--batch-size", 8,
-          "--crop-height", 64, "--crop-width", 64, "--decoder-channels", ",".join(map(str, TINY["decoder_channels"]))]  # fmt: skip
+RECIPE = (
+    f"--recipe sample --encoders {ENCODERS} --epochs 1 --samples-per-epoch 16 --batch-size 8 "
+    "--crop-height 64 --crop-width 64 --decoder-channels 16,16,8,8,8"
+).split()
 
 pytestmark = pytest.mark.slow
 

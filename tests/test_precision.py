@@ -46,20 +46,18 @@ def test_forward_runs_in_the_routes_precision(route: str, dtype: torch.dtype) ->
 
 def test_scaling_saves_small_gradients_that_float16_loses() -> None:
     """A gradient of 1e-8 is zero in float16; scaled by 2**16 before and unscaled after, it survives."""
-    tiny = torch.tensor([1e-8])
-    assert tiny.half().item() == 0
+    assert torch.tensor(1e-8).half().item() == 0
+    weight, small = nn.Parameter(torch.ones(1)), torch.tensor([1e-4])
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
-    weight = nn.Parameter(torch.ones(1))
-    half = weight.half()  # the product is taken in float16, as autocast does
-    scaler.scale((half * tiny).float().sum())  # noqa: B018
-    loss = (weight.half() * torch.tensor([1e-4]).half()).float().sum() * 1e-4
-    loss.backward()
+
+    def loss() -> torch.Tensor:
+        return (weight.half() * small.half()).float().sum() * 1e-4  # the product in float16, as under autocast
+
+    loss().backward()
     assert weight.grad.item() == 0, "without scaling the gradient underflows"
     weight.grad = None
-    optimizer = torch.optim.SGD([weight], lr=1.0)
-    loss = (weight.half() * torch.tensor([1e-4]).half()).float().sum() * 1e-4
-    scaler.scale(loss).backward()
-    scaler.unscale_(optimizer)
+    scaler.scale(loss()).backward()
+    scaler.unscale_(torch.optim.SGD([weight], lr=1.0))
     assert weight.grad.item() == pytest.approx(1e-8, rel=0.01)
 
 

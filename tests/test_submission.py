@@ -12,7 +12,11 @@ from severstal.submission import Form
 
 IMAGES = ["a.jpg", "b.jpg"]
 CODES = {"a.jpg": ["1 3", "", "10 2", ""], "b.jpg": ["", "", "", "2 5"]}
-FORMS = [["ImageId", "EncodedPixels", "ClassId"], ["ImageId", "ClassId", "EncodedPixels"], ["ImageId_ClassId", "EncodedPixels"]]
+FORMS = [
+    ["ImageId", "EncodedPixels", "ClassId"],
+    ["ImageId", "ClassId", "EncodedPixels"],
+    ["ImageId_ClassId", "EncodedPixels"],
+]
 
 
 @pytest.mark.parametrize("columns", FORMS, ids=lambda columns: ",".join(columns))

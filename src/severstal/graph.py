@@ -42,7 +42,13 @@ class WholeModel(nn.Module):
     """
 
     def __init__(
-        self, network: nn.Module, mean: float, std: float, size: tuple[int, int], stride: int, flips: tuple[str, ...]
+        self,
+        network: nn.Module,
+        mean: float,
+        std: float,
+        size: tuple[int, int],
+        stride: int,
+        flips: tuple[str, ...],
     ) -> None:
         super().__init__()
         self.network, self.normalise = network, Normalise(mean, std)

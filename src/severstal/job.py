@@ -91,7 +91,10 @@ class Job:
                 f"{files.folder} was trained with another configuration or other data ({self._difference()}), and "
                 f"{aside} holds an earlier one already: delete the one you do not need"
             )
-        print(f"   {self.member.name}: {self._difference()}; the earlier training is kept in {aside}", flush=True)
+        print(
+            f"   {self.member.name}: {self._difference()}; the earlier training is kept in {aside}",
+            flush=True,
+        )
         files.folder.rename(aside)
         files.folder.mkdir()
 
@@ -140,7 +143,11 @@ class Job:
         member.files.checkpoint.unlink(missing_ok=True)
 
     def _oof_meta(self) -> dict[str, Any]:
-        return {"weights": self.member.weights_hash(), "flips": list(self.recipe.flips), "of": fingerprint(self.data.images(self.member.fold, held_out=True))}
+        return {
+            "weights": self.member.weights_hash(),
+            "flips": list(self.recipe.flips),
+            "of": fingerprint(self.data.images(self.member.fold, held_out=True)),
+        }
 
     def _summary(self) -> str:
         epoch = weights.read_metadata(self.member.files.weights, self.member.remake).get("epoch")

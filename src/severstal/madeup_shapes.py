@@ -86,9 +86,7 @@ def place(rng: np.random.Generator, classes: tuple[int, ...], bar: Bar) -> list[
     return placed
 
 
-def _fit(
-    rng: np.random.Generator, class_id: int, bar: Bar, placed: list[Object], tries: int
-) -> Object | None:
+def _fit(rng: np.random.Generator, class_id: int, bar: Bar, placed: list[Object], tries: int) -> Object | None:
     shares = np.array([kind.share for kind in KINDS[class_id]])
     kind = KINDS[class_id][rng.choice(len(shares), p=shares / shares.sum())]
     for attempt in range(tries):
@@ -141,9 +139,7 @@ def _ring(hand: np.random.Generator, box: Box, corners: int) -> np.ndarray:
     x = np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** power
     y = np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** power
     reach = hand.uniform(0.88, 1.0, corners)
-    return np.column_stack(
-        (box.x + (1 + x * reach) * box.width / 2, box.y + (1 + y * reach) * box.height / 2)
-    )
+    return np.column_stack((box.x + (1 + x * reach) * box.width / 2, box.y + (1 + y * reach) * box.height / 2))
 
 
 def around(hand: np.random.Generator, shape: np.ndarray, box: Box) -> np.ndarray:

@@ -151,9 +151,7 @@ def _add_stains(rng: np.random.Generator, surface: np.ndarray) -> None:
     for _ in range(rng.integers(1, 4)):
         high, wide = int(rng.uniform(80, 256)), int(np.clip(lognormal(rng, 160, 0.6), 40, 700))
         y, x = int(rng.integers(0, max(1, HEIGHT - high))), int(rng.integers(0, max(1, WIDTH - wide)))
-        shape = step(
-            blob(rng, high, wide, 0.5) + 0.15 * noise(rng, (high, wide), 25, 9), 0, rng.uniform(0.1, 0.8)
-        )
+        shape = step(blob(rng, high, wide, 0.5) + 0.15 * noise(rng, (high, wide), 25, 9), 0, rng.uniform(0.1, 0.8))
         view = surface[y : y + high, x : x + wide]
         view += rng.normal(0, 0.07) * shape[: view.shape[0], : view.shape[1]]
 

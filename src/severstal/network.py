@@ -6,8 +6,6 @@ import difflib
 import warnings
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from severstal.errors import InputError

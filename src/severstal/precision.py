@@ -57,8 +57,7 @@ def import_apex_amp() -> ModuleType:
     except ImportError:
         if not hasattr(apex, "optimizers") and not hasattr(apex, "normalization"):
             raise InputError(
-                "--amp apex: the apex installed here is PyPI's web toolkit, not NVIDIA's: `pip uninstall apex`. "
-                f"{cure}"
+                f"--amp apex: the apex installed here is PyPI's web toolkit, not NVIDIA's: `pip uninstall apex`. {cure}"
             ) from None
         raise InputError(f"--amp apex: this release of NVIDIA's apex has no amp any more. {cure}") from None
 
@@ -66,9 +65,7 @@ def import_apex_amp() -> ModuleType:
 class Precision:
     """One route through forward, backward and step. ``network`` and ``optimizer`` are to be used from here on."""
 
-    def __init__(
-        self, asked: str, network: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
-    ) -> None:
+    def __init__(self, asked: str, network: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> None:
         self.route = choose(asked, device)
         self.network, self.optimizer, self._device = network, optimizer, device
         self._scaler = torch.amp.GradScaler(device.type, enabled=self.route == "fp16")

@@ -20,7 +20,10 @@ AHEAD = 4  # batches decoded, or waiting to be cut, at a time: memory stays flat
 
 
 def codes_of(
-    batches: Iterable[list[str]], read: Callable[[str], np.ndarray], engines: list[Engine], cuts: tuple[Cut, ...]
+    batches: Iterable[list[str]],
+    read: Callable[[str], np.ndarray],
+    engines: list[Engine],
+    cuts: tuple[Cut, ...],
 ) -> Iterator[tuple[str, list[str]]]:
     """Yield ``(image, its four codes)`` in order; decoding and cutting run beside the engines.
 

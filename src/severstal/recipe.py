@@ -73,7 +73,12 @@ class Recipe(BaseModel):
         if not self.encoders:
             raise ValueError("encoders: name at least one")
         for encoder, values in self.encoders.items():
-            unknown = set(values) - set(Recipe.model_fields) | set(values) & {"encoders", "folds", "seed", "name"}
+            unknown = set(values) - set(Recipe.model_fields) | set(values) & {
+                "encoders",
+                "folds",
+                "seed",
+                "name",
+            }
             if unknown:
                 raise ValueError(f"encoders: {encoder} cannot set {', '.join(sorted(unknown))}")
         return self

@@ -54,9 +54,7 @@ def runs(code: str, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     if order.size:
         first, second = order[0], order[0] + 1
         wrong = "is out of order after" if starts[second] < starts[first] else "overlaps"
-        raise InputError(
-            f"run '{starts[second] + 1} {lengths[second]}' {wrong} '{starts[first] + 1} {lengths[first]}'"
-        )
+        raise InputError(f"run '{starts[second] + 1} {lengths[second]}' {wrong} '{starts[first] + 1} {lengths[first]}'")
     return starts, lengths
 
 

@@ -88,9 +88,7 @@ class Crops(Dataset):
             torch.from_numpy(np.ascontiguousarray(made["mask"])),
         )
 
-    def _corner(
-        self, strip: np.ndarray, bits: np.ndarray, defect: int, rng: np.random.Generator
-    ) -> tuple[int, int]:
+    def _corner(self, strip: np.ndarray, bits: np.ndarray, defect: int, rng: np.random.Generator) -> tuple[int, int]:
         """Top left of a crop that lies on steel and, in a set share of cases, holds a pixel of the class."""
         first, last = strips.steel_columns(strip)
         lowest, highest = _range(first, last, self._width, strip.shape[1])

@@ -91,7 +91,9 @@ def check(path: Path, form: Form, height: int, width: int) -> Counts:
     """
     table = read_table(path)
     if table.columns != form.columns:
-        raise InputError(f"{path}, line 1: the header is {','.join(table.columns)}; it must be {','.join(form.columns)}")
+        raise InputError(
+            f"{path}, line 1: the header is {','.join(table.columns)}; it must be {','.join(form.columns)}"
+        )
     codes = _codes(table, set(form.images))
     missing = [(image, defect) for image in form.images for defect in CLASSES if (image, defect) not in codes]
     if missing:

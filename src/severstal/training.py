@@ -82,9 +82,16 @@ class Training:
             )
         self.sampler = ClassShares(self.data, training, recipe, world.rank, world.size)
         workers = recipe.workers if recipe.workers >= 0 else default_workers(world.size)
-        share = {"num_workers": workers, "persistent_workers": workers > 0, "pin_memory": self.device.type == "cuda"}
+        share = {
+            "num_workers": workers,
+            "persistent_workers": workers > 0,
+            "pin_memory": self.device.type == "cuda",
+        }
         self.train_loader = DataLoader(
-            Crops(self.data, recipe), batch_size=recipe.batch_size // world.size, sampler=self.sampler, **share
+            Crops(self.data, recipe),
+            batch_size=recipe.batch_size // world.size,
+            sampler=self.sampler,
+            **share,
         )
         own = Subset(validation, range(world.rank, len(validation), world.size))
         self.validation_loader = DataLoader(own, batch_size=recipe.eval_batch_size, **share)

@@ -19,7 +19,10 @@ from severstal.postprocess import DEFAULT, Cut, components
 
 THRESHOLDS = np.arange(32, 225, 12)  # of 255: 0.13 to 0.88
 MIN_AREAS = np.array([0, 50, 100, 150, 250, 400, 600, 800, 1000, 1400, 2000, 3000, 4500])  # px of a component
-DEFAULT_CELL = (int(np.searchsorted(THRESHOLDS, DEFAULT.threshold)), int(np.searchsorted(MIN_AREAS, DEFAULT.min_area)))
+DEFAULT_CELL = (
+    int(np.searchsorted(THRESHOLDS, DEFAULT.threshold)),
+    int(np.searchsorted(MIN_AREAS, DEFAULT.min_area)),
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,10 @@ def grid(probability: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def sums_of_fold(
-    images: list[str], probability: Callable[[str], np.ndarray], truth: Callable[[str], np.ndarray], workers: int
+    images: list[str],
+    probability: Callable[[str], np.ndarray],
+    truth: Callable[[str], np.ndarray],
+    workers: int,
 ) -> np.ndarray:
     """Sums over a fold's strips: ``float64 [4, thresholds + 1, areas]``; the last row holds the all-empty score.
 

@@ -27,7 +27,9 @@ class OnnxRuntimeEngine:
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exceptions share no base class but this one
-            raise InputError(f"{path} cannot be loaded ({str(error).splitlines()[0]}): delete it and export it again") from None
+            raise InputError(
+                f"{path} cannot be loaded ({str(error).splitlines()[0]}): delete it and export it again"
+            ) from None
 
     def __call__(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         probability, presence = self._session.run(OUTPUTS, {INPUT: strips[:, None]})

@@ -34,7 +34,9 @@ def library() -> ModuleType:
             return importlib.import_module(name)
         except ImportError:
             continue
-    raise InputError("neither tensorrt nor tensorrt_rtx is installed: run `.venv/bin/pip install -r requirements-gpu.txt`")
+    raise InputError(
+        "neither tensorrt nor tensorrt_rtx is installed: run `.venv/bin/pip install -r requirements-gpu.txt`"
+    )
 
 
 def build(member: Member) -> None:
@@ -54,7 +56,10 @@ def load(member: Member) -> TensorRTEngine:
     """The member's engine; one of another machine or library is rebuilt, with a line of notice."""
     trt, files = library(), member.files
     if _sidecar(files.sidecar(f"{NAME}-build")) != _made_from(trt, files.onnx):
-        print(f"   {member.name}: the engine is of another machine or version; building it for this one", flush=True)
+        print(
+            f"   {member.name}: the engine is of another machine or version; building it for this one",
+            flush=True,
+        )
         build(member)
     return TensorRTEngine(trt, files.engine(NAME))
 
