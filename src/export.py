@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from severstal import engines, postprocess, recipe, strips
+from severstal import engines, onnx_file, postprocess, recipe, strips
 from severstal.artifacts import file_hash, read_json, write_json
 from severstal.command_line import parser, paths_of
 from severstal.data import TrainingSet, read_training_set
@@ -46,14 +46,12 @@ def main() -> None:
 
 def is_up_to_date(member: Member, engine: str) -> bool:
     """Whether the ONNX file is of the fold's weights and the engine was checked against it."""
-    from severstal import exporting
-
     files = member.files
     if not files.onnx.exists() or not files.sidecar(engine).exists():
         return False
     known = read_json(files.sidecar(engine), "bash bin/export.sh")
-    same = known["onnx"] == file_hash(files.onnx) and known["identity"] == exporting.identity(member)
-    return same and exporting.read_identity(member).items() >= known["identity"].items()
+    same = known["onnx"] == file_hash(files.onnx) and known["identity"] == onnx_file.identity(member)
+    return same and onnx_file.read_identity(member).items() >= known["identity"].items()
 
 
 def export(stage: Stage, member: Member, engine: str, data: TrainingSet, thresholds: list[int]) -> None:
@@ -73,7 +71,7 @@ def export(stage: Stage, member: Member, engine: str, data: TrainingSet, thresho
     stage.say(f"{member.name}: {engine} {parity}")
     record = {
         "engine": engine,
-        "identity": exporting.identity(member),
+        "identity": onnx_file.identity(member),
         "onnx": file_hash(member.files.onnx),
         "thresholds": thresholds,
         "parity": parity.as_json(),

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from severstal import engines, postprocess, prediction, recipe, strips, submission
+from severstal import engines, onnx_file, postprocess, prediction, recipe, strips, submission
 from severstal.artifacts import file_hash, fingerprint, listing_hash, read_json, replacing, write_json
 from severstal.command_line import parser, paths_of
 from severstal.errors import InputError, run_stage
@@ -57,12 +57,10 @@ def main() -> None:
 
 def check_team(team: list[Member], values: postprocess.Tuning) -> None:
     """Every member must be there, exported from the weights that the values were tuned with."""
-    from severstal import exporting
-
     for member in team:
         if values.members.get(member.name) != member.weights_hash():
             raise InputError(f"{member.name} was trained after tuning: run `bash bin/tune.sh` again")
-        exporting.check_identity(member)
+        onnx_file.check_identity(member)
 
 
 def identity(folder: Path, form: submission.Form, team: list[Member], values: postprocess.Tuning, engine: str) -> str:

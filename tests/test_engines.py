@@ -9,7 +9,7 @@ import torch
 from conftest import TINY
 from torch import nn
 
-from severstal import engines, exporting, network, recipe, weights
+from severstal import engines, exporting, network, onnx_file, recipe, weights
 from severstal.artifacts import write_json
 from severstal.engines import tensorrt_engine
 from severstal.errors import InputError
@@ -63,11 +63,11 @@ def test_engines_give_what_pytorch_gives(member, pictures, name) -> None:
 
 
 def test_the_file_tells_whose_it_is(member) -> None:
-    found = exporting.read_identity(member)
+    found = onnx_file.read_identity(member)
     assert found["encoder"] == member.encoder
     assert found["weights"] == member.weights_hash()
     assert found["flips"] == "horizontal"
-    exporting.check_identity(member)
+    onnx_file.check_identity(member)
 
 
 def test_parity_counts_levels_and_flips(pictures) -> None:

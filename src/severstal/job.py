@@ -6,8 +6,9 @@ fingerprint, and its out-of-fold maps were made from those weights with the want
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from severstal import oof, weights
 from severstal.artifacts import fingerprint, replacing, write_json
@@ -16,6 +17,9 @@ from severstal.errors import InputError
 from severstal.madeup import is_made_up
 from severstal.member import FoldConfig, Member, current_versions, training_fingerprint
 from severstal.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,10 @@ class Job:
     def of(cls, member: Member, data: TrainingSet, recipe: Recipe, given: dict[str, Any]) -> Job:
         """The job as asked for now: the recipe, the encoder's row, and the command line's values.
 
-        Values that were given when the fold was trained stay with it until others are given, or its folder
+        Values that were given when the fold was trained stay with it until they are given anew, or its folder
         is deleted.
         """
-        overrides = given
-        if not given and member.files.config.exists():
-            overrides = member.config().overrides
+        overrides = (member.config().overrides if member.files.config.exists() else {}) | given
         return cls(member, data, recipe.for_encoder(member.encoder, overrides), overrides)
 
     @property
@@ -61,7 +63,7 @@ class Job:
 
     def run(self) -> str:
         """Do what is left; returns the key number as a line."""
-        from severstal import training
+        from severstal.training import Training
         from severstal.world import join
 
         # torch and its friends are imported here, so that finding a fold finished costs no seconds.
@@ -70,11 +72,11 @@ class Job:
             if not self.is_trained():
                 if world.leads:
                     self._make_room()
-                    write_json(self.member.files.config, self._config(training).model_dump())
+                    write_json(self.member.files.config, self._config().model_dump())
                 world.wait()
-                training.Training(self.member, self.member.config(), self.data, world).run()
+                Training(self.member, self.member.config(), self.data, world).run()
             if world.leads:
-                self._predict(training, world.device)
+                self._predict(world.device)
         finally:
             world.close()
         return self._summary()
@@ -110,9 +112,9 @@ class Job:
             changed.append("the training data or the split changed")
         return ", ".join(changed) or "its configuration changed"
 
-    def _config(self, training: Any) -> FoldConfig:
+    def _config(self) -> FoldConfig:
         data, member = self.data, self.member
-        mean, std = training.measure_grey(data, data.images(member.fold, held_out=False))
+        mean, std = data.measure_grey(data.images(member.fold, held_out=False))
         return FoldConfig(
             encoder=member.encoder,
             fold=member.fold,
@@ -127,17 +129,18 @@ class Job:
             versions=current_versions(),
         )
 
-    def _predict(self, training: Any, device: Any) -> None:
+    def _predict(self, device: torch.device) -> None:
         """Write the out-of-fold maps of the weights on disk."""
         from severstal.graph import load_whole_model
         from severstal.samples import WholeStrips
+        from severstal.validation import out_of_fold
 
         member = self.member
-        config = member.config().model_copy(update={"recipe": self.recipe})
+        config = member.config().model_copy(update={"recipe": self.recipe, "overrides": self.overrides})
         write_json(member.files.config, config.model_dump())  # flips may have changed since training
         model = load_whole_model(member, device)
         validation = WholeStrips(self.data, self.data.images(member.fold, held_out=True))
-        maps = training.out_of_fold(model, validation, self.recipe.eval_batch_size, device)
+        maps = out_of_fold(model, validation, self.recipe.eval_batch_size, device)
         with replacing(member.files.oof) as temporary:
             oof.write(temporary, maps, self._oof_meta())
         member.files.checkpoint.unlink(missing_ok=True)
@@ -150,5 +153,6 @@ class Job:
         }
 
     def _summary(self) -> str:
-        epoch = weights.read_metadata(self.member.files.weights, self.member.remake).get("epoch")
-        return f"{self.member.name}: best epoch {epoch} of {self.recipe.epochs}"
+        lines = [json.loads(line) for line in self.member.files.log.read_text(encoding="utf-8").splitlines()]
+        best = max(lines, key=lambda line: line["dice"])
+        return f"{self.member.name}: Dice {best['dice']:.4f} untuned, epoch {best['epoch']} of {len(lines)}"

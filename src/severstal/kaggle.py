@@ -17,9 +17,10 @@ import zlib
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
+from severstal.archive import unpack
 from severstal.errors import InputError
 from severstal.paths import Paths
 
@@ -245,44 +246,13 @@ def _discard(archive: Path) -> None:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack what is not there yet, each file under a temporary name first; reading checks each checksum."""
     try:
-        with zipfile.ZipFile(archive) as opened:
-            members = [member for member in opened.infolist() if not member.is_dir()]
-            _check_names({member.filename for member in members}, archive, folder)
-            print(f"unpacking {len(members)} files into {folder}", flush=True)
-            for member in members:
-                if not _is_same(folder / member.filename, member):
-                    _extract(opened, member, folder)
+        unpack(archive, folder, list(_images(folder)))
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         _discard(archive)
         raise InputError(f"{archive} is damaged and was deleted: run this again ({error})") from error
     _marker(archive).unlink(missing_ok=True)
 
 
-def _check_names(names: set[str], archive: Path, folder: Path) -> None:
-    """Nothing is written outside ``folder``, nor beside images of another data set."""
-    for path in map(PurePosixPath, names):
-        if path.is_absolute() or ".." in path.parts:
-            raise InputError(f"{archive} wants to write outside {folder} ({path}): fetch it anew from Kaggle")
-    for image in _images(folder):
-        if image.relative_to(folder).as_posix() not in names:
-            raise InputError(f"{image} is not the competition's: move its folder away or use another --input")
-
-
 def _images(folder: Path) -> Iterator[Path]:
     return (image for images in image_counts(folder) for image in images.glob("*.jpg"))
-
-
-def _is_same(path: Path, member: zipfile.ZipInfo) -> bool:
-    if not path.is_file() or path.stat().st_size != member.file_size:
-        return False
-    return zlib.crc32(path.read_bytes()) == member.CRC
-
-
-def _extract(opened: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
-    target, part = folder / member.filename, folder / ".unpacking"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with opened.open(member) as source, part.open("wb") as sink:
-        shutil.copyfileobj(source, sink)
-    part.replace(target)

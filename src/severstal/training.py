@@ -11,11 +11,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -25,7 +22,7 @@ from torch.utils.data import DataLoader, Subset
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from severstal import checkpoint, network, strips, weights
+from severstal import checkpoint, network, weights
 from severstal.artifacts import write_text
 from severstal.data import TrainingSet
 from severstal.errors import InputError
@@ -33,11 +30,10 @@ from severstal.graph import Normalise, WholeModel
 from severstal.labels import CLASSES
 from severstal.loss import BceDice
 from severstal.member import FoldConfig, Member
-from severstal.metric import dice_of_counts
-from severstal.postprocess import DEFAULT
 from severstal.precision import Precision
 from severstal.samples import ClassShares, Crops, WholeStrips, planes
 from severstal.stage import duration
+from severstal.validation import default_workers, dice_of_fold
 from severstal.world import World
 
 GRADIENT_NORM = 5.0  # steps of a rare huge gradient are shortened to it
@@ -124,7 +120,9 @@ class Training:
         self.sampler.epoch = epoch
         loss = self._train(epoch)
         trained = time.monotonic()
-        scores = self._validate()
+        with self.precision.autocast():
+            model = WholeModel.of(self.config, self.ema.module, flips=())
+            scores = dice_of_fold(model, self.validation_loader, self.world)
         return {
             "epoch": epoch,
             "loss": loss,
@@ -177,23 +175,6 @@ class Training:
             return self.recipe.learning_rate * (step + 1) / warm
         return self.recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(total - warm, 1)))
 
-    # -- validation --------------------------------------------------------------------------------
-
-    @torch.inference_mode()
-    def _validate(self) -> np.ndarray:
-        """The competition's metric of each class over the fold's whole strips, ``float64 [4]``."""
-        model, sums = WholeModel.of(self.config, self.ema.module, flips=()), np.zeros(len(CLASSES) + 1)
-        for whole, bits in self.validation_loader:
-            with self.precision.autocast():
-                probability, _ = model(whole.to(self.device, non_blocking=True))
-            predicted, truth = probability >= DEFAULT.threshold, planes(bits.to(self.device))
-            overlap = (predicted & truth).sum((2, 3)).cpu().numpy()
-            total = (predicted.sum((2, 3)) + truth.sum((2, 3))).cpu().numpy()
-            sums[:-1] += dice_of_counts(overlap, total).sum(axis=0)
-            sums[-1] += len(whole)
-        sums = self.world.sum(torch.from_numpy(sums)).numpy()
-        return sums[:-1] / sums[-1]
-
     # -- state -------------------------------------------------------------------------------------
 
     def _save(self, writer: SummaryWriter, entry: dict[str, Any]) -> None:
@@ -245,33 +226,3 @@ class Training:
             f"Dice {entry['dice']:.4f} ({classes})  {best}  {seconds:.0f} s/epoch, {duration(left)} left",
             flush=True,
         )
-
-
-def default_workers(processes: int) -> int:
-    """Loader processes: one per core that the training leaves free, at most eight per GPU."""
-    return max(1, min(8, (os.cpu_count() or 1) // processes - 1))
-
-
-def measure_grey(data: TrainingSet, images: list[str], limit: int = 400) -> tuple[float, float]:
-    """Mean and standard deviation of the steel of evenly chosen strips, as shares of 255; bars are left out."""
-    chosen = [images[i] for i in np.unique(np.linspace(0, len(images) - 1, min(limit, len(images))).astype(int))]
-    count, total, squares = 0, 0.0, 0.0
-    for image in chosen:
-        strip = strips.read_sized(data.paths.train_images / image, data.height, data.width)
-        first, last = strips.steel_columns(strip)
-        steel = strip[:, first:last].astype(np.float64) / 255
-        count, total, squares = count + steel.size, total + steel.sum(), squares + np.square(steel).sum()
-    mean = total / count
-    return round(mean, 4), round(max(math.sqrt(max(squares / count - mean**2, 0)), 0.01), 4)
-
-
-@torch.inference_mode()
-def out_of_fold(
-    model: WholeModel, validation: WholeStrips, batch: int, device: torch.device
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield ``(image, uint8 [4, H, W])`` for each strip, in float32: what every engine is held against."""
-    loader = DataLoader(validation, batch_size=batch, num_workers=default_workers(1))
-    images = iter(validation.images)
-    for whole, _ in tqdm(loader, "out-of-fold", leave=False, disable=None):
-        probability, _ = model(whole.to(device))
-        yield from zip(islice(images, len(whole)), probability.cpu().numpy(), strict=True)
