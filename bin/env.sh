@@ -2,8 +2,8 @@
 # Folders that are named on a command line keep their meaning: nothing here changes the working folder.
 set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-PYTHON="$ROOT/.venv/bin/python"
 bash "$ROOT/bin/setup.sh"
+PYTHON="$ROOT/.venv/bin/python"
 
 # A thread that waits by spinning takes the core that a loader, or another program, would run on: with one busy
 # neighbour on two cores a training step took 8.5 s instead of 0.4 s. Where alone, this costs nothing measurable.

@@ -30,7 +30,7 @@ if [ ! -x .venv/bin/pip ] && ! "$python" -m venv --clear .venv; then
 fi
 rm -f .venv/.complete
 if [ "${INSTALLER:-uv}" = uv ]; then
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.9.11
+  .venv/bin/python -m pip install -qq --disable-pip-version-check uv==0.13.9
   install() { .venv/bin/uv pip install --quiet --python .venv/bin/python "$@"; }
 else
   install() { .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
