@@ -54,6 +54,13 @@ def test_the_library_imports_run_one_way() -> None:
         visit(name, ())
 
 
+def test_timm_and_smp_come_through_one_file() -> None:
+    """Elsewhere they would be imported before the file that lets them be, beside a CPU-only torch."""
+    names = ("timm", "segmentation_models_pytorch", "torchvision")
+    naming = [path.name for path in LIBRARY + STAGES if {name.split(".")[0] for name in imports_of(path)} & set(names)]
+    assert naming == ["vision.py"]
+
+
 def test_tensorrt_is_named_in_one_file() -> None:
     naming = [
         path.name

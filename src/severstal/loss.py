@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from segmentation_models_pytorch.losses import DiceLoss
 from torch import nn
+
+from severstal.vision import smp
 
 
 class BceDice(nn.Module):
@@ -14,7 +15,7 @@ class BceDice(nn.Module):
         super().__init__()
         self._weight = dice_weight
         self._bce = nn.BCEWithLogitsLoss()
-        self._dice = DiceLoss(mode="multilabel", smooth=1.0)
+        self._dice = smp.losses.DiceLoss(mode="multilabel", smooth=1.0)
 
     def forward(self, logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """Scalar loss of float32 logits ``[N, 4, H, W]`` against float32 masks of the same shape."""

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from timm.utils import ModelEmaV3
 from torch.utils.data import DataLoader, Subset
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
@@ -34,6 +33,7 @@ from severstal.precision import Precision
 from severstal.samples import ClassShares, Crops, WholeStrips, planes
 from severstal.stage import duration
 from severstal.validation import default_workers, dice_of_fold
+from severstal.vision import timm
 from severstal.world import World
 
 GRADIENT_NORM = 5.0  # steps of a rare huge gradient are shortened to it
@@ -57,7 +57,7 @@ class Training:
         pretrained = self.recipe.weights == "pretrained" and not self.member.files.checkpoint.exists()
         plain = network.build(self.recipe, self.member.encoder, pretrained=pretrained)
         plain = plain.to(self.device, memory_format=torch.channels_last)
-        self.ema = ModelEmaV3(plain, decay=self.recipe.ema_decay, use_warmup=True)
+        self.ema = timm.utils.ModelEmaV3(plain, decay=self.recipe.ema_decay, use_warmup=True)
         optimizer = torch.optim.AdamW(
             plain.parameters(), lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay
         )
