@@ -142,11 +142,13 @@ def test_an_engine_that_is_not_there_is_named_with_its_cure(monkeypatch) -> None
     assert engines.choose("auto") == "torch"
 
 
-rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx builds engines without a GPU; it is not installed")
+@pytest.fixture
+def rtx():
+    return pytest.importorskip("tensorrt_rtx", reason="builds TensorRT engines without a GPU; it is not installed")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_tensorrt_builds_the_graph(member, precision) -> None:
+def test_tensorrt_builds_the_graph(member, precision, rtx) -> None:
     model = onnx.load(member.files.onnx)
     if precision == "fp16":
         model = tensorrt_engine.to_float16(model)
@@ -155,13 +157,13 @@ def test_tensorrt_builds_the_graph(member, precision) -> None:
     assert len(tensorrt_engine.build_plan(rtx, model.SerializeToString())) > 100_000
 
 
-def test_tensorrt_says_why_it_refuses_a_file(member) -> None:
+def test_tensorrt_says_why_it_refuses_a_file(member, rtx) -> None:
     whole = member.files.onnx.read_bytes()
     with pytest.raises(InputError, match="parser refused the ONNX model"):
         tensorrt_engine.build_plan(rtx, whole[: len(whole) // 2])
 
 
-def test_an_engine_of_another_machine_is_told_by_its_sidecar(member, monkeypatch) -> None:
+def test_an_engine_of_another_machine_is_told_by_its_sidecar(member, monkeypatch, rtx) -> None:
     monkeypatch.setattr(tensorrt_engine, "library", lambda: rtx)
     tensorrt_engine.build(member)
     plan, side = member.files.engine("tensorrt"), member.files.sidecar("tensorrt-build")
