@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from severstal import rle
 from severstal.errors import InputError
@@ -19,6 +19,7 @@ CLASSES = (1, 2, 3, 4)
 CURRENT = {"ImageId", "ClassId", "EncodedPixels"}
 OF_2019 = ["ImageId_ClassId", "EncodedPixels"]
 HEADER_LINES = 1
+csv.field_size_limit(2**31 - 1)  # the code of a noisy mask is longer than the 128 KiB that csv takes by itself
 
 Labels = dict[str, dict[int, str]]  # image -> class -> code; an image without defects maps to {}
 
@@ -43,22 +44,30 @@ def read_table(path: Path) -> Table:
         InputError: if the file is missing, no table, or has another header.
     """
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, index_col=False)
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = list(csv.reader(file, strict=True))
     except FileNotFoundError:
         raise InputError(f"{path} is missing: `bash bin/download_data.sh` fetches the competition's files") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as CSV: {str(error).strip()}; copy or download it again") from None
-    columns = list(frame.columns)
-    if set(columns) == CURRENT and len(columns) == len(CURRENT):
-        rows = frame[["ImageId", "ClassId", "EncodedPixels"]].itertuples(index=False, name=None)
-    elif columns == OF_2019:
-        rows = ((*_split_key(key), code) for key, code in frame.itertuples(index=False, name=None))
-    else:
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as CSV: {error}; copy or download it again") from None
+    while lines and not lines[-1]:
+        lines.pop()
+    columns = lines[0] if lines else []
+    current = set(columns) == CURRENT and len(columns) == len(CURRENT)
+    if not current and columns != OF_2019:
         raise InputError(
             f"{path}, line 1: the header is {','.join(columns)!r}; it must be 'ImageId,ClassId,EncodedPixels' "
             "or 'ImageId_ClassId,EncodedPixels'"
         )
-    return Table(path, columns, list(rows))
+    table = Table(path, columns, [])
+    where = [columns.index(name) for name in ("ImageId", "ClassId", "EncodedPixels")] if current else []
+    for row, fields in enumerate(lines[HEADER_LINES:]):
+        if len(fields) != len(columns):
+            raise InputError(
+                f"{table.line(row)}: {len(fields)} fields where the header has {len(columns)}: mend the row"
+            )
+        table.rows.append(tuple(fields[i] for i in where) if current else (*_split_key(fields[0]), fields[1]))
+    return table
 
 
 def read_labels(path: Path, height: int, width: int, images: list[str] | None = None) -> Labels:
