@@ -29,13 +29,16 @@ def main() -> None:
     paths = paths_of(options)
     stage = Stage("folds", paths)
     chosen = choose_recipe(paths, options.recipe, recipe_values(options))
+    changed = not paths.recipe.exists() or recipe.read(paths.recipe) != chosen
+    if changed:
+        check_encoders(chosen)
     images = strips.listing(paths.train_images)
     if paths.folds_csv.exists():
         check_frozen(paths, chosen, images)
         stage.up_to_date(paths.folds_csv)
     else:
         make_split(stage, paths, chosen, images)
-    if not paths.recipe.exists() or recipe.read(paths.recipe) != chosen:
+    if changed:
         write_json(paths.recipe, chosen.model_dump())
         stage.wrote(paths.recipe)
     stage.say(f"recipe {chosen.name}: {chosen.folds} folds of {', '.join(chosen.encoders)}")
@@ -48,6 +51,13 @@ def choose_recipe(paths: Paths, name: str | None, values: dict) -> recipe.Recipe
     if in_use and name in (None, in_use.name):
         return recipe.build(in_use.model_dump() | values)
     return recipe.named(name or ("sample" if is_made_up(paths.input) else "kaggle"), values)
+
+
+def check_encoders(chosen: recipe.Recipe) -> None:
+    from severstal.network import check_encoder  # imports torch, which a second run has no need of
+
+    for encoder in chosen.encoders:
+        check_encoder(encoder)
 
 
 def check_frozen(paths: Paths, chosen: recipe.Recipe, images: list[str]) -> None:

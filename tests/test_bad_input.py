@@ -324,6 +324,9 @@ def test_stages_end_with_code_2_and_a_message(tiny, tmp_path) -> None:
     assert not (tmp_path / "f").exists()
     assert "--epoch" in stage("train", *arguments_of(tiny), "--epoch", 3).stderr
     assert "did you mean" in stage("train", *arguments_of(tiny), "resnet43", 0).stderr
+    made = stage("make_folds", *arguments_of(tiny), "--encoders", "resnet43")
+    assert "did you mean" in made.stderr
+    assert recipe.read(tiny.recipe).encoders == {ENCODER: {}}
     assert "bash bin/train.sh" in stage("tune", *arguments_of(tiny)).stderr
     assert "bash bin/tune.sh" in stage("export", *arguments_of(tiny)).stderr
 
