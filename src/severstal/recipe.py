@@ -97,7 +97,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "weights": "none",
         "decoder_channels": (96, 64, 32, 16, 8),
         "crop_width": 256,
-        "samples_per_epoch": 480,
+        "samples_per_epoch": 360,
         "epochs": 3,
         "batch_size": 4,
         "learning_rate": 2e-3,
