@@ -49,9 +49,9 @@ def is_up_to_date(member: Member, engine: str) -> bool:
     files = member.files
     if not files.onnx.exists() or not files.sidecar(engine).exists():
         return False
-    known = read_json(files.sidecar(engine), "bash bin/export.sh")
-    same = known["onnx"] == file_hash(files.onnx) and known["identity"] == onnx_file.identity(member)
-    return same and onnx_file.read_identity(member).items() >= known["identity"].items()
+    known, wanted = read_json(files.sidecar(engine), "bash bin/export.sh"), onnx_file.identity(member)
+    same = known.get("onnx") == file_hash(files.onnx) and known.get("identity") == wanted
+    return same and onnx_file.read_identity(member).items() >= wanted.items()
 
 
 def export(stage: Stage, member: Member, engine: str, data: TrainingSet, thresholds: list[int]) -> None:

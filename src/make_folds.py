@@ -12,7 +12,7 @@ import os
 from severstal import folds, recipe, strips
 from severstal.artifacts import replacing, write_json
 from severstal.command_line import add_recipe_values, parser, paths_of, recipe_values
-from severstal.errors import InputError, run_stage
+from severstal.errors import run_stage
 from severstal.labels import CLASSES, read_labels
 from severstal.madeup import is_made_up
 from severstal.paths import Paths
@@ -30,9 +30,9 @@ def main() -> None:
     stage = Stage("folds", paths)
     chosen = choose_recipe(paths, options.recipe, recipe_values(options))
     changed = not paths.recipe.exists() or recipe.read(paths.recipe) != chosen
+    images = strips.listing(paths.train_images)
     if changed:
         check_encoders(chosen)
-    images = strips.listing(paths.train_images)
     if paths.folds_csv.exists():
         check_frozen(paths, chosen, images)
         stage.up_to_date(paths.folds_csv)
@@ -54,22 +54,19 @@ def choose_recipe(paths: Paths, name: str | None, values: dict) -> recipe.Recipe
 
 
 def check_encoders(chosen: recipe.Recipe) -> None:
-    from severstal.network import check_encoder  # imports torch, which a second run has no need of
+    unknown = set(chosen.encoders).difference(*(values["encoders"] for values in recipe.RECIPES.values()))
+    if unknown:
+        from severstal.network import check_encoder  # imports torch: seconds that the table's own encoders need not
 
-    for encoder in chosen.encoders:
-        check_encoder(encoder)
+        for encoder in sorted(unknown):
+            check_encoder(encoder)
 
 
 def check_frozen(paths: Paths, chosen: recipe.Recipe, images: list[str]) -> None:
     """The split on disk must be of these images and of the recipe's number of folds."""
     frame = folds.read(paths.folds_csv)
     folds.check_covers(frame, paths.folds_csv, images)
-    count = frame["fold"].nunique()
-    if count != chosen.folds:
-        raise InputError(
-            f"{paths.folds_csv} has {count} folds and the recipe asks for {chosen.folds}. The split is frozen: "
-            f"choose another --folds folder, or delete {paths.folds_csv} to split anew and train every fold again"
-        )
+    folds.check_count(frame, paths.folds_csv, chosen.folds)
 
 
 def make_split(stage: Stage, paths: Paths, chosen: recipe.Recipe, images: list[str]) -> None:

@@ -14,7 +14,7 @@ import os
 
 from joblib import Parallel, delayed
 
-from severstal import recipe
+from severstal import folds, recipe
 from severstal.command_line import add_recipe_values, parser, paths_of, recipe_values
 from severstal.data import read_training_set
 from severstal.errors import InputError, run_stage
@@ -35,6 +35,7 @@ def main() -> None:
     chosen = recipe.read(paths.recipe)
     selected = select(members(paths, chosen), chosen, options.encoder, options.fold)
     data = read_training_set(paths)
+    folds.check_count(data.split, paths.folds_csv, chosen.folds)
     stage.read(paths.train_csv, paths.folds_csv, paths.recipe)
     given = recipe_values(options)
     jobs = [Job.of(member, data, chosen, given) for member in selected]

@@ -11,7 +11,7 @@ import os
 
 import numpy as np
 
-from severstal import oof, postprocess, recipe, tuning
+from severstal import folds, oof, postprocess, recipe, tuning
 from severstal.artifacts import fingerprint, write_json
 from severstal.command_line import parser, paths_of
 from severstal.data import TrainingSet, read_training_set
@@ -28,6 +28,7 @@ def main() -> None:
     stage = Stage("tune", paths)
     chosen = recipe.read(paths.recipe)
     data = read_training_set(paths)
+    folds.check_count(data.split, paths.folds_csv, chosen.folds)
     team = members(paths, chosen)
     stores = {member: open_store(member, data) for member in team}
     stage.read(f"out-of-fold maps of {len(team)} networks over {len(data.labels)} strips", paths.train_csv)
@@ -78,7 +79,7 @@ def tune(data: TrainingSet, chosen: recipe.Recipe, stores: dict[Member, oof.Stor
 
 
 def as_tuning(result: tuning.Tuned, made_from: str, stores: dict[Member, oof.Store], strips: int) -> postprocess.Tuning:
-    scores = {name: getattr(result, name).as_json() for name in ("all_empty", "default", "tuned", "honest")}
+    scores = {name: getattr(result, name).as_json() for name in postprocess.SCORES}
     hashes = {member.name: store.meta["weights"] for member, store in stores.items()}
     return postprocess.Tuning(fingerprint=made_from, members=hashes, cuts=result.cuts, scores=scores, strips=strips)
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import errno
 import pickle
 import resource
+import runpy
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import cv2
 import numpy as np
+import onnx
 import pytest
 import torch
 from conftest import ROOT, arguments_of, write_tiny_strips
 
-from severstal import checkpoint, folds, labels, onnx_file, oof, postprocess, recipe, strips, submission, weights
+from severstal import checkpoint, folds, onnx_file, oof, postprocess, recipe, submission, weights
 from severstal.artifacts import replacing, write_json
 from severstal.data import read_training_set
 from severstal.errors import InputError
@@ -26,7 +29,6 @@ from severstal.network import check_encoder
 
 ENCODER = "tu-mobilenetv4_conv_small"
 ZERO = f"{0:09x}.jpg"
-HEADER = "ImageId,ClassId,EncodedPixels\n"
 
 
 def stage(name: str, *arguments: object, **options) -> subprocess.CompletedProcess[str]:
@@ -38,100 +40,35 @@ def stage(name: str, *arguments: object, **options) -> subprocess.CompletedProce
     return done
 
 
-# -- strips ----------------------------------------------------------------------------------------
+@pytest.fixture
+def ends(tiny, monkeypatch, capsys) -> Callable[..., str]:
+    """Runs a stage in this process: it must end with code 2, leave every file as it was, and add none."""
+
+    def run(name: str, *arguments: object) -> str:
+        before = contents(tiny.input.parent)
+        monkeypatch.setattr(sys, "argv", [name, *arguments_of(tiny), *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:  # anything else would be a traceback
+            runpy.run_path(str(ROOT / "src" / f"{name}.py"), run_name="__main__")
+        assert left.value.code == 2
+        assert contents(tiny.input.parent) == before
+        return capsys.readouterr().err
+
+    return run
 
 
-def jpeg() -> bytes:
-    return cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (64, 96), dtype=np.uint8))[1].tobytes()
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "is empty"),
-        (jpeg()[: len(jpeg()) * 6 // 10], "is cut short"),
-        (jpeg()[:-2], "is cut short"),
-        (cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].tobytes(), "is no JPEG"),
-        (b"no image", "is no JPEG"),
-        (jpeg()[:300] + jpeg()[-2:], "is cut short|cannot be decoded"),
-    ],
-    ids=["zero bytes", "cut at 60 %", "cut by two bytes", "PNG", "text", "no scan"],
-)
-def test_a_damaged_strip_is_named(tmp_path, content, message) -> None:
-    file = tmp_path / "strip.jpg"
-    file.write_bytes(content)
-    with pytest.raises(InputError, match=message) as error:
-        strips.read(file)
-    assert str(file) in str(error.value)
-
-
-def test_a_whole_strip_is_read(tmp_path) -> None:
-    (tmp_path / "strip.jpg").write_bytes(jpeg())
-    assert strips.read_sized(tmp_path / "strip.jpg", 64, 96).shape == (64, 96)
-    with pytest.raises(InputError, match="64x96 pixels"):
-        strips.read_sized(tmp_path / "strip.jpg", 256, 1600)
-
-
-def test_folders_without_strips(tmp_path) -> None:
-    with pytest.raises(InputError, match="is no folder"):
-        strips.listing(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="holds no"):
-        strips.listing(tmp_path)
-    (tmp_path / "a.png").write_bytes(b"")
-    with pytest.raises(InputError, match=r"a\.png is no JPEG"):
-        strips.listing(tmp_path)
-
-
-# -- labels ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (HEADER + "a.jpg,1,1 2 3\n", "line 2.*3 numbers"),
-        (HEADER + "a.jpg,1,1 2\nb.jpg,1,1 x\n", "line 3.*'x'"),
-        (HEADER + "a.jpg,1,1.5 3\n", "line 2.*'1.5'"),
-        (HEADER + "a.jpg,1,99999999999999999999 3\n", "line 2.*not a whole number"),
-        (HEADER + "a.jpg,1,0 3\n", "line 2.*count from 1"),
-        (HEADER + "a.jpg,1,5 -3\n", "line 2.*count from 1"),
-        (HEADER + "a.jpg,1,19 3\n", "line 2.*beyond the last pixel of a 4x5"),
-        (HEADER + "a.jpg,1,9 2 3 2\n", "line 2.*out of order"),
-        (HEADER + "a.jpg,1,3 4 5 2\n", "line 2.*overlaps"),
-        (HEADER + "a.jpg,5,1 2\n", "line 2: class '5'"),
-        (HEADER + "a.jpg,0,1 2\n", "line 2: class '0'"),
-        (HEADER + "a.jpg,,1 2\n", "line 2: class ''"),
-        (HEADER + "a.jpg,1,1 2\na.jpg,1,5 2\n", "line 3.*stands in line 2 already"),
-        (HEADER + "c.jpg,1,1 2\n", "line 2: 'c.jpg' is not among the images"),
-        ("Image,Class,Pixels\n", "line 1: the header is 'Image,Class,Pixels'"),
-        ("ImageId_ClassId,EncodedPixels\na.jpg_7,\n", "line 2: class '7'"),
-        ("ImageId_ClassId,EncodedPixels\na.jpg,\n", "line 2: class 'a.jpg'"),
-        (HEADER + "a.jpg,1,1 2,9\n", "line 2: 4 fields where the header has 3"),
-        (HEADER + "a.jpg,1\n", "line 2: 2 fields"),
-        (HEADER + "\na.jpg,1,1 2\n", "line 2: 0 fields"),
-        (HEADER + 'a.jpg,1,"1 2\n', "cannot be read as CSV"),
-        ("", "line 1: the header is ''"),
-    ],
-)  # fmt: skip
-def test_a_wrong_table_is_refused_with_its_line(tmp_path, text, message) -> None:
-    table = tmp_path / "train.csv"
-    table.write_text(text)
-    with pytest.raises(InputError, match=message) as error:
-        labels.read_labels(table, 4, 5, ["a.jpg", "b.jpg"])
-    assert str(table) in str(error.value)
-
-
-def test_both_forms_give_the_same_labels(tmp_path) -> None:
-    current, of_2019 = tmp_path / "a.csv", tmp_path / "b.csv"
-    current.write_text("ImageId,ClassId,EncodedPixels\nb.jpg,3,1 2\n")
-    rows = [
-        f"{image}_{c},{'1 2' if (image, c) == ('b.jpg', 3) else ''}"
-        for image in ("a.jpg", "b.jpg")
-        for c in range(1, 5)
-    ]
-    of_2019.write_text("\n".join(["ImageId_ClassId,EncodedPixels", *rows]) + "\n")
-    expected = {"a.jpg": {}, "b.jpg": {3: "1 2"}}
-    assert labels.read_labels(current, 4, 5, ["a.jpg", "b.jpg"]) == expected
-    assert labels.read_labels(of_2019, 4, 5, ["a.jpg", "b.jpg"]) == expected
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """A limit on the size of files fails as a full disk does: in the middle of a write. Python ignores SIGXFSZ."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 # -- recipe, split, names --------------------------------------------------------------------------
@@ -145,6 +82,10 @@ def test_both_forms_give_the_same_labels(tmp_path) -> None:
         ({"amp": "fp8"}, "amp"),
         ({"class_shares": ["1", "2"]}, "class_shares"),
         ({"epoch": 3}, "epoch"),
+        ({"seed": "-1"}, "seed"),
+        ({"seed": "99999999999999999999"}, "seed"),
+        ({"learning_rate": "inf"}, "learning_rate"),
+        ({"flips": ["diagonal"]}, "flips"),
         ({"encoders": {}}, "name at least one"),
         ({"encoders": {"resnet18": {"epoch": 3}}}, "resnet18 cannot set epoch"),
     ],
@@ -154,9 +95,65 @@ def test_a_wrong_value_is_named(values, message) -> None:
         recipe.named("sample", values)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"name": "sam', "no valid JSON"),
+        ("[]", "no JSON object"),
+        ("{}", "encoders: Field required"),
+        ('{"name": "a", "encoders": {"resnet18": {}}, "epochs": 0}', "epochs: "),
+    ],
+)
+def test_a_damaged_recipe_names_its_file_and_command(tmp_path, text, message) -> None:
+    (tmp_path / "recipe.json").write_text(text)
+    with pytest.raises(InputError, match=rf"{message}.*delete it and run `bash bin/make_folds\.sh`") as error:
+        recipe.read(tmp_path / "recipe.json")
+    assert str(tmp_path / "recipe.json") in str(error.value)
+
+
 def test_near_misses_of_an_encoder_are_suggested() -> None:
     with pytest.raises(InputError, match=r"did you mean.*resnet34"):
         check_encoder("resnet43")
+
+
+def test_every_encoder_of_the_table_is_known() -> None:
+    for values in recipe.RECIPES.values():
+        for encoder in values["encoders"]:
+            check_encoder(encoder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--epoch", 3], "unrecognized arguments: --epoch"),
+        (["train", "--epochs", 0], "epochs: Input should be greater"),
+        (["train", "--epochs", "many"], "epochs: Input should be a valid integer"),
+        (["train", "--amp", "fp8"], "amp: Input should be 'auto'"),
+        (["train", "--class-shares", "1,2"], "class_shares: Tuple should have at least 5 items"),
+        (["train", "resnet43", 0], "did you mean"),
+        (["train", "resnet34", 0], "bash bin/make_folds.sh --encoders"),
+        (["train", ENCODER, 2], "no fold 2: folds.csv has 0 to 1"),
+        (["train", ENCODER, "first"], "invalid int value: 'first'"),
+        (["make_folds", "--recipe", "kagle"], "there are sample, cpu, kaggle"),
+        (["make_folds", "--encoders", "resnet43"], "did you mean"),
+        (["make_folds", "--encoders", ""], "no encoder is called ''"),
+        (["make_folds", "--encoders", "{"], "--encoders is no valid JSON"),
+        (["make_folds", "--folds-count", 3], "has 2 folds (0 to 1) and the recipe asks for 3"),
+        (["export", "--engine", "onnx"], "there are auto, tensorrt"),
+        (["predict", "--images", "/nowhere"], "/nowhere is no folder"),
+        (["submit"], "is no folder"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_a_wrong_command_line_changes_nothing(ends, arguments, message) -> None:
+    assert message in ends(*arguments)
+
+
+@pytest.mark.parametrize("name", ["train", "tune"])
+def test_a_split_of_another_number_of_folds_stops_the_stage(tiny, ends, name) -> None:
+    tiny.folds_csv.write_text(tiny.folds_csv.read_text().replace(",1,", ",2,", 1))
+    message = ends(name)
+    assert f"{tiny.folds_csv} has 3 folds (0 to 2) and the recipe asks for 2" in message
 
 
 def test_an_unknown_recipe_names_the_known() -> None:
@@ -207,9 +204,22 @@ def test_files_that_are_missing_name_their_command(tiny) -> None:
 
 @pytest.fixture
 def trained(tiny) -> Job:
-    job = Job.of(Member(tiny, ENCODER, 0), read_training_set(tiny), recipe.read(tiny.recipe), {"epochs": 1})
-    job.run()
-    return job
+    """Both folds with the files of a training that never was; the first one's job."""
+    data, chosen = read_training_set(tiny), recipe.read(tiny.recipe)
+    jobs = [Job.of(Member(tiny, ENCODER, fold), data, chosen, {}) for fold in range(chosen.folds)]
+    for job in jobs:
+        files = job.member.files
+        write_json(files.config, job._config().model_dump())
+        weights.save(files.weights, {"layer": torch.zeros(100)}, {"fingerprint": job.fingerprint})
+        oof.write(files.oof, maps_of(job), job._oof_meta())
+        assert job.is_finished()
+    return jobs[0]
+
+
+def maps_of(job: Job) -> list[tuple[str, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    images = job.data.images(job.member.fold, held_out=True)
+    return [(image, rng.integers(0, 255, (4, 64, 96), dtype=np.uint8)) for image in images]
 
 
 def cut(file: Path) -> None:
@@ -227,12 +237,95 @@ def test_files_cut_short_are_told_from_whole_ones(trained) -> None:
         with pytest.raises(InputError, match=f"delete.*{member.remake}") as error:
             read()
         assert str(file) in str(error.value)
-    files.onnx.write_bytes(b"\x08\x0a\xff\xff")
-    with pytest.raises(InputError, match="is damaged"):
-        onnx_file.read_identity(member)
-    write_json(member.paths.postprocess, {"cuts": []})
-    with pytest.raises(InputError, match=r"bash bin/tune\.sh"):
-        postprocess.read(member.paths.postprocess)
+    write_json(files.config, {"encoder": ENCODER})
+    with pytest.raises(InputError, match="no configuration of this version"):
+        member.config()
+
+
+def test_a_bit_that_fell_over_in_a_store_is_told(tmp_path) -> None:
+    file, noise = tmp_path / "oof.npz", np.random.default_rng(0).integers(0, 255, (4, 32, 32), dtype=np.uint8)
+    oof.write(file, [("a.jpg", noise)], {})
+    whole = file.read_bytes()
+    for place in range(100, 3000, 100):  # all within the strip's data
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        with pytest.raises(InputError, match=r"a\.jpg.*delete the file and run `train`"):
+            oof.Store(file, "train")["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda job: oof.write(job.member.files.oof, maps_of(job)[1:], job._oof_meta()), "and fold 0 differ in"),
+        (
+            lambda job: weights.save(job.member.files.weights, {"layer": torch.ones(1)}, {}),
+            "is not of the weights beside it",
+        ),
+        (lambda job: job.member.files.oof.unlink(), "is missing"),
+        (lambda job: cut(job.member.files.oof), "is damaged"),
+    ],
+    ids=["lacks a strip", "of other weights", "missing", "cut short"],
+)
+def test_tuning_takes_no_other_maps(trained, ends, change, message) -> None:
+    change(trained)
+    told = ends("tune")
+    assert message in told
+    assert str(trained.member.files.oof) in told
+    assert trained.member.remake in told
+
+
+TUNED = {
+    "fingerprint": "f", "members": {}, "cuts": [{"threshold": 128, "min_area": 0}] * 4, "strips": 1,
+    "scores": {name: dict.fromkeys(("mean", "1", "2", "3", "4"), 0.5) for name in postprocess.SCORES},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cuts": TUNED["cuts"][:3]}, "cuts"),
+        ({"cuts": [{"threshold": 0, "min_area": 0}, *TUNED["cuts"][1:]]}, r"cuts\.0\.threshold"),
+        ({"cuts": [{"threshold": 256, "min_area": 0}, *TUNED["cuts"][1:]]}, r"cuts\.0\.threshold"),
+        ({"cuts": [*TUNED["cuts"][1:], {"threshold": 128, "min_area": -1}]}, r"cuts\.3\.min_area"),
+        ({"scores": {"honest": {}}}, "scores.*must hold all_empty"),
+        ({"treshold": 1}, "treshold"),
+    ],
+)
+def test_wrong_tuned_values_are_named(tmp_path, change, message) -> None:
+    file = tmp_path / "postprocess.json"
+    write_json(file, TUNED)
+    assert postprocess.read(file).strips == 1
+    write_json(file, TUNED | change)
+    with pytest.raises(InputError, match=rf"postprocess\.json: {message}.*run `bash bin/tune\.sh`"):
+        postprocess.read(file)
+    cut(file)
+    with pytest.raises(InputError, match=r"no valid JSON.*run `bash bin/tune\.sh`"):
+        postprocess.read(file)
+
+
+def test_an_onnx_file_that_is_cut_short_or_of_other_weights(trained, ends) -> None:
+    member, paths = trained.member, trained.member.paths
+    node = onnx.helper.make_node("Identity", ["strips"], ["probability"])
+    value = [onnx.helper.make_tensor_value_info(name, 2, [1]) for name in ("strips", "probability")]
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", value[:1], value[1:]))
+    onnx.helper.set_model_props(model, onnx_file.identity(member))
+    onnx.save(model, member.files.onnx)
+    onnx_file.check_identity(member)
+    whole = member.files.onnx.read_bytes()
+    for size in range(len(whole)):
+        member.files.onnx.write_bytes(whole[:size])
+        with pytest.raises(InputError, match=f"run `bash bin/export.sh {ENCODER} 0`"):
+            onnx_file.check_identity(member)
+    member.files.onnx.write_bytes(whole)
+    weights.save(member.files.weights, {"layer": torch.ones(1)}, {})
+    with pytest.raises(InputError, match=r"belongs to another configuration \(weights"):
+        onnx_file.check_identity(member)
+    write_tiny_strips(paths.test_images, 1)
+    write_json(paths.postprocess, TUNED)
+    assert f"{ENCODER} fold 0 was trained after tuning: run `bash bin/tune.sh`" in ends("predict")
+    write_json(paths.postprocess, TUNED | {"members": {member.name: member.weights_hash()}})
+    assert "belongs to another configuration (weights" in ends("predict")
+    member.files.onnx.unlink()
+    assert f"{member.files.onnx} is missing" in ends("predict")
 
 
 def test_a_store_that_lacks_a_strip_or_has_one_twice(tmp_path) -> None:
@@ -265,11 +358,20 @@ def test_a_checkpoint_runs_no_code(tmp_path, capsys) -> None:
     file.write_bytes(pickle.dumps(Harm()))
     with pytest.raises(InputError, match="is damaged"):
         checkpoint.load(file, tmp_path, "bash bin/train.sh")
-    torch.save({"weights": torch.zeros(1000)}, file)
-    cut(file)
-    with pytest.raises(InputError, match="delete"):
-        checkpoint.load(file, tmp_path, "bash bin/train.sh")
     assert "ran" not in capsys.readouterr().out
+
+
+def test_a_checkpoint_that_is_cut_short_or_none_at_all(tmp_path) -> None:
+    file = tmp_path / "checkpoint.pt"
+    checkpoint.save(file, {"fingerprint": "f", "weights": torch.zeros(1000)})
+    assert checkpoint.load(file, tmp_path, "train")["fingerprint"] == "f"
+    whole = file.read_bytes()
+    torch.save(torch.zeros(3), file)
+    texts = (b"", b"text", b"no checkpoint", b"\x80\x02}q.", b".", file.read_bytes())
+    for content in (*texts, *(whole[:size] for size in range(0, len(whole), 97))):
+        file.write_bytes(content)
+        with pytest.raises(InputError, match=r"checkpoint\.pt is damaged .*: delete .* and run `train`"):
+            checkpoint.load(file, tmp_path, "train")
 
 
 def test_a_checkpoint_of_another_configuration_is_refused(trained) -> None:
@@ -287,7 +389,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(trained) -> None:
     ("change", "message"),
     [
         (lambda lines: ["ImageId,ClassId,EncodedPixels", *lines[1:]], "line 1: the header"),
-        (lambda lines: lines[:-1], "no row for image b.jpg, class 4"),
+        (lambda lines: lines[:-1], r"no row for image b.jpg, class 4 .*bash bin/predict\.sh"),
         (lambda lines: [*lines, "c.jpg,,1"], "line 10: 'c.jpg' is not a strip"),
         (lambda lines: [*lines, lines[-1]], "line 10.*twice"),
         (lambda lines: [*lines[:-1], "b.jpg,1 3 2 2,4"], "line 9.*overlaps"),
@@ -301,6 +403,14 @@ def test_a_wrong_submission_is_refused_with_its_line(tmp_path, change, message) 
     file.write_text("\n".join(change(file.read_text().splitlines())) + "\n")
     with pytest.raises(InputError, match=message):
         submission.check(file, form, 4, 5)
+
+
+def test_a_submission_that_is_not_there_or_wrong_is_not_uploaded(tiny, ends) -> None:
+    write_tiny_strips(tiny.test_images, 2)
+    assert f"{tiny.submission} is missing: make it with `bash bin/predict.sh`" in ends("submit", "--dry-run")
+    tiny.submissions.mkdir()
+    tiny.submission.write_text(f"ImageId,EncodedPixels,ClassId\n{ZERO},1 2 2 2,1\n")
+    assert f"{tiny.submission} has no row for image {ZERO}, class 2 (7 such rows)" in ends("submit", "--dry-run")
 
 
 def test_test_strips_and_sample_must_be_the_same(tiny) -> None:
@@ -323,10 +433,6 @@ def test_stages_end_with_code_2_and_a_message(tiny, tmp_path) -> None:
     assert str(nowhere) in stage("make_folds", f"--input={nowhere}", f"--folds={tmp_path / 'f'}").stderr
     assert not (tmp_path / "f").exists()
     assert "--epoch" in stage("train", *arguments_of(tiny), "--epoch", 3).stderr
-    assert "did you mean" in stage("train", *arguments_of(tiny), "resnet43", 0).stderr
-    made = stage("make_folds", *arguments_of(tiny), "--encoders", "resnet43")
-    assert "did you mean" in made.stderr
-    assert recipe.read(tiny.recipe).encoders == {ENCODER: {}}
     assert "bash bin/train.sh" in stage("tune", *arguments_of(tiny)).stderr
     assert "bash bin/tune.sh" in stage("export", *arguments_of(tiny)).stderr
 
@@ -348,15 +454,31 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_stage_on_a_full_disk_ends_with_a_message(tiny) -> None:
-    """A limit on the size of files fails as a full disk does: in the middle of a write."""
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda file: write_json(file, {"numbers": list(range(5000))}),
+        lambda file: weights.save(file, {"layer": torch.zeros(10_000)}, {}),
+        lambda file: checkpoint.save(file, {"layer": torch.zeros(10_000)}),
+    ],
+    ids=["JSON", "weights", "checkpoint"],
+)
+def test_a_write_that_fails_names_its_file_and_keeps_the_old_one(tmp_path, write) -> None:
+    file = tmp_path / "file"
+    file.write_text("old")
+    with pytest.raises((InputError, OSError)) as error, files_up_to(5000):
+        write(file)
+    assert str(file) in str(error.value)
+    assert contents(tmp_path) == {file: b"old"}
 
+
+def test_a_stage_on_a_full_disk_ends_with_a_message(tiny) -> None:
     def limited() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 
     tiny.folds_csv.unlink()
     done = stage("make_folds", *arguments_of(tiny), preexec_fn=limited)
-    assert "File too large" in done.stderr
+    assert f"error: {tiny.folds_csv}: File too large" in done.stderr
     assert not tiny.folds_csv.exists()
     assert {file.name for file in tiny.folds.iterdir()} == {"recipe.json"}

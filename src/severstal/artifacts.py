@@ -26,6 +26,10 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.filename in (None, str(temporary)):  # a write that fails does not tell in which file
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -39,18 +43,21 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: Path, made_by: str) -> Any:
-    """Content of a JSON file.
+def read_json(path: Path, made_by: str) -> dict[str, Any]:
+    """The object in a JSON file.
 
     Raises:
-        InputError: if it is missing (naming ``made_by``, the command that makes it) or no JSON.
+        InputError: if it is missing (naming ``made_by``, the command that makes it) or no JSON object.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} is missing: make it with `{made_by}`") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is no valid JSON ({error}): delete it and run `{made_by}`") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} holds no JSON object: delete it and run `{made_by}`")
+    return value
 
 
 def fingerprint(*parts: Any) -> str:

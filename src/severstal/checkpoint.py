@@ -13,15 +13,24 @@ from severstal.errors import InputError
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    with replacing(path) as temporary:
-        torch.save(state, temporary)
+    """Raises :class:`InputError` if the file cannot be written: torch tells of a full disk as a RuntimeError."""
+    try:
+        with replacing(path) as temporary:
+            torch.save(state, temporary)
+    except RuntimeError as error:
+        raise InputError(f"{path} cannot be written ({_first_line(error)}): is the disk full?") from None
 
 
 def load(path: Path, folder: Path, remake: str) -> dict[str, Any]:
     """Raises :class:`InputError` if the file is cut short or holds anything but tensors and plain values."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        raise InputError(
-            f"{path} is damaged ({str(error).splitlines()[0]}): delete {folder} and run `{remake}`"
-        ) from None
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict) or "fingerprint" not in state:
+            raise ValueError("it is not the state of a training")
+        return state
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError) as error:
+        raise InputError(f"{path} is damaged ({_first_line(error)}): delete {folder} and run `{remake}`") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

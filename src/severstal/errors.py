@@ -26,5 +26,7 @@ def run_stage(main: Callable[[], None]) -> None:
 
 
 def _complain(message: str) -> int:
+    # A loader's process sends its traceback along inside the message: what it complained of comes last.
+    message = message.rpartition(f"{InputError.__module__}.{InputError.__name__}: ")[2]
     print(f"error: {message}", file=sys.stderr)
     return 2

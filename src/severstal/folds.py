@@ -120,5 +120,15 @@ def check_covers(frame: pd.DataFrame, path: Path, images: list[str]) -> None:
         )
 
 
+def check_count(frame: pd.DataFrame, path: Path, count: int) -> None:
+    """Raise if the split's folds are not 0 to ``count - 1``: a fold of nobody would be left out unseen."""
+    found = sorted(frame["fold"].unique().tolist())
+    if found != list(range(count)):
+        raise InputError(
+            f"{path} has {len(found)} folds ({found[0]} to {found[-1]}) and the recipe asks for {count}. The split is "
+            f"frozen: choose another --folds folder, or delete {path} to split anew and train every fold again"
+        )
+
+
 def _thumbnail_of(path: Path, height: int, width: int) -> np.ndarray:
     return thumbnail(strips.read_sized(path, height, width))

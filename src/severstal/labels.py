@@ -104,7 +104,7 @@ def read_labels(path: Path, height: int, width: int, images: list[str] | None = 
 def check_class(table: Table, row: int, text: str) -> int:
     """The class of a row, 1 to 4."""
     if text not in {str(defect) for defect in CLASSES}:
-        raise InputError(f"{table.line(row)}: class {text!r}; classes are 1, 2, 3 and 4")
+        raise InputError(f"{table.line(row)}: class {text!r}; classes are 1, 2, 3 and 4: mend the row")
     return int(text)
 
 
@@ -113,7 +113,7 @@ def check_code(table: Table, row: int, code: str, height: int, width: int) -> No
     try:
         rle.runs(code, height, width)
     except InputError as error:
-        raise InputError(f"{table.line(row)}: {error}") from None
+        raise InputError(f"{table.line(row)}: {error}: mend or drop the row") from None
 
 
 def masks(codes: dict[int, str], height: int, width: int) -> np.ndarray:

@@ -6,8 +6,10 @@ the others, and ``numpy.load`` opens the file too. The archive's index comes las
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import numpy as np
 from severstal.errors import InputError
 
 META = "meta.json"
+DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, ValueError, EOFError)  # what zipfile and NumPy raise
 
 
 def write(path: Path, maps: Iterable[tuple[str, np.ndarray]], meta: dict[str, Any]) -> int:
@@ -46,7 +49,7 @@ class Store:
             self.meta = json.loads(self._archive.read(META))
         except FileNotFoundError:
             raise InputError(f"{path} is missing: make it with `{remake}`") from None
-        except (zipfile.BadZipFile, KeyError, json.JSONDecodeError, EOFError) as error:
+        except (KeyError, *DAMAGED) as error:
             raise InputError(f"{path} is damaged ({error}): delete it and run `{remake}`") from None
         names = [name for name in self._archive.namelist() if name != META]
         if len(names) != len(set(names)):
@@ -56,9 +59,9 @@ class Store:
 
     def __getitem__(self, image: str) -> np.ndarray:
         try:
-            with self._archive.open(f"{image}.npy") as member:
-                return np.lib.format.read_array(member)
+            # The whole member first: zipfile compares its checksum at the end, and only then is it looked at.
+            return np.lib.format.read_array(io.BytesIO(self._archive.read(f"{image}.npy")))
         except KeyError:
             raise InputError(f"{self.path} lacks {image}: delete it and run `{self._remake}`") from None
-        except (zipfile.BadZipFile, ValueError, EOFError) as error:
+        except DAMAGED as error:
             raise InputError(f"{self.path}, {image}: {error}; delete the file and run `{self._remake}`") from None

@@ -11,12 +11,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from severstal.artifacts import read_json
 from severstal.errors import InputError
 
 CONNECTIVITY = 8
+SCORES = ("all_empty", "default", "tuned", "honest")
 
 
 class Cut(BaseModel):
@@ -41,6 +42,13 @@ class Tuning(BaseModel):
     cuts: tuple[Cut, Cut, Cut, Cut]
     scores: dict[str, dict[str, float]] = Field(description="all-empty, default, tuned, honest: mean and per class")
     strips: int
+
+    @field_validator("scores")
+    @classmethod
+    def _holds_every_score(cls, scores: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        if not all({"mean", "1", "2", "3", "4"} <= set(scores.get(name, ())) for name in SCORES):
+            raise ValueError(f"must hold {', '.join(SCORES)}, each with its mean and the four classes")
+        return scores
 
 
 def read(path: Path) -> Tuning:

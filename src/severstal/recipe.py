@@ -27,7 +27,9 @@ class Recipe(BaseModel):
     name: str = Field(description="the recipe these values started from")
     # split
     folds: Annotated[int, Field(ge=2)] = Field(5, description="number of folds")
-    seed: int = Field(0, description="seed of the split, the sampling, the augmentation and the weights")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(
+        0, description="seed of the split, the sampling, the augmentation and the weights"
+    )
     # network
     encoders: dict[str, dict[str, Any]] = Field(
         description="encoders of the ensemble, each with the values that differ for it"
@@ -51,8 +53,8 @@ class Recipe(BaseModel):
     epochs: Positive = 30
     batch_size: Positive = Field(16, description="crops per optimiser step and micro-batch, over all GPUs")
     accumulate: Positive = Field(1, description="micro-batches whose gradients make one optimiser step")
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-2
     warmup: Share = Field(0.05, description="share of all steps in which the learning rate rises")
     dice_weight: Share = Field(0.5, description="weight of the Dice loss; binary cross-entropy has the rest")
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
@@ -163,7 +165,12 @@ def named(name: str, overrides: dict[str, Any]) -> Recipe:
 
 def read(path: Path) -> Recipe:
     """The recipe in use, from ``folds/recipe.json``."""
-    return build(read_json(path, "bash bin/make_folds.sh"))
+    remake = "bash bin/make_folds.sh"
+    values = read_json(path, remake)
+    try:
+        return build(values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}: mend it, or delete it and run `{remake}`") from None
 
 
 def parse_value(field: str, text: str) -> Any:

@@ -7,9 +7,14 @@ touch are valid: the competition's own labels have none, but a code that splits 
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from severstal.errors import InputError
+
+# Up to 18 digits: the sum of two such numbers fits an int64. NumPy alone would take '1_000' and '+1' too.
+NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 def encode(mask: np.ndarray) -> str:
@@ -35,11 +40,11 @@ def runs(code: str, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         InputError: naming the first thing that is wrong with the code.
     """
-    try:
-        numbers = np.array(code.split(), dtype=np.int64)
-    except (ValueError, OverflowError):
-        bad = next(word for word in code.split() if not word.lstrip("-").isdigit() or len(word) > 18)
-        raise InputError(f"run-length code holds {bad!r}, which is not a whole number") from None
+    words = code.split()
+    bad = next((word for word in words if not NUMBER.fullmatch(word)), None)
+    if bad is not None:
+        raise InputError(f"run-length code holds {bad!r}, which is not a whole number of up to 18 digits")
+    numbers = np.array(words, dtype=np.int64)
     if numbers.size % 2:
         raise InputError(f"run-length code holds {numbers.size} numbers; it takes pairs of start and length")
     starts, lengths = numbers[::2] - 1, numbers[1::2]

@@ -47,7 +47,10 @@ def read(path: Path) -> np.ndarray:
     except FileNotFoundError:
         raise InputError(f"{path} is missing: restore it, or remove its rows from the table") from None
     _check_whole(path, data)
-    strip = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    try:
+        strip = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    except cv2.error:  # a damaged header that asks for more pixels than OpenCV takes
+        strip = None
     if strip is None:
         raise InputError(f"{path} cannot be decoded as JPEG: copy or download it again")
     return strip

@@ -19,6 +19,7 @@ from severstal.paths import Paths
 from severstal.strips import listing
 
 DEFAULT_COLUMNS = ["ImageId", "EncodedPixels", "ClassId"]
+REMAKE = "mend the file, or make it anew with `bash bin/predict.sh`"
 
 # Share of the competition's training strips that show each class (897, 247, 5,150 and 801 of 12,568).
 TRAINING_SHARES = (0.0714, 0.0197, 0.4098, 0.0637)
@@ -89,16 +90,19 @@ def check(path: Path, form: Form, height: int, width: int) -> Counts:
     Raises:
         InputError: naming the line, for a wrong header, image, class or code, a row too many or one missing.
     """
+    if not path.exists():
+        raise InputError(f"{path} is missing: make it with `bash bin/predict.sh`")
     table = read_table(path)
     if table.columns != form.columns:
         raise InputError(
-            f"{path}, line 1: the header is {','.join(table.columns)}; it must be {','.join(form.columns)}"
+            f"{path}, line 1: the header is {','.join(table.columns)}; it must be "
+            f"{','.join(form.columns)}, as in the sample: {REMAKE}"
         )
     codes = _codes(table, set(form.images))
     missing = [(image, defect) for image in form.images for defect in CLASSES if (image, defect) not in codes]
     if missing:
         image, defect = missing[0]
-        raise InputError(f"{path} has no row for image {image}, class {defect} ({len(missing)} rows are missing)")
+        raise InputError(f"{path} has no row for image {image}, class {defect} ({len(missing)} such rows): {REMAKE}")
     with_class, shared = [0] * len(CLASSES), 0
     for image in form.images:
         carried = np.zeros((height, width), dtype=np.uint8)
@@ -117,8 +121,8 @@ def _codes(table: Table, images: set[str]) -> dict[tuple[str, int], tuple[int, s
     for row, (image, class_text, code) in enumerate(table.rows):
         defect = check_class(table, row, class_text)
         if image not in images:
-            raise InputError(f"{table.line(row)}: {image!r} is not a strip of the test set")
+            raise InputError(f"{table.line(row)}: {image!r} is not a strip of the test set: {REMAKE}")
         if (image, defect) in codes:
-            raise InputError(f"{table.line(row)}: image {image}, class {defect} stands there twice")
+            raise InputError(f"{table.line(row)}: image {image}, class {defect} stands there twice: {REMAKE}")
         codes[image, defect] = (row, code)
     return codes

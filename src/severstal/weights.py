@@ -19,11 +19,18 @@ if TYPE_CHECKING:
 
 
 def save(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """Write a network's state; ``metadata`` goes into the file's header."""
+    """Write a network's state; ``metadata`` goes into the file's header.
+
+    Raises:
+        InputError: if the file cannot be written: safetensors tells of a full disk with an exception of its own.
+    """
     from safetensors.torch import save_file
 
-    with replacing(path) as temporary:
-        save_file({name: value.contiguous() for name, value in state.items()}, temporary, metadata)
+    try:
+        with replacing(path) as temporary:
+            save_file({name: value.contiguous() for name, value in state.items()}, temporary, metadata)
+    except SafetensorError as error:
+        raise InputError(f"{path} cannot be written ({error}): is the disk full?") from None
 
 
 def read_metadata(path: Path, remake: str) -> dict[str, str]:
