@@ -28,7 +28,10 @@ def load(path: Path, folder: Path, remake: str) -> dict[str, Any]:
         if not isinstance(state, dict) or "fingerprint" not in state:
             raise ValueError("it is not the state of a training")
         return state
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError) as error:
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, OSError) as error:
+        # What the system refuses names the file; torch seeking beyond the end of one names none.
+        if getattr(error, "filename", None):
+            raise
         raise InputError(f"{path} is damaged ({_first_line(error)}): delete {folder} and run `{remake}`") from None
 
 
