@@ -19,14 +19,14 @@ from severstal.member import FoldConfig, Member
 SIZE = (70, 100)  # neither is divisible by the stride
 
 
-@pytest.fixture(scope="module")
-def member(tmp_path_factory) -> Member:
+@pytest.fixture(scope="module", params=[{}, {"downscale": 2}], ids=["full size", "half size"])
+def member(tmp_path_factory, request) -> Member:
     """A fold of random weights, exported to ONNX."""
     from severstal.paths import Paths
 
     root = tmp_path_factory.mktemp("experiment")
     paths, encoder = Paths(root / "input", root / "folds", root / "submissions"), "tu-mobilenetv4_conv_small"
-    made, values = Member(paths, encoder, 0), recipe.build({"name": "tiny"} | TINY)
+    made, values = Member(paths, encoder, 0), recipe.build({"name": "tiny"} | TINY | request.param)
     config = FoldConfig(
         encoder=encoder, fold=0, recipe=values, overrides={}, data="d", made_up=True, height=SIZE[0], width=SIZE[1],
         mean=0.4, std=0.2, versions={},
@@ -36,7 +36,7 @@ def member(tmp_path_factory) -> Member:
     for layer in unet.modules():  # spread the probabilities: a fresh network says 0.5 everywhere
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.uniform_(layer.weight, 0.5, 2)
-    nn.init.normal_(unet.segmentation_head[0].weight, std=0.6)
+    nn.init.normal_(getattr(unet, "unet", unet).segmentation_head[0].weight, std=0.6)
     write_json(made.files.config, config.model_dump())
     weights.save(made.files.weights, unet.state_dict(), {"fingerprint": config.fingerprint})
     exporting.write_onnx(made)
@@ -115,6 +115,17 @@ def test_every_encoder_of_every_recipe_is_a_network_of_one_channel(encoder) -> N
     unet = network.build(recipe.named(name, {}).for_encoder(encoder), encoder, pretrained=False).eval()
     with torch.inference_mode():
         assert unet(torch.zeros(1, 1, 64, 64)).shape == (1, 4, 64, 64)
+
+
+def test_a_downscaled_network_sees_less_and_answers_in_full_size() -> None:
+    values = recipe.build({"name": "tiny"} | TINY | {"downscale": 2})
+    half = network.build(values, "tu-mobilenetv4_conv_small", pretrained=False).eval()
+    assert network.stride_of(half) == 64
+    seen = []
+    half.unet.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+    with torch.inference_mode():
+        assert half(torch.zeros(1, 1, 64, 128)).shape == (1, 4, 64, 128)
+    assert seen == [(1, 1, 32, 64)]
 
 
 def test_pretrained_weights_out_of_reach_offer_random_ones(monkeypatch) -> None:

@@ -56,10 +56,10 @@ class WholeModel(nn.Module):
         self._pad = tuple(-length % stride for length in size)
 
     @classmethod
-    def of(cls, config: FoldConfig, network: nn.Module, flips: tuple[str, ...]) -> WholeModel:
+    def of(cls, config: FoldConfig, unet: nn.Module, flips: tuple[str, ...]) -> WholeModel:
         """The graph of a fold's network, in evaluation mode."""
-        size, stride = (config.height, config.width), int(network.encoder.output_stride)
-        return cls(network, config.mean, config.std, size, stride, flips).eval()
+        size = (config.height, config.width)
+        return cls(unet, config.mean, config.std, size, network.stride_of(unet), flips).eval()
 
     def forward(self, strips: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         x = self.normalise(strips)

@@ -40,6 +40,9 @@ class Recipe(BaseModel):
     decoder_channels: tuple[Positive, ...] = Field(
         (256, 128, 64, 32, 16), description="width of the U-Net's decoder, deepest first"
     )
+    downscale: Annotated[int, Field(ge=1, le=4)] = Field(
+        1, description="the network sees strips this many times smaller, inside the graph; its logits are scaled back"
+    )
     # sampling
     crop_height: Positive = 256
     crop_width: Positive = 512
@@ -98,12 +101,13 @@ RECIPES: dict[str, dict[str, Any]] = {
         "encoders": {"tu-mobilenetv4_conv_small": {}, "tu-regnety_002": {}},
         "weights": "none",
         "decoder_channels": (96, 64, 32, 16, 8),
+        "downscale": 2,
         "crop_width": 256,
-        "samples_per_epoch": 360,
+        "samples_per_epoch": 960,
         "epochs": 3,
-        "batch_size": 4,
+        "batch_size": 8,
         "learning_rate": 2e-3,
-        "class_shares": (0.2, 0.2, 0.1, 0.3, 0.2),
+        "class_shares": (0.3, 0.15, 0.1, 0.3, 0.15),
         "ema_decay": 0.98,
         "flips": (),
         "eval_batch_size": 4,
