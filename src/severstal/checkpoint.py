@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from severstal.artifacts import replacing
-from severstal.errors import InputError
+from severstal.errors import InputError, first_line
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -18,7 +18,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
         with replacing(path) as temporary:
             torch.save(state, temporary)
     except RuntimeError as error:
-        raise InputError(f"{path} cannot be written ({_first_line(error)}): is the disk full?") from None
+        raise InputError(f"{path} cannot be written ({first_line(error)}): is the disk full?") from None
 
 
 def load(path: Path, folder: Path, remake: str) -> dict[str, Any]:
@@ -32,8 +32,4 @@ def load(path: Path, folder: Path, remake: str) -> dict[str, Any]:
         # What the system refuses names the file; torch seeking beyond the end of one names none.
         if getattr(error, "filename", None):
             raise
-        raise InputError(f"{path} is damaged ({_first_line(error)}): delete {folder} and run `{remake}`") from None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path} is damaged ({first_line(error)}): delete {folder} and run `{remake}`") from None

@@ -10,6 +10,11 @@ class InputError(Exception):
     """What a person can mend: the message names the file, the line, what is wrong and the cure."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says in one line: libraries append pages to theirs."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
 def run_stage(main: Callable[[], None]) -> None:
     """Run a stage's ``main``; exit with 2 on bad input or a failing disk, with 130 on Ctrl-C."""
     try:

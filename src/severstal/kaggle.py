@@ -22,6 +22,7 @@ from typing import Any
 
 from severstal.archive import unpack
 from severstal.errors import InputError
+from severstal.madeup import MARKER
 from severstal.paths import Paths
 
 SITE = "https://www.kaggle.com"
@@ -30,7 +31,6 @@ NEW_TOKEN = (
     "(or export KAGGLE_API_TOKEN=...); an older kaggle.json goes into ~/.kaggle/ (or export KAGGLE_USERNAME "
     "and KAGGLE_KEY)"
 )
-MADE_UP = "MADE_UP.json"  # lies in a folder of made-up strips
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ def download(folder: Path, *, keep_zip: bool = False, competition: Competition =
 
     Raises InputError with the cure for every trouble; running it again goes on where it stopped.
     """
-    if (folder / MADE_UP).exists():
-        raise InputError(f"{folder} holds made-up data ({MADE_UP}): move it away, or use another --input")
+    if (folder / MARKER).exists():
+        raise InputError(f"{folder} holds made-up data ({MARKER}): move it away, or use another --input")
     if not missing(folder, competition):
         return False
     archive = folder / f"{competition.slug}.zip"

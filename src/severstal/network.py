@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from severstal.errors import InputError
+from severstal.errors import InputError, first_line
 from severstal.labels import CLASSES
 from severstal.recipe import Recipe
 from severstal.vision import smp, timm
@@ -66,11 +66,11 @@ def build(recipe: Recipe, encoder: str, *, pretrained: bool) -> nn.Module:
         if not pretrained:
             raise
         raise InputError(
-            f"the pretrained weights of {encoder} cannot be fetched ({_first_line(error)}). Connect to the internet "
+            f"the pretrained weights of {encoder} cannot be fetched ({first_line(error)}). Connect to the internet "
             "once (they are kept in ~/.cache), or start from random weights with `--weights none`"
         ) from None
     except (ValueError, KeyError) as error:
-        raise InputError(f"{encoder} with decoder_channels {channels}: {_first_line(error)}") from None
+        raise InputError(f"{encoder} with decoder_channels {channels}: {first_line(error)}") from None
 
 
 def check_encoder(encoder: str) -> None:
@@ -82,7 +82,3 @@ def check_encoder(encoder: str) -> None:
     near = difflib.get_close_matches(encoder, sorted(known | of_timm), n=4, cutoff=0.5)
     meant = f"did you mean {', '.join(near)}?" if near else "see `smp.encoders.get_encoder_names()`"
     raise InputError(f"no encoder is called {encoder!r}: {meant} (a network of timm is written tu-NAME)")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
