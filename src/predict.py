@@ -40,8 +40,9 @@ def main() -> None:
     folder = options.images.resolve() if options.images else paths.test_images
     images = strips.listing(folder)
     form = submission.Form(images, submission.DEFAULT_COLUMNS) if options.images else submission.form_of(paths, images)
-    team = members(paths, recipe.read(paths.recipe))
     values = postprocess.read(paths.postprocess)
+    # Tuning may find an encoder to be of no help: it is not run.
+    team = [member for member in members(paths, recipe.read(paths.recipe)) if values.blend.get(member.encoder, 1)]
     check_team(team, values)
     engine = engines.choose(options.engine)
     stage.read(f"{len(form.images)} strips of {folder}", f"{len(team)} networks, engine {engine}")
@@ -64,7 +65,7 @@ def check_team(team: list[Member], values: postprocess.Tuning) -> None:
 
 
 def identity(folder: Path, form: submission.Form, team: list[Member], values: postprocess.Tuning, engine: str) -> str:
-    made_of = [(member.name, file_hash(member.files.onnx)) for member in team]
+    made_of = [(member.name, file_hash(member.files.onnx), values.blend[member.encoder]) for member in team]
     cuts = [cut.model_dump() for cut in values.cuts]
     return fingerprint(listing_hash(folder, form.images), form.images, form.columns, made_of, cuts, engine)
 
@@ -88,7 +89,7 @@ def predict(
     """Predict, check and write; returns what the report tells of it."""
     config = team[0].config()
     height, width = config.height, config.width
-    loaded = [engines.runtime(engine).load(member) for member in team]
+    loaded = [(engines.runtime(engine).load(member), values.blend[member.encoder]) for member in team]
     began, codes = time.monotonic(), {}
     made = prediction.codes_of(
         prediction.in_batches(form.images, BATCH),
@@ -109,6 +110,7 @@ def predict(
         "submission": file_hash(paths.submission),
         "engine": engine,
         "members": values.members,
+        "blend": values.blend,
         "cuts": [cut.model_dump() for cut in values.cuts],
         "strips_per_second": round(len(codes) / seconds, 3),
         "counts": counts.lines(),
@@ -138,7 +140,8 @@ def print_report(stage: Stage, paths: Paths, values: postprocess.Tuning) -> None
     for line in report["counts"]:
         stage.say(line)
     honest, empty = values.scores["honest"]["mean"], values.scores["all_empty"]["mean"]
-    stage.say(f"expected score {honest:.5f} (out of fold, honest; an empty submission {empty:.5f})")
+    low, high = values.intervals["honest"]["mean"]
+    stage.say(f"expected score {honest:.5f}, {low:.3f} to {high:.3f} (out of fold, honest; all empty {empty:.5f})")
     if report["score"]:
         real = report["score"]
         stage.say(f"score on the test strips' truth {real['mean']:.5f} (an empty submission {real['all_empty']:.5f})")

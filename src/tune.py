@@ -1,6 +1,7 @@
-"""Choose threshold and minimum area per class on the out-of-fold maps of the whole ensemble.
+"""Choose how the ensemble's maps are blended and cut, per class, on its out-of-fold maps.
 
-Reads input/train.csv, folds/folds.csv and every folds/<encoder>/<fold>/oof.npz; writes folds/postprocess.json.
+Reads input/train.csv, folds/folds.csv and every folds/<encoder>/<fold>/oof.npz; writes folds/postprocess.json, and
+the tuned grids as folds/tuning/class_<n>.png and .csv.
 
     bash bin/tune.sh
 """
@@ -9,17 +10,19 @@ from __future__ import annotations
 
 import os
 
-import numpy as np
-
-from severstal import folds, oof, postprocess, recipe, tuning
-from severstal.artifacts import fingerprint, write_json
+from severstal import folds, postprocess, recipe
+from severstal.artifacts import fingerprint, replacing, write_json
 from severstal.command_line import parser, paths_of
 from severstal.data import TrainingSet, read_training_set
-from severstal.ensemble import mean_map
 from severstal.errors import InputError, run_stage
-from severstal.labels import masks
-from severstal.member import Member, members
+from severstal.labels import CLASSES
+from severstal.member import members
+from severstal.oof import OutOfFold
+from severstal.paths import Paths
 from severstal.stage import Stage
+
+METHOD = 3  # of tuning: raised when the same maps would give other values, so that old values are made anew
+KEYS = ("mean", *map(str, CLASSES))
 
 
 def main() -> None:
@@ -29,67 +32,78 @@ def main() -> None:
     chosen = recipe.read(paths.recipe)
     data = read_training_set(paths)
     folds.check_count(data.split, paths.folds_csv, chosen.folds)
-    team = members(paths, chosen)
-    stores = {member: open_store(member, data) for member in team}
-    stage.read(f"out-of-fold maps of {len(team)} networks over {len(data.labels)} strips", paths.train_csv)
-    made_from = identity(data, stores)
-    if paths.postprocess.exists() and postprocess.read(paths.postprocess).fingerprint == made_from:
+    source = OutOfFold(data, members(paths, chosen))
+    stage.read(f"out-of-fold maps of {len(source.stores)} networks over {len(data.labels)} strips", paths.train_csv)
+    made_from = identity(data, source)
+    if is_up_to_date(paths, made_from):
         stage.up_to_date(paths.postprocess)
     else:
-        result = tune(data, chosen, stores)
-        write_json(paths.postprocess, as_tuning(result, made_from, stores, len(data.labels)).model_dump())
-        stage.wrote(paths.postprocess)
+        tune(stage, paths, source, made_from)
     print_scores(stage, postprocess.read(paths.postprocess))
     stage.done()
 
 
-def open_store(member: Member, data: TrainingSet) -> oof.Store:
-    """A member's maps, checked to be of its weights and to hold exactly the fold's strips."""
-    store = oof.Store(member.files.oof, member.remake)
-    expected = data.images(member.fold, held_out=True)
-    if sorted(store.images) != sorted(expected):
-        differing = sorted(set(store.images) ^ set(expected))[0]
-        raise InputError(f"{store.path} and fold {member.fold} differ in {differing}: delete it, run `{member.remake}`")
-    if store.meta.get("weights") != member.weights_hash():
-        raise InputError(f"{store.path} is not of the weights beside it: delete it and run `{member.remake}`")
-    return store
+def is_up_to_date(paths: Paths, made_from: str) -> bool:
+    try:
+        return postprocess.read(paths.postprocess).fingerprint == made_from
+    except InputError:
+        return False  # missing, damaged or of another version: it is made anew
 
 
-def identity(data: TrainingSet, stores: dict[Member, oof.Store]) -> str:
+def identity(data: TrainingSet, source: OutOfFold) -> str:
     """Fingerprint of everything that the values are chosen from."""
-    made_of = [(member.encoder, member.fold, store.meta) for member, store in stores.items()]
-    return fingerprint(data.fingerprint, made_of, tuning.THRESHOLDS.tolist(), tuning.MIN_AREAS.tolist())
+    made_of = [(*member, store.meta) for member, store in source.stores.items()]
+    return fingerprint(data.fingerprint, made_of, METHOD)
 
 
-def tune(data: TrainingSet, chosen: recipe.Recipe, stores: dict[Member, oof.Store]) -> tuning.Tuned:
-    sums, counts = [], []
-    for fold in range(chosen.folds):
-        of_fold = [store for member, store in stores.items() if member.fold == fold]
-        images = data.images(fold, held_out=True)
-        sums.append(
-            tuning.sums_of_fold(
-                images,
-                lambda image, of_fold=of_fold: mean_map([store[image] for store in of_fold]),
-                lambda image: masks(data.labels[image], data.height, data.width),
-                os.cpu_count() or 1,
-            )
-        )
-        counts.append(len(images))
-    return tuning.tune(np.stack(sums), counts)
+def tune(stage: Stage, paths: Paths, source: OutOfFold, made_from: str) -> None:
+    from severstal import grid_picture, tuning  # the compiler and the plots: seconds that an up-to-date stage saves
 
-
-def as_tuning(result: tuning.Tuned, made_from: str, stores: dict[Member, oof.Store], strips: int) -> postprocess.Tuning:
-    scores = {name: getattr(result, name).as_json() for name in postprocess.SCORES}
-    hashes = {member.name: store.meta["weights"] for member, store in stores.items()}
-    return postprocess.Tuning(fingerprint=made_from, members=hashes, cuts=result.cuts, scores=scores, strips=strips)
+    strips = sum(map(len, source.folds))
+    result = tuning.tune(source, os.cpu_count() or 1)
+    for defect, blocks, cut in zip(CLASSES, result.blocks, result.values.cuts, strict=True):
+        grid = grid_picture.grid_of(blocks, cut)
+        with replacing(paths.grid_picture(defect)) as picture:
+            grid_picture.draw(picture, grid, f"class {defect}, {strips} strips")
+        with replacing(paths.grid_table(defect)) as table:
+            grid_picture.write_table(table, grid)
+    scores = {
+        name: dict(zip(KEYS, [float(dices.mean()), *dices.mean(axis=0).tolist()], strict=True))
+        for name, dices in result.dices.items()
+    }
+    values = postprocess.Tuning(
+        fingerprint=made_from,
+        members={f"{encoder} fold {fold}": store.meta["weights"] for (encoder, fold), store in source.stores.items()},
+        blend=dict(zip(source.encoders, result.values.blend, strict=True)),
+        cuts=result.values.cuts,
+        scores=scores,
+        intervals=tuning.intervals(result.dices),
+        strips=strips,
+    )
+    write_json(paths.postprocess, values.model_dump(exclude_none=True))
+    stage.wrote(paths.postprocess, paths.grid_picture(1).parent)
 
 
 def print_scores(stage: Stage, values: postprocess.Tuning) -> None:
     stage.say("Dice        mean     class 1  class 2  class 3  class 4")
     for name, score in values.scores.items():
-        stage.say(f"{name:<10}  " + "  ".join(f"{score[key]:.5f}" for key in ("mean", "1", "2", "3", "4")))
+        stage.say(f"{name:<10}  " + "  ".join(f"{score[key]:.5f}" for key in KEYS))
+    low, high = values.intervals["honest"]["mean"]
+    stage.say(f"honest is {low:.4f} to {high:.4f} in 95 % of resamples of the {values.strips} strips")
     for defect, cut in enumerate(values.cuts, start=1):
-        stage.say(f"class {defect}: pixels from {cut.threshold}/255, components from {cut.min_area} px")
+        stage.say(f"class {defect}: {cut}; {gain(values, str(defect))}")
+    if len(set(values.blend.values())) > 1:
+        stage.say("blend: " + ", ".join(f"{encoder} {weight}" for encoder, weight in values.blend.items()))
+    elif len(values.blend) > 1:
+        stage.say("blend: all encoders alike; no other weights were better by more than noise")
+
+
+def gain(values: postprocess.Tuning, key: str) -> str:
+    """What tuning is worth on strips that it was not done on, in words."""
+    low, high = values.intervals["gain"][key]
+    mean = values.scores["honest"][key] - values.scores["default"][key]
+    told = f"{mean:+.4f} against the default ({low:+.4f} to {high:+.4f})"
+    return f"tuning gains {told}" if low > 0 else f"no sure gain: {told}"
 
 
 if __name__ == "__main__":

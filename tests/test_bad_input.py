@@ -260,10 +260,15 @@ def test_a_bit_that_fell_over_in_a_store_is_told(tmp_path) -> None:
             lambda job: weights.save(job.member.files.weights, {"layer": torch.ones(1)}, {}),
             "is not of the weights beside it",
         ),
+        (
+            lambda job: oof.write(job.member.files.oof, maps_of(job), job._oof_meta() | {"flips": ["both"]}),
+            "was made with other flips",
+        ),
+        (lambda job: oof.write(job.member.files.oof, [*maps_of(job), maps_of(job)[0]], job._oof_meta()), "twice"),
         (lambda job: job.member.files.oof.unlink(), "is missing"),
         (lambda job: cut(job.member.files.oof), "is damaged"),
     ],
-    ids=["lacks a strip", "of other weights", "missing", "cut short"],
+    ids=["lacks a strip", "of other weights", "of other flips", "a strip twice", "missing", "cut short"],
 )
 def test_tuning_takes_no_other_maps(trained, ends, change, message) -> None:
     change(trained)
@@ -274,7 +279,8 @@ def test_tuning_takes_no_other_maps(trained, ends, change, message) -> None:
 
 
 TUNED = {
-    "fingerprint": "f", "members": {}, "cuts": [{"threshold": 128, "min_area": 0}] * 4, "strips": 1,
+    "fingerprint": "f", "members": {}, "blend": {}, "intervals": {}, "strips": 1,
+    "cuts": [{"threshold": 128, "min_area": 0}] * 4,
     "scores": {name: dict.fromkeys(("mean", "1", "2", "3", "4"), 0.5) for name in postprocess.SCORES},
 }  # fmt: skip
 
@@ -286,6 +292,8 @@ TUNED = {
         ({"cuts": [{"threshold": 0, "min_area": 0}, *TUNED["cuts"][1:]]}, r"cuts\.0\.threshold"),
         ({"cuts": [{"threshold": 256, "min_area": 0}, *TUNED["cuts"][1:]]}, r"cuts\.0\.threshold"),
         ({"cuts": [*TUNED["cuts"][1:], {"threshold": 128, "min_area": -1}]}, r"cuts\.3\.min_area"),
+        ({"cuts": [*TUNED["cuts"][1:], {"rule": "whole", "threshold": 9, "min_area": 1, "gate": 8}]}, r"cuts\.3.*gate"),
+        ({"blend": {"resnet34": -1}}, r"blend\.resnet34"),
         ({"scores": {"honest": {}}}, "scores.*must hold all_empty"),
         ({"treshold": 1}, "treshold"),
     ],

@@ -1,4 +1,4 @@
-"""Out-of-fold probabilities of one fold: an ``.npz`` of one ``uint8 [4, H, W]`` per validation strip.
+"""Out-of-fold probabilities: for each fold an ``.npz`` of one ``uint8 [4, H, W]`` per validation strip.
 
 Maps are mostly zeros, so deflate at its quickest level shrinks them some fifty-fold; a member is read without
 the others, and ``numpy.load`` opens the file too. The archive's index comes last: a file cut short is refused.
@@ -16,7 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from severstal.data import TrainingSet
 from severstal.errors import InputError
+from severstal.member import Member
+from severstal.rle import decode
 
 META = "meta.json"
 DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, ValueError, EOFError)  # what zipfile and NumPy raise
@@ -65,3 +68,42 @@ class Store:
             raise InputError(f"{self.path} lacks {image}: delete it and run `{self._remake}`") from None
         except DAMAGED as error:
             raise InputError(f"{self.path}, {image}: {error}; delete the file and run `{self._remake}`") from None
+
+
+class OutOfFold:
+    """The maps of a whole ensemble with their truth: what tuning chooses from."""
+
+    def __init__(self, data: TrainingSet, team: list[Member]) -> None:
+        """Open every member's store.
+
+        Raises:
+            InputError: if one does not hold exactly its fold's strips, or is not of the weights and flips beside it.
+        """
+        self.encoders = list(dict.fromkeys(member.encoder for member in team))
+        self.folds = [data.images(fold, held_out=True) for fold in sorted({member.fold for member in team})]
+        self.height, self.width = data.height, data.width
+        self._labels = data.labels
+        self.stores = {(member.encoder, member.fold): _checked(member, self.folds[member.fold]) for member in team}
+
+    def maps(self, fold: int, image: str) -> list[np.ndarray]:
+        """Each encoder's ``uint8 [4, H, W]`` of a strip, by the network that was not trained on it."""
+        return [self.stores[encoder, fold][image] for encoder in self.encoders]
+
+    def truth(self, image: str) -> dict[int, np.ndarray]:
+        """Bool ``[H, W]`` of each class that occurs on the strip."""
+        return {defect: decode(code, self.height, self.width) for defect, code in self._labels[image].items()}
+
+
+def _checked(member: Member, expected: list[str]) -> Store:
+    store = Store(member.files.oof, member.remake)
+    if sorted(store.images) != sorted(expected):
+        differing = sorted(set(store.images) ^ set(expected))[0]
+        raise InputError(f"{store.path} and fold {member.fold} differ in {differing}: delete it, run `{member.remake}`")
+    if store.meta.get("weights") != member.weights_hash():
+        raise InputError(f"{store.path} is not of the weights beside it: delete it and run `{member.remake}`")
+    if store.meta.get("flips") != list(member.config().recipe.flips):
+        raise InputError(
+            f"{store.path} was made with other flips than {member.files.config} asks for: delete it "
+            f"and run `{member.remake}`"
+        )
+    return store

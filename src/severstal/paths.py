@@ -99,6 +99,14 @@ class Paths:
     def postprocess(self) -> Path:
         return self.folds / "postprocess.json"
 
+    def grid_picture(self, defect: int) -> Path:
+        """The tuned grid of a class, to look at."""
+        return self.folds / "tuning" / f"class_{defect}.png"
+
+    def grid_table(self, defect: int) -> Path:
+        """The same as numbers: a row per threshold, a column per minimum area."""
+        return self.folds / "tuning" / f"class_{defect}.csv"
+
     @property
     def timing_cache(self) -> Path:
         """TensorRT's measurements, shared by all folds: the second engine of a network builds faster."""

@@ -1,17 +1,17 @@
-"""How a map of 8-bit probabilities becomes a mask: cut at a threshold, then drop small components.
+"""How a map of 8-bit probabilities becomes a mask: cut at a threshold, then drop what is too small.
 
-Tuning, prediction and reports all use this one function. ``min_area`` is of a connected component
-(8 neighbours), not of the whole mask of a class: winners used either, and the two are easily confused.
+Tuning, prediction and reports all use this one function. Winners dropped small components, or small whole masks,
+or cut at one threshold and counted at a higher one; the three are easily confused, so a rule says which it is.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from severstal.artifacts import read_json
 from severstal.errors import InputError
@@ -21,12 +21,32 @@ SCORES = ("all_empty", "default", "tuned", "honest")
 
 
 class Cut(BaseModel):
-    """Values of one class: a pixel counts from ``threshold`` (of 255) up, a component from ``min_area`` pixels."""
+    """Values of one class: a pixel counts from ``threshold`` (of 255) up, and then, by ``rule``,
+
+    * ``component``: a connected component (8 neighbours) is kept from ``min_area`` pixels up;
+    * ``whole``: the mask is kept if it has at least ``min_area`` pixels;
+    * ``triplet``: the mask is kept if at least ``min_area`` pixels reach the higher threshold ``gate``.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    rule: Literal["component", "whole", "triplet"] = "component"
     threshold: int = Field(ge=1, le=255)
     min_area: int = Field(ge=0)
+    gate: int | None = Field(None, ge=1, le=255)
+
+    @model_validator(mode="after")
+    def _gate_is_of_a_triplet(self) -> Cut:
+        if (self.gate is not None) != (self.rule == "triplet"):
+            raise ValueError("gate: the triplet rule takes one, the others none")
+        return self
+
+    def __str__(self) -> str:
+        pixels = f"pixels from {self.threshold}/255"
+        if self.rule == "component":
+            return f"{pixels}, components from {self.min_area} px"
+        counted = "" if self.gate is None else f" reach {self.gate}/255"
+        return f"{pixels}, where at least {self.min_area} px{counted}"
 
 
 DEFAULT = Cut(threshold=128, min_area=0)
@@ -39,8 +59,12 @@ class Tuning(BaseModel):
 
     fingerprint: str = Field(description="of the out-of-fold maps and labels that the values were tuned on")
     members: dict[str, str] = Field(description="hash of each member's weights")
+    blend: dict[str, Annotated[int, Field(ge=0)]] = Field(description="weight of each encoder's maps in their mean")
     cuts: tuple[Cut, Cut, Cut, Cut]
     scores: dict[str, dict[str, float]] = Field(description="all-empty, default, tuned, honest: mean and per class")
+    intervals: dict[str, dict[str, tuple[float, float]]] = Field(
+        description="95 % of bootstrap resamples of the strips: of each score, and of gain: honest less default"
+    )
     strips: int
 
     @field_validator("scores")
@@ -77,6 +101,9 @@ def mask(probability: np.ndarray, cut: Cut) -> np.ndarray:
         bool ``[H, W]``.
     """
     above = probability >= cut.threshold
+    if cut.rule != "component":
+        counted = above if cut.gate is None else probability >= cut.gate
+        return above if np.count_nonzero(counted) >= cut.min_area else np.zeros_like(above)
     if cut.min_area <= 1 or not above.any():
         return above
     labels, areas = components(above)

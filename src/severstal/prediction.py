@@ -22,17 +22,19 @@ AHEAD = 4  # batches decoded, or waiting to be cut, at a time: memory stays flat
 def codes_of(
     batches: Iterable[list[str]],
     read: Callable[[str], np.ndarray],
-    engines: list[Engine],
+    engines: list[tuple[Engine, int]],
     cuts: tuple[Cut, ...],
 ) -> Iterator[tuple[str, list[str]]]:
     """Yield ``(image, its four codes)`` in order; decoding and cutting run beside the engines.
 
     Args:
         read: gives the ``uint8 [H, W]`` strip of a name.
+        engines: each with the weight of its maps in the mean.
     """
+    loaded, weights = zip(*engines, strict=True)
     with ThreadPoolExecutor(2) as pool:
         decoded = _ahead(pool, lambda images: (images, np.stack([read(image) for image in images])), batches)
-        averaged = ((images, mean_map([engine(strips)[0] for engine in engines])) for images, strips in decoded)
+        averaged = ((images, mean_map([engine(strips)[0] for engine in loaded], weights)) for images, strips in decoded)
         for images, codes in _ahead(pool, lambda item: (item[0], [encode(m, cuts) for m in item[1]]), averaged):
             yield from zip(images, codes, strict=True)
 

@@ -1,0 +1,84 @@
+"""A class's tuned grid as a picture and as a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("agg")  # no window: it runs on servers
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.ticker import FuncFormatter
+
+from severstal import selection
+from severstal.postprocess import Cut
+from severstal.selection import Blocks
+from severstal.sweep import AREAS, GATES, THRESHOLDS
+
+WHAT = {"component": "minimum area of a component", "whole": "minimum pixels of the mask", "triplet": "minimum pixels"}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Mean Dice over all strips by threshold and area, ``float64 [thresholds, areas]``, and what was taken of it."""
+
+    dice: np.ndarray
+    plateau: np.ndarray
+    thresholds: np.ndarray
+    cut: Cut
+
+
+def grid_of(blocks: Blocks, cut: Cut) -> Grid:
+    """The grid of the chosen rule; of a triplet, the plane of the chosen gate."""
+    sums = blocks.sums[cut.rule]
+    dice, plateau = sums.sum(axis=0) / blocks.counts.sum(), selection.plateau(sums, blocks.counts)
+    if cut.rule == "triplet":
+        gate = selection.cell_of(cut)[0]
+        return Grid(dice[gate].T, plateau[gate].T, GATES, cut)
+    return Grid(dice, plateau, THRESHOLDS, cut)
+
+
+def write_table(path: Path, grid: Grid) -> None:
+    """CSV: a row per threshold (of 255), a column per minimum area (px)."""
+    frame = pd.DataFrame(grid.dice, index=pd.Index(grid.thresholds, name="threshold"), columns=AREAS)
+    frame.to_csv(path, float_format="%.6f")
+
+
+def draw(path: Path, grid: Grid, title: str) -> None:
+    """PNG: Dice by threshold and area (log scale), the plateau's outline, the peak and the chosen cell."""
+    figure, axes = plt.subplots(figsize=(9, 5.4), layout="constrained")
+    columns = np.arange(len(AREAS))
+    # Below the 5th percentile of scores nothing is worth telling apart; the colours go to the top.
+    low, high = np.percentile(grid.dice, 5), grid.dice.max()
+    mesh = axes.pcolormesh(
+        grid.thresholds, columns, grid.dice.T, vmin=low, vmax=max(high, low + 1e-6), cmap="viridis", shading="nearest"
+    )
+    figure.colorbar(mesh, ax=axes, label="mean Dice", extend="min", pad=0.01)
+    if grid.plateau.any() and not grid.plateau.all():
+        axes.contour(
+            grid.thresholds, columns, grid.plateau.T.astype(float), levels=[0.5], colors="white", linewidths=1.4
+        )
+    row, column = np.unravel_index(grid.dice.argmax(), grid.dice.shape)
+    axes.plot(grid.thresholds[row], column, "x", color="white", markersize=9, label=f"best, {high:.4f}")
+    chosen = (int(np.searchsorted(grid.thresholds, grid.cut.threshold)), int(np.searchsorted(AREAS, grid.cut.min_area)))
+    axes.plot(
+        grid.cut.threshold,
+        chosen[1],
+        "o",
+        color="#ff5a36",
+        markeredgecolor="white",
+        markersize=11,
+        label=f"taken, {grid.dice[chosen]:.4f}",
+    )
+    axes.plot([], [], color="white", linewidth=1.4, label="within one standard error of the best")
+    axes.set_title(f"{title}: {grid.cut}", loc="left", fontsize=11)
+    axes.set_xlabel("threshold (of 255)")
+    axes.set_ylabel(f"{WHAT[grid.cut.rule]} (px, log scale)")
+    axes.set_yticks([int(np.searchsorted(AREAS, area)) for area in (0, 25, 100, 300, 1000, 3000, 10_000, 20_000)])
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{AREAS[int(np.clip(round(y), 0, len(AREAS) - 1))]:,}"))
+    axes.legend(loc="lower left", fontsize=9, facecolor="#333333", labelcolor="white", framealpha=0.85)
+    figure.savefig(path, dpi=110, format="png")
+    plt.close(figure)

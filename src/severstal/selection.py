@@ -1,0 +1,164 @@
+"""Which cell of a grid to take, and what that choice is worth on strips that it was not made on.
+
+Scores come as sums over blocks of strips (a block lies within one fold), so every choice "without this fold" is
+a subtraction, and the spread between blocks tells how much of a difference is noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from severstal.postprocess import Cut
+from severstal.sweep import AREAS, GATES, THRESHOLDS
+
+Cell = tuple[int, ...]
+
+FAMILIES = ("component", "whole", "triplet")  # the simplest first
+
+# Lengths of a grid's steps, for the middle of a plateau: 255 thresholds are as long as 64 areas.
+_AREA_STEP, _GATE_STEP = 4, 8
+STEPS = {
+    "component": (1, _AREA_STEP),
+    "whole": (1, _AREA_STEP),
+    "triplet": (_GATE_STEP, _AREA_STEP, _GATE_STEP),
+}
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Sums of Dice over blocks of strips, of one class.
+
+    Attributes:
+        sums: for each family of rules, ``float64 [blocks, *cells]``.
+        counts: strips in each block, ``[blocks]``.
+        folds: the fold of each block, ``[blocks]``.
+    """
+
+    sums: dict[str, np.ndarray]
+    counts: np.ndarray
+    folds: np.ndarray
+
+    def where(self, chosen: np.ndarray) -> Blocks:
+        """Only some blocks: ``bool [blocks]``."""
+        sums = {family: sums[chosen] for family, sums in self.sums.items()}
+        return Blocks(sums, self.counts[chosen], self.folds[chosen])
+
+
+def cut_of(family: str, cell: Cell) -> Cut:
+    """The values at a cell of a family's grid."""
+    if family == "triplet":
+        high, area, low = cell
+        return Cut(rule="triplet", threshold=int(GATES[low]), min_area=int(AREAS[area]), gate=int(GATES[high]))
+    return Cut(rule=family, threshold=int(THRESHOLDS[cell[0]]), min_area=int(AREAS[cell[1]]))
+
+
+def cell_of(cut: Cut) -> Cell:
+    """Where a cut made by :func:`cut_of` stands in its family's grid."""
+    area = int(np.searchsorted(AREAS, cut.min_area))
+    if cut.rule == "triplet":
+        return int(np.searchsorted(GATES, cut.gate)), area, int(np.searchsorted(GATES, cut.threshold))
+    return cut.threshold - 1, area
+
+
+def peak(sums: np.ndarray, counts: np.ndarray, steps: tuple[int, ...]) -> Cell:
+    """The best cell, the first among equals."""
+    return _cell(int(sums.sum(axis=0).argmax()), sums.shape[1:])
+
+
+def middle(sums: np.ndarray, counts: np.ndarray, steps: tuple[int, ...]) -> Cell:
+    """The cell deepest inside the plateau around the best one (see :func:`plateau`).
+
+    The peak of a grid is where luck adds to merit; a cell whose neighbours far around score as well, as far as
+    these strips can tell, owes least to luck. Among equally deep cells the best is taken.
+    """
+    inside = np.pad(plateau(sums, counts), 1)
+    depth = ndimage.distance_transform_edt(inside, sampling=steps)[(slice(1, -1),) * len(steps)]
+    deepest = depth >= depth.max() - 1e-9
+    return _cell(int(np.where(deepest, sums.sum(axis=0), -np.inf).argmax()), depth.shape)
+
+
+def plateau(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The cells, connected to the best one, that score within one standard error of it: ``bool [*cells]``.
+
+    The error is that of the best cell's mean over strips: what it would move on other strips of the same mill
+    (the one-standard-error rule of Breiman et al., Classification and Regression Trees, 1984).
+
+    Args:
+        sums: ``float64 [blocks, *cells]``.
+        counts: ``[blocks]``.
+    """
+    best = peak(sums, counts, ())
+    total = sums.sum(axis=0)
+    error = _standard_error(sums[(slice(None), *best)], counts)
+    within = (total[best] - total) / counts.sum() <= error + 1e-12
+    labels, _ = ndimage.label(within, structure=np.ones((3,) * within.ndim))
+    return labels == labels[best]
+
+
+def _standard_error(sums: np.ndarray, counts: np.ndarray) -> float:
+    """Standard error of a mean over strips, from its sums over blocks (Cochran, Sampling Techniques, 1977, eq. 6.13).
+
+    Args:
+        sums: ``float64 [blocks]``.
+        counts: strips in each block, ``[blocks]``.
+    """
+    if len(counts) < 2:
+        return 0.0
+    spread = np.square(sums - counts * (sums.sum() / counts.sum())).sum()
+    return float(np.sqrt(spread * len(counts) / (len(counts) - 1)) / counts.sum())
+
+
+def choose(blocks: Blocks, pick: Callable[..., Cell] = middle) -> Cut:
+    """Rule and values from all blocks.
+
+    A more complicated family of rules is taken only where, chosen and scored on different strips, it beats the
+    best of the simpler ones by more than the standard error of the difference.
+    """
+    parts = _parts(blocks)
+    family, held = FAMILIES[0], held_out(blocks, parts, FAMILIES[0], pick)
+    for other in FAMILIES[1:]:
+        tried = held_out(blocks, parts, other, pick)
+        if (tried - held).sum() / blocks.counts.sum() > _standard_error(tried - held, blocks.counts):
+            family, held = other, tried
+    return cut_of(family, pick(blocks.sums[family], blocks.counts, STEPS[family]))
+
+
+def held_out(blocks: Blocks, parts: np.ndarray, family: str, pick: Callable[..., Cell]) -> np.ndarray:
+    """Each block's sum of Dice with the cell that the other parts choose, ``float64 [blocks]``."""
+    sums, made = blocks.sums[family], np.empty(len(parts))
+    for part in np.unique(parts):
+        own = parts == part
+        made[own] = sums[(own, *pick(sums[~own], blocks.counts[~own], STEPS[family]))]
+    return made
+
+
+def choose_blend(sums: np.ndarray, counts: np.ndarray, folds: np.ndarray) -> int:
+    """The blend to take: the first (all encoders alike) unless another is better by more than noise.
+
+    Args:
+        sums: ``float64 [blends, blocks, 4, *cells]`` of the whole-mask rule.
+        counts: ``[blocks]``.
+        folds: ``[blocks]``.
+    """
+    held = []
+    for of_blend in sums:
+        classes = [Blocks({"whole": of_blend[:, c]}, counts, folds) for c in range(of_blend.shape[1])]
+        held.append(sum(held_out(one, _parts(one), "whole", peak) for one in classes) / len(classes))
+    best = int(np.argmax([one.sum() for one in held]))
+    gain = held[best] - held[0]
+    return best if gain.sum() / counts.sum() > _standard_error(gain, counts) else 0
+
+
+def _parts(blocks: Blocks) -> np.ndarray:
+    """What is held out in turn: folds, or, where there is one only, quarters of its blocks."""
+    if len(np.unique(blocks.folds)) > 1:
+        return blocks.folds
+    return np.arange(len(blocks.folds)) % 4
+
+
+def _cell(index: int, shape: tuple[int, ...]) -> Cell:
+    return tuple(int(i) for i in np.unravel_index(index, shape))

@@ -1,0 +1,274 @@
+"""Exact scores of whole grids of post-processing values, one pass per map instead of a labelling per cell.
+
+A map's pixels are visited from the brightest down and joined to their brighter neighbours (union-find over 8
+neighbours): after level ``t`` the sets are the connected components of ``probability >= t``. Each carries its
+area and its overlap with the truth, and sums of both are kept per bin of area, so that a suffix sum over the
+bins gives, for every minimum area at once, what would be left of the mask and how much of it would be right.
+This is the component tree (max-tree) of mathematical morphology: Salembier, Oliveras & Garrido, "Antiextensive
+connected operators for image and sequence processing", IEEE Transactions on Image Processing 7(4), 1998; built
+by union-find as in Najman & Couprie, "Building the component tree in quasi-linear time", ibid. 15(11), 2006.
+
+Compiled by numba: it needs no C compiler where the repository is installed, lets other threads run, and the
+plain Python beneath it can be read and debugged.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+THRESHOLDS = np.arange(1, 256)  # of the 8-bit probability: every one there is
+AREAS = np.concatenate([[0], np.geomspace(8, 20_000, 63).round().astype(np.int64)])  # px
+GATES = np.arange(8, 256, 8)  # thresholds of the triplet rule, high and low
+LEVELS = 256
+
+_bins = np.searchsorted(AREAS, np.arange(AREAS[-1] + 1), side="right") - 1
+AREA_BIN = _bins.astype(np.uint8)  # area -> index of the largest minimum area that keeps it
+
+# Neighbours clockwise from the north; those before a pixel in raster order are north-west to north-east and west.
+_RING = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
+
+
+def _representatives() -> np.ndarray:
+    """``int8 [256, 5]``: for each set of neighbours, how many are not connected among themselves, and one of each.
+
+    Neighbours that touch each other were joined when the later of the two was visited: only one is looked up.
+    """
+    table = np.zeros((256, 5), dtype=np.int8)
+    for present in range(256):
+        left, found = {i for i in range(8) if present >> i & 1}, []
+        while left:
+            found.append(min(left))
+            frontier = {min(left)}
+            while frontier:
+                left -= frontier
+                frontier = {
+                    i
+                    for i in left
+                    for j in frontier
+                    if max(abs(_RING[i][0] - _RING[j][0]), abs(_RING[i][1] - _RING[j][1])) == 1
+                } | {
+                    i
+                    for i in left
+                    for j in frontier
+                    if abs(_RING[i][0] - _RING[j][0]) <= 1 and abs(_RING[i][1] - _RING[j][1]) <= 1
+                }
+        table[present, 0] = len(found)
+        table[present, 1 : 1 + len(found)] = found
+    return table
+
+
+REPRESENTATIVES = _representatives()
+
+
+class Workspace:
+    """Buffers of one thread for maps of one size; rows are padded, so that no neighbour lies outside."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.height, self.width = height, width
+        self.stride = (width + 2 + 7) // 8 * 8
+        size = (height + 2) * self.stride
+        self.field = np.zeros(size, dtype=np.uint8)
+        self.truth = np.zeros(size, dtype=np.uint8)
+        self.words = self.field.view(np.uint64)
+        self.order = np.empty(size, dtype=np.int32)
+        self.parent = np.empty(size, dtype=np.int32)
+        self.counts = np.zeros((size, 2), dtype=np.int32)  # area and overlap of each component, at its root
+        self.around = np.array([dy * self.stride + dx for dy, dx in _RING], dtype=np.int32)
+
+
+class Grids:
+    """Sums over maps of the Dice at every cell of three families of rules.
+
+    * ``component [255, 64]``: threshold, minimum area of a connected component;
+    * ``whole [255, 64]``: threshold, minimum number of pixels of the whole mask;
+    * ``triplet [31, 64, 31]``: high threshold, minimum number of pixels above it, low threshold.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.component = np.zeros((len(THRESHOLDS), len(AREAS)))
+        self.whole = np.zeros((len(THRESHOLDS), len(AREAS)))
+        self.triplet = np.zeros((len(GATES), len(AREAS), len(GATES)))
+
+    def add(self, workspace: Workspace, probability: np.ndarray, truth: np.ndarray | None) -> None:
+        """Add one strip and class.
+
+        Args:
+            probability: ``uint8 [H, W]``.
+            truth: bool ``[H, W]``, or None where the class does not occur.
+        """
+        pixels = _load(workspace, probability, truth)
+        made = _sweep(
+            workspace.field,
+            workspace.words,
+            workspace.truth,
+            workspace.order,
+            workspace.parent,
+            workspace.counts,
+            workspace.around,
+            REPRESENTATIVES,
+            AREA_BIN,
+            len(AREAS),
+            pixels,
+            self.component,
+        )
+        _add_whole(made, pixels, AREA_BIN, self.whole)
+        _add_triplet(made, pixels, AREA_BIN, GATES, self.triplet)
+        self.count += 1
+
+
+def level_counts(workspace: Workspace, probability: np.ndarray, truth: np.ndarray | None) -> tuple[np.ndarray, int]:
+    """Pixels and right pixels of ``probability >= t``: ``int64 [256, 2]``, and the number of pixels of the truth."""
+    pixels = _load(workspace, probability, truth)
+    return _cumulated(workspace.field, workspace.words, workspace.truth), pixels
+
+
+def add_whole(counts: np.ndarray, pixels: int, grid: np.ndarray) -> None:
+    """Add a map's Dice at every cell of the whole-mask rule to ``float64 [255, 64]``, from its level counts."""
+    _add_whole(counts, pixels, AREA_BIN, grid)
+
+
+def _load(workspace: Workspace, probability: np.ndarray, truth: np.ndarray | None) -> int:
+    inner = (workspace.height + 2, workspace.stride)
+    window = np.s_[1:-1, 1 : workspace.width + 1]
+    workspace.field.reshape(inner)[window] = probability
+    if truth is None:
+        workspace.truth[:] = 0
+        return 0
+    workspace.truth.reshape(inner)[window] = truth
+    return int(np.count_nonzero(truth))
+
+
+@njit(nogil=True, cache=True)
+def _cumulated(field, words, truth):
+    counts = np.zeros((LEVELS, 2), np.int64)
+    for w in range(words.size):
+        if words[w]:
+            for p in range(8 * w, 8 * w + 8):
+                counts[field[p], 0] += 1
+                counts[field[p], 1] += truth[p]
+    counts[0] = 0
+    for level in range(LEVELS - 2, 0, -1):
+        counts[level] += counts[level + 1]
+    return counts
+
+
+@njit(nogil=True, cache=True)
+def _sweep(field, words, truth, order, parent, counts, around, representatives, area_bin, areas, pixels, grid):
+    """Add the Dice of every (threshold, minimum component area) to ``grid``; returns the level counts."""
+    cumulated = _cumulated(field, words, truth)
+    # Counting sort, brightest first; within a level in raster order.
+    place = np.zeros(LEVELS, np.int64)
+    for level in range(LEVELS - 2, 0, -1):
+        place[level] = cumulated[level + 1, 0]
+    for w in range(words.size):
+        if words[w]:
+            for p in range(8 * w, 8 * w + 8):
+                value = field[p]
+                if value:
+                    order[place[value]] = p
+                    place[value] += 1
+
+    kept = np.zeros((areas, 2), np.int64)  # area and overlap of all components, per bin of their area
+    row = np.full(areas, 1.0 if pixels == 0 else 0.0)
+    largest, done = area_bin.size - 1, 0
+    n, ne, e, se, s, sw, west, nw = around
+    for level in range(LEVELS - 1, 0, -1):
+        end = cumulated[level, 0]
+        if end > done:
+            for k in range(done, end):
+                p = order[k]
+                near = (
+                    (field[p + n] >= level)
+                    | (field[p + ne] >= level) << 1
+                    | (field[p + e] > level) << 2
+                    | (field[p + se] > level) << 3
+                    | (field[p + s] > level) << 4
+                    | (field[p + sw] > level) << 5
+                    | (field[p + west] >= level) << 6
+                    | (field[p + nw] >= level) << 7
+                )
+                right = truth[p]
+                groups = representatives[near, 0]
+                if groups == 0:
+                    parent[p] = p
+                    counts[p, 0] = 1
+                    counts[p, 1] = right
+                    kept[area_bin[1], 0] += 1
+                    kept[area_bin[1], 1] += right
+                    continue
+                root = p + around[representatives[near, 1]]
+                while parent[root] != root:
+                    parent[root] = parent[parent[root]]
+                    root = parent[root]
+                parent[p] = root
+                area, overlap = counts[root, 0], counts[root, 1]
+                b = area_bin[min(area, largest)]
+                kept[b, 0] -= area
+                kept[b, 1] -= overlap
+                area += 1
+                overlap += right
+                for i in range(2, groups + 1):
+                    other = p + around[representatives[near, i]]
+                    while parent[other] != other:
+                        parent[other] = parent[parent[other]]
+                        other = parent[other]
+                    if other == root:
+                        continue
+                    b = area_bin[min(counts[other, 0], largest)]
+                    kept[b, 0] -= counts[other, 0]
+                    kept[b, 1] -= counts[other, 1]
+                    if counts[other, 0] > area:  # the larger set stays the root: paths stay short
+                        root, other = other, root
+                        area += counts[root, 0]
+                        overlap += counts[root, 1]
+                    else:
+                        area += counts[other, 0]
+                        overlap += counts[other, 1]
+                    parent[other] = root
+                counts[root, 0] = area
+                counts[root, 1] = overlap
+                b = area_bin[min(area, largest)]
+                kept[b, 0] += area
+                kept[b, 1] += overlap
+            done = end
+            area, overlap = np.int64(0), np.int64(0)
+            for j in range(areas - 1, -1, -1):
+                area += kept[j, 0]
+                overlap += kept[j, 1]
+                row[j] = 2 * overlap / (area + pixels) if area + pixels else 1.0
+        for j in range(areas):
+            grid[level - 1, j] += row[j]
+    return cumulated
+
+
+@njit(nogil=True, cache=True)
+def _add_whole(cumulated, pixels, area_bin, grid):
+    empty = 1.0 if pixels == 0 else 0.0
+    for level in range(1, LEVELS):
+        area = cumulated[level, 0]
+        full = 2 * cumulated[level, 1] / (area + pixels) if area + pixels else 1.0
+        last = area_bin[min(area, area_bin.size - 1)]
+        for j in range(last + 1):
+            grid[level - 1, j] += full
+        for j in range(last + 1, grid.shape[1]):
+            grid[level - 1, j] += empty
+
+
+@njit(nogil=True, cache=True)
+def _add_triplet(cumulated, pixels, area_bin, gates, grid):
+    empty = 1.0 if pixels == 0 else 0.0
+    full = np.empty(gates.size)
+    for low in range(gates.size):
+        area = cumulated[gates[low], 0]
+        full[low] = 2 * cumulated[gates[low], 1] / (area + pixels) if area + pixels else 1.0
+    for high in range(gates.size):
+        last = area_bin[min(cumulated[gates[high], 0], area_bin.size - 1)]
+        for j in range(grid.shape[1]):
+            if j <= last:
+                for low in range(gates.size):
+                    grid[high, j, low] += full[low]
+            else:
+                for low in range(gates.size):
+                    grid[high, j, low] += empty
