@@ -155,4 +155,4 @@ class Job:
     def _summary(self) -> str:
         lines = [json.loads(line) for line in self.member.files.log.read_text(encoding="utf-8").splitlines()]
         best = max(lines, key=lambda line: line["dice"])
-        return f"{self.member.name}: Dice {best['dice']:.4f} untuned, epoch {best['epoch']} of {len(lines)}"
+        return f"{self.member.name}: Dice {best['dice']:.4f}, epoch {best['epoch']} of {len(lines)}"

@@ -37,7 +37,7 @@ class Recipe(BaseModel):
     weights: Literal["pretrained", "none"] = Field(
         "pretrained", description="where the encoder's first weights come from"
     )
-    decoder_channels: tuple[Positive, ...] = Field(
+    decoder_channels: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=5)] = Field(
         (256, 128, 64, 32, 16), description="width of the U-Net's decoder, deepest first"
     )
     downscale: Annotated[int, Field(ge=1, le=4)] = Field(
@@ -103,8 +103,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "decoder_channels": (96, 64, 32, 16, 8),
         "downscale": 2,
         "crop_width": 256,
-        "samples_per_epoch": 960,
-        "epochs": 6,
+        "samples_per_epoch": 800,
+        "epochs": 4,
         "batch_size": 8,
         "learning_rate": 2e-3,
         "class_shares": (0.3, 0.15, 0.1, 0.3, 0.15),

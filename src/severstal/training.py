@@ -32,7 +32,7 @@ from severstal.member import FoldConfig, Member
 from severstal.precision import Precision
 from severstal.samples import ClassShares, Crops, WholeStrips, planes
 from severstal.stage import duration
-from severstal.validation import default_workers, dice_of_fold
+from severstal.validation import default_workers, scores_of_fold
 from severstal.vision import timm
 from severstal.world import World
 
@@ -122,12 +122,13 @@ class Training:
         trained = time.monotonic()
         with self.precision.autocast():
             model = WholeModel.of(self.config, self.ema.module, flips=())
-            scores = dice_of_fold(model, self.validation_loader, self.world)
+            scores = scores_of_fold(model, self.validation_loader, self.world)
         return {
             "epoch": epoch,
             "loss": loss,
-            "dice": float(scores.mean()),
-            "dice_per_class": [float(score) for score in scores],
+            "dice": float(scores.tuned.mean()),
+            "dice_per_class": scores.tuned.tolist(),
+            "dice_untuned": float(scores.default.mean()),
             "learning_rate": self._learning_rate(epoch * self._steps),
             "train_seconds": round(trained - began, 2),
             "validation_seconds": round(time.monotonic() - trained, 2),
@@ -179,10 +180,6 @@ class Training:
 
     def _save(self, writer: SummaryWriter, entry: dict[str, Any]) -> None:
         files, epoch = self.member.files, entry["epoch"]
-        for name in ("loss", "dice", "learning_rate"):
-            writer.add_scalar(name, entry[name], epoch)
-        for defect, score in zip(CLASSES, entry["dice_per_class"], strict=True):
-            writer.add_scalar(f"dice_class_{defect}", score, epoch)
         checkpoint.save(
             files.checkpoint,
             {
@@ -196,6 +193,10 @@ class Training:
             },
         )
         write_text(files.log, "".join(json.dumps(line) + "\n" for line in self.log))
+        for name in ("loss", "dice", "dice_untuned", "learning_rate"):
+            writer.add_scalar(name, entry[name], epoch)
+        for defect, score in zip(CLASSES, entry["dice_per_class"], strict=True):
+            writer.add_scalar(f"dice_class_{defect}", score, epoch)
         self._print(entry)
 
     def _restore(self) -> None:

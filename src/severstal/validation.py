@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -13,28 +14,44 @@ from tqdm import tqdm
 
 from severstal.graph import WholeModel
 from severstal.labels import CLASSES
-from severstal.metric import dice_of_counts
 from severstal.postprocess import DEFAULT
 from severstal.samples import WholeStrips, planes
+from severstal.sweep import AREAS, THRESHOLDS, Workspace, add_whole, level_counts
 from severstal.world import World
+
+GRID = (len(THRESHOLDS), len(AREAS))
+
+
+@dataclass(frozen=True)
+class FoldScores:
+    """Mean Dice of each class over a fold's whole strips, ``float64 [4]`` each.
+
+    Attributes:
+        default: at the fixed values of :data:`severstal.postprocess.DEFAULT`.
+        tuned: at the threshold and the least number of pixels of a whole mask that suit each class best here.
+            Epochs are compared by it: at fixed values a network that learned next to nothing, and so draws
+            nothing, beats one that finds the defects but still needs its threshold.
+    """
+
+    default: np.ndarray
+    tuned: np.ndarray
 
 
 @torch.inference_mode()
-def dice_of_fold(model: WholeModel, loader: DataLoader, world: World) -> np.ndarray:
-    """Mean Dice of each class over the fold's whole strips, at fixed values, ``float64 [4]``.
-
-    Sums over strips are added over batches and processes and divided once: no mean of batch means.
-    """
-    sums = np.zeros(len(CLASSES) + 1)
+def scores_of_fold(model: WholeModel, loader: DataLoader, world: World) -> FoldScores:
+    """Score a network on whole strips; sums are added over batches and processes and divided once."""
+    grids, strips, workspace = np.zeros((len(CLASSES), *GRID)), 0, None
     for whole, bits in loader:
         probability, _ = model(whole.to(world.device, non_blocking=True))
-        predicted, truth = probability >= DEFAULT.threshold, planes(bits.to(world.device))
-        overlap = (predicted & truth).sum((2, 3)).cpu().numpy()
-        total = (predicted.sum((2, 3)) + truth.sum((2, 3))).cpu().numpy()
-        sums[:-1] += dice_of_counts(overlap, total).sum(axis=0)
-        sums[-1] += len(whole)
-    sums = world.sum(torch.from_numpy(sums)).numpy()
-    return sums[:-1] / sums[-1]
+        workspace = workspace or Workspace(*bits.shape[1:])
+        for maps, masks in zip(probability.cpu().numpy(), planes(bits).numpy(), strict=True):
+            for grid, one, truth in zip(grids, maps, masks, strict=True):
+                add_whole(*level_counts(workspace, one, truth if truth.any() else None), grid)
+        strips += len(whole)
+    counted = torch.from_numpy(np.append(grids.ravel(), strips))
+    counted = world.sum(counted).numpy()
+    means = counted[:-1].reshape(grids.shape) / counted[-1]
+    return FoldScores(default=means[:, DEFAULT.threshold - 1, 0], tuned=means.max(axis=(1, 2)))
 
 
 @torch.inference_mode()
