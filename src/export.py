@@ -12,11 +12,13 @@ from __future__ import annotations
 import numpy as np
 
 from severstal import engines, onnx_file, postprocess, recipe, strips
+from severstal.accuracy import FoldDice
 from severstal.artifacts import file_hash, read_json, write_json
 from severstal.command_line import parser, paths_of
 from severstal.data import TrainingSet, read_training_set
 from severstal.errors import run_stage
 from severstal.member import Member, members, select
+from severstal.postprocess import Cut
 from severstal.stage import Stage
 
 STRIPS = 8  # per fold, in the comparison with PyTorch
@@ -40,7 +42,7 @@ def main() -> None:
         if is_up_to_date(member, engine):
             stage.up_to_date(member.files.sidecar(engine))
         else:
-            export(stage, member, engine, data, [cut.threshold for cut in cuts])
+            export(stage, member, engine, data, cuts)
     stage.done()
 
 
@@ -54,20 +56,21 @@ def is_up_to_date(member: Member, engine: str) -> bool:
     return same and onnx_file.read_identity(member).items() >= wanted.items()
 
 
-def export(stage: Stage, member: Member, engine: str, data: TrainingSet, thresholds: list[int]) -> None:
+def export(stage: Stage, member: Member, engine: str, data: TrainingSet, cuts: tuple[Cut, ...]) -> None:
     from severstal import exporting
     from severstal.engines.onnxruntime_engine import OnnxRuntimeEngine
 
-    sample = validation_sample(member, data)
+    row, sample, thresholds = engines.RUNTIMES[engine], validation_sample(member, data), [cut.threshold for cut in cuts]
     reference = engines.runtime("torch").load(member)
     before, after = exporting.write_onnx(member)
     parity = exporting.compare(reference, OnnxRuntimeEngine(str(member.files.onnx)), sample, thresholds)
     exporting.check_parity(f"{member.name}: the ONNX file", parity, engines.FLOAT32)
     stage.say(f"{member.name}: {before} nodes, simplified to {after}; ONNX {parity}")
-    runtime = engines.runtime(engine)
-    runtime.build(member)
-    parity = exporting.compare(reference, runtime.load(member), sample, thresholds)
-    exporting.check_parity(f"{member.name}: engine {engine}", parity, engines.RUNTIMES[engine].tolerance)
+    runtime, fold = engines.runtime(engine), FoldDice(member, data, cuts) if row.reduced else None
+    runtime.build(member, fold)
+    built = runtime.load(member)
+    parity = exporting.compare(reference, built, sample, thresholds)
+    exporting.check_parity(f"{member.name}: engine {engine}", parity, row.tolerance)
     stage.say(f"{member.name}: {engine} {parity}")
     record = {
         "engine": engine,
@@ -76,8 +79,15 @@ def export(stage: Stage, member: Member, engine: str, data: TrainingSet, thresho
         "thresholds": thresholds,
         "parity": parity.as_json(),
     }
+    if fold is not None:
+        record["dice"] = exporting.check_dice(f"{member.name}: engine {engine}", fold, built)
+        stage.say(f"{member.name}: {engine} {told(record['dice'])}")
     write_json(member.files.sidecar(engine), record)
     stage.wrote(member.files.onnx, member.files.sidecar(engine))
+
+
+def told(dice: dict[str, float]) -> str:
+    return f"Dice {dice['engine']:.5f}, PyTorch's {dice['pytorch']:.5f}, over {dice['strips']} held-out strips"
 
 
 def validation_sample(member: Member, data: TrainingSet) -> np.ndarray:

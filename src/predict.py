@@ -5,11 +5,14 @@ engine, and folds/postprocess.json; writes submissions/submission.csv and submis
 
     bash bin/predict.sh
     bash bin/predict.sh --images /mill/today --submissions /mill/today-masks
+    bash bin/predict.sh --time-limit 55m --on-error empty
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +21,36 @@ from tqdm import tqdm
 
 from severstal import engines, onnx_file, postprocess, prediction, recipe, strips, submission
 from severstal.artifacts import file_hash, fingerprint, listing_hash, read_json, replacing, write_json
-from severstal.command_line import parser, paths_of
+from severstal.command_line import parser, paths_of, seconds_of
 from severstal.errors import InputError, run_stage
 from severstal.labels import CLASSES, masks, read_labels
 from severstal.member import Member, members
 from severstal.metric import dice
 from severstal.paths import Paths
 from severstal.rle import decode
-from severstal.stage import Stage
+from severstal.stage import Stage, duration
 
 BATCH = 4  # strips per call of an engine
+MEASURED = 12  # strips after which it is known how long the rest will take
+MARGIN = 1.05
 
 
 def main() -> None:
     made = parser(__doc__)
     made.add_argument("--images", type=Path, metavar="DIR", help="a folder of strips; default: test_images of --input")
     made.add_argument("--engine", default="auto", help=f"auto, {', '.join(engines.RUNTIMES)}")
+    made.add_argument(
+        "--on-error",
+        choices=("stop", "empty"),
+        default="stop",
+        help="what a damaged strip does: end the run with its name (default), or be predicted empty and listed",
+    )
+    made.add_argument(
+        "--time-limit", metavar="TIME", help="such as 55m: leave out members of the ensemble that would not finish"
+    )
     options = made.parse_args()
+    began = time.monotonic()
+    limit = began + seconds_of(options.time_limit) if options.time_limit else None
     paths = paths_of(options)
     stage = Stage("predict", paths)
     folder = options.images.resolve() if options.images else paths.test_images
@@ -47,10 +63,11 @@ def main() -> None:
     engine = engines.choose(options.engine)
     stage.read(f"{len(form.images)} strips of {folder}", f"{len(team)} networks, engine {engine}")
     made_from = identity(folder, form, team, values, engine)
-    if is_up_to_date(paths, made_from):
+    if is_up_to_date(paths, made_from, team):
         stage.up_to_date(paths.submission)
     else:
-        report = predict(stage, paths, folder, form, team, values, engine)
+        run = Run(stage, paths, folder, form, team, values, engine, options.on_error == "empty", limit)
+        report = run.predict()
         write_json(paths.submission_report, {"made_from": made_from} | report)
     print_report(stage, paths, values)
     stage.done()
@@ -70,53 +87,104 @@ def identity(folder: Path, form: submission.Form, team: list[Member], values: po
     return fingerprint(listing_hash(folder, form.images), form.images, form.columns, made_of, cuts, engine)
 
 
-def is_up_to_date(paths: Paths, made_from: str) -> bool:
+def is_up_to_date(paths: Paths, made_from: str, team: list[Member]) -> bool:
     if not paths.submission.exists() or not paths.submission_report.exists():
         return False
     report = read_json(paths.submission_report, "bash bin/predict.sh")
+    if set(report.get("members", ())) != {member.name for member in team} or report.get("damaged"):
+        return False  # a time limit left members out, or strips were damaged: worth another try
     return report.get("made_from") == made_from and report.get("submission") == file_hash(paths.submission)
 
 
-def predict(
-    stage: Stage,
-    paths: Paths,
-    folder: Path,
-    form: submission.Form,
-    team: list[Member],
-    values: postprocess.Tuning,
-    engine: str,
-) -> dict[str, Any]:
-    """Predict, check and write; returns what the report tells of it."""
-    config = team[0].config()
-    height, width = config.height, config.width
-    loaded = [(engines.runtime(engine).load(member), values.blend[member.encoder]) for member in team]
-    began, codes = time.monotonic(), {}
-    made = prediction.codes_of(
-        prediction.in_batches(form.images, BATCH),
-        lambda image: strips.read_sized(folder / image, height, width),
-        loaded,
-        values.cuts,
-    )
-    for image, code in tqdm(made, "predict", total=len(form.images), unit="strip", leave=False, disable=None):
-        codes[image] = code
-    seconds = time.monotonic() - began
-    with replacing(paths.submission) as temporary:
-        submission.write(temporary, form, codes)
-        counts = submission.check(temporary, form, height, width)
-    stage.wrote(paths.submission)
-    stage.say(f"{len(codes) / seconds:.2f} strips per second with {len(team)} networks")
-    truth = paths.test_truth if folder == paths.test_images and paths.test_truth.exists() else None
-    return {
-        "submission": file_hash(paths.submission),
-        "engine": engine,
-        "members": values.members,
-        "blend": values.blend,
-        "cuts": [cut.model_dump() for cut in values.cuts],
-        "strips_per_second": round(len(codes) / seconds, 3),
-        "counts": counts.lines(),
-        "expected": values.scores,
-        "score": score(form, codes, truth, height, width) if truth else None,
-    }
+@dataclass
+class Run:
+    """One prediction of a folder."""
+
+    stage: Stage
+    paths: Paths
+    folder: Path
+    form: submission.Form
+    team: list[Member]
+    values: postprocess.Tuning
+    engine: str
+    skip_damaged: bool
+    limit: float | None  # when it has to be over, on the monotonic clock
+
+    def predict(self) -> dict[str, Any]:
+        """Predict, check and write; returns what the report tells of it."""
+        config = self.team[0].config()
+        height, width = config.height, config.width
+        reader = prediction.Reader(
+            lambda image: strips.read_sized(self.folder / image, height, width), skip=self.skip_damaged
+        )
+        loaded = [engines.runtime(self.engine).load(member) for member in self.team]
+        ensemble = prediction.Ensemble(loaded, [self.values.blend[member.encoder] for member in self.team])
+        began = time.monotonic()
+        codes = self._codes(reader, ensemble)
+        seconds = time.monotonic() - began
+        with replacing(self.paths.submission) as temporary:
+            submission.write(temporary, self.form, codes)
+            counts = submission.check(temporary, self.form, height, width)
+        self.stage.wrote(self.paths.submission)
+        rate = len(codes) / seconds
+        self.stage.say(f"{rate:.2f} strips per second with {len(self.team)} networks")
+        own = self.folder == self.paths.test_images
+        truth = self.paths.test_truth if own and self.paths.test_truth.exists() else None
+        return {
+            "submission": file_hash(self.paths.submission),
+            "engine": self.engine,
+            "members": {member.name: self.values.members[member.name] for member in self.team},
+            "blend": self.values.blend,
+            "cuts": [cut.model_dump(exclude_none=True) for cut in self.values.cuts],
+            "strips_per_second": round(rate, 3),
+            "counts": counts.lines(),
+            "damaged": reader.damaged,
+            "expected": self.values.scores,
+            "score": score(self.form, codes, truth, height, width) if truth else None,
+        }
+
+    def _codes(self, reader: prediction.Reader, ensemble: prediction.Ensemble) -> dict[str, list[str]]:
+        codes, images = {}, self.form.images
+        batches = prediction.in_batches(images, BATCH)
+        made = prediction.codes_of(self._watched(batches, ensemble), reader, ensemble, self.values.cuts)
+        for image, code in tqdm(made, "predict", total=len(images), unit="strip", leave=False, disable=None):
+            codes[image] = code
+        return codes
+
+    def _watched(self, batches: Iterable[list[str]], ensemble: prediction.Ensemble) -> Iterator[list[str]]:
+        """Pass batches on; once some are through, see whether the whole ensemble will finish in time."""
+        if self.limit is None:
+            yield from batches
+            return
+        decided, done = False, 0
+        for batch in batches:
+            if not decided and ensemble.strips >= MEASURED:
+                decided = True
+                self._fit(ensemble, len(self.form.images) - done)
+            yield batch
+            done += len(batch)
+
+    def _fit(self, ensemble: prediction.Ensemble, left: int) -> None:
+        """Go on with the members that finish in time; says which are left out."""
+        each = (ensemble.seconds / ensemble.strips * left * MARGIN).tolist()
+        rest = self.limit - time.monotonic()
+        kept = prediction.affordable(each, [member.encoder for member in self.team], rest)
+        if len(kept) == len(self.team):
+            self.stage.say(f"{duration(sum(each))} to go, {duration(rest)} left: the whole ensemble finishes in time")
+            return
+        if not kept:
+            quickest = self.team[int(np.argmin(each))].name
+            raise InputError(
+                f"no member of the ensemble finishes in the {duration(rest)} that are left; the quickest, {quickest}, "
+                f"takes {duration(min(each))}: give a longer --time-limit, or a faster --engine"
+            )
+        out = [member.name for number, member in enumerate(self.team) if number not in kept]
+        self.stage.say(
+            f"the whole ensemble would take {duration(sum(each))} and {duration(rest)} are left: goes on without "
+            f"{', '.join(out)}"
+        )
+        self.team = [self.team[number] for number in kept]
+        ensemble.keep(kept)
 
 
 def score(form: submission.Form, codes: dict[str, list[str]], truth: Path, height: int, width: int) -> dict[str, Any]:
@@ -139,6 +207,8 @@ def print_report(stage: Stage, paths: Paths, values: postprocess.Tuning) -> None
     report = read_json(paths.submission_report, "bash bin/predict.sh")
     for line in report["counts"]:
         stage.say(line)
+    for image, reason in report["damaged"].items():
+        stage.say(f"predicted empty, as it is damaged: {image}: {reason}")
     honest, empty = values.scores["honest"]["mean"], values.scores["all_empty"]["mean"]
     low, high = values.intervals["honest"]["mean"]
     stage.say(f"expected score {honest:.5f}, {low:.3f} to {high:.3f} (out of fold, honest; all empty {empty:.5f})")

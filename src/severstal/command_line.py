@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
+from severstal.errors import InputError
 from severstal.paths import Paths
 from severstal.recipe import Recipe, parse_value
 
@@ -37,6 +39,15 @@ def recipe_values(options: argparse.Namespace) -> dict[str, Any]:
     """The values given on this command line, and only those."""
     given = {key.removeprefix("value_"): text for key, text in vars(options).items() if key.startswith("value_")}
     return {name: parse_value(name, text) for name, text in given.items() if text is not None}
+
+
+def seconds_of(text: str) -> float:
+    """Seconds of a length of time such as ``55m``, ``1h``, ``90s`` or ``1h30m``."""
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    if not text or not found:
+        raise InputError(f"{text!r} is no length of time: write it like 55m, 90s or 1h30m")
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return float(hours * 3600 + minutes * 60 + seconds)
 
 
 def _option(name: str) -> str:

@@ -13,6 +13,7 @@ import onnx
 import onnxsim
 import torch
 
+from severstal.accuracy import LARGEST_DROP, FoldDice
 from severstal.artifacts import replacing
 from severstal.engines import Engine, Tolerance
 from severstal.errors import InputError
@@ -89,8 +90,21 @@ def compare(reference: Engine, engine: Engine, strips: np.ndarray, thresholds: l
     return Parity(len(strips), largest, total / pixels, flipped / pixels)
 
 
-def check_parity(what: str, parity: Parity, tolerance: Tolerance) -> None:
+def check_dice(what: str, fold: FoldDice, engine: Engine) -> dict[str, float]:
+    """Score a reduced-precision engine on the fold's held-out strips; raise if it loses more than is accepted."""
+    found = fold.of(engine)
+    if fold.reference - found > LARGEST_DROP:
+        raise InputError(
+            f"{what} loses {fold.reference - found:.5f} of Dice against PyTorch in float32 over {len(fold.images)} "
+            f"held-out strips; accepted are {LARGEST_DROP}. Choose an engine in float32: --engine openvino or torch"
+        )
+    return {"pytorch": fold.reference, "engine": found, "strips": len(fold.images)}
+
+
+def check_parity(what: str, parity: Parity, tolerance: Tolerance | None) -> None:
     """Raise if an engine strays further than its tolerance."""
+    if tolerance is None:
+        return
     if parity.largest > tolerance.levels or parity.flipped > tolerance.flipped:
         raise InputError(
             f"{what} does not match PyTorch: {parity}; tolerated are {tolerance.levels}/255 and {tolerance.flipped:g} "

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +14,7 @@ import numpy as np
 from severstal import rle
 from severstal.engines import Engine
 from severstal.ensemble import mean_map
+from severstal.errors import InputError
 from severstal.postprocess import Cut, mask
 
 Item, Made = TypeVar("Item"), TypeVar("Made")
@@ -19,29 +22,111 @@ Item, Made = TypeVar("Item"), TypeVar("Made")
 AHEAD = 4  # batches decoded, or waiting to be cut, at a time: memory stays flat however many strips there are
 
 
-def codes_of(
-    batches: Iterable[list[str]],
-    read: Callable[[str], np.ndarray],
-    engines: list[tuple[Engine, int]],
-    cuts: tuple[Cut, ...],
-) -> Iterator[tuple[str, list[str]]]:
-    """Yield ``(image, its four codes)`` in order; decoding and cutting run beside the engines.
+@dataclass
+class Ensemble:
+    """Engines with the weights of their maps in the mean, and the seconds that each has taken.
 
-    Args:
-        read: gives the ``uint8 [H, W]`` strip of a name.
-        engines: each with the weight of its maps in the mean.
+    Attributes:
+        weights: whole numbers, one per engine.
+        seconds: of each engine so far.
+        strips: seen so far.
     """
-    loaded, weights = zip(*engines, strict=True)
-    with ThreadPoolExecutor(2) as pool:
-        decoded = _ahead(pool, lambda images: (images, np.stack([read(image) for image in images])), batches)
-        averaged = ((images, mean_map([engine(strips)[0] for engine in loaded], weights)) for images, strips in decoded)
-        for images, codes in _ahead(pool, lambda item: (item[0], [encode(m, cuts) for m in item[1]]), averaged):
-            yield from zip(images, codes, strict=True)
+
+    engines: list[Engine]
+    weights: list[int]
+    seconds: np.ndarray = field(init=False)
+    strips: int = 0
+
+    def __post_init__(self) -> None:
+        self.seconds = np.zeros(len(self.engines))
+
+    def __call__(self, strips: np.ndarray) -> np.ndarray:
+        """Mean maps ``uint8 [N, 4, H, W]`` of strips ``uint8 [N, H, W]``."""
+        maps = []
+        for number, engine in enumerate(self.engines):
+            began = time.monotonic()
+            maps.append(engine(strips)[0])
+            self.seconds[number] += time.monotonic() - began
+        self.strips += len(strips)
+        return mean_map(maps, self.weights)
+
+    def keep(self, chosen: list[int]) -> None:
+        """Go on with some of the engines only."""
+        self.engines = [self.engines[i] for i in chosen]
+        self.weights = [self.weights[i] for i in chosen]
+        self.seconds = self.seconds[chosen]
+
+
+@dataclass
+class Reader:
+    """Reads strips by name; what is damaged is an error, or, where that is wanted, kept in ``damaged``.
+
+    Attributes:
+        read: gives the ``uint8 [H, W]`` strip of a name.
+        skip: whether a damaged strip is to be predicted empty instead of ending the run.
+        damaged: name and reason of each damaged strip.
+    """
+
+    read: Callable[[str], np.ndarray]
+    skip: bool = False
+    damaged: dict[str, str] = field(default_factory=dict)
+
+    def batch(self, images: list[str]) -> tuple[list[str], list[str], np.ndarray | None]:
+        """The names asked for, those that could be read, and their strips ``uint8 [n, H, W]``."""
+        whole = {}
+        for image in images:
+            try:
+                whole[image] = self.read(image)
+            except InputError as error:
+                if not self.skip:
+                    raise
+                self.damaged[image] = str(error)
+        return images, list(whole), np.stack(list(whole.values())) if whole else None
+
+
+def codes_of(
+    batches: Iterable[list[str]], reader: Reader, ensemble: Ensemble, cuts: tuple[Cut, ...]
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield ``(image, its four codes)`` in order; decoding and cutting run beside the engines."""
+    with ThreadPoolExecutor(2) as readers, ThreadPoolExecutor(2) as cutters:
+        decoded = _ahead(readers, reader.batch, batches)
+        averaged = ((images, whole, ensemble(maps) if whole else ()) for images, whole, maps in decoded)
+        yield from (pair for batch in _ahead(cutters, lambda item: _codes(*item, cuts), averaged) for pair in batch)
+
+
+def _codes(
+    images: list[str], whole: list[str], maps: Iterable[np.ndarray], cuts: tuple[Cut, ...]
+) -> list[tuple[str, list[str]]]:
+    made = {image: encode(one, cuts) for image, one in zip(whole, maps, strict=True)}
+    return [(image, made.get(image, [""] * len(cuts))) for image in images]
 
 
 def encode(probability: np.ndarray, cuts: tuple[Cut, ...]) -> list[str]:
     """The four codes of a strip's ``uint8 [4, H, W]`` map."""
     return [rle.encode(mask(one, cut)) for one, cut in zip(probability, cuts, strict=True)]
+
+
+def affordable(seconds: list[float], encoders: list[str], limit: float) -> list[int]:
+    """Which members finish within the limit: one fold of each encoder in turn, as long as the next one fits.
+
+    Unlike encoders add more to an ensemble than further folds of one, so they go first.
+
+    Args:
+        seconds: what each member would take for all strips.
+        encoders: the encoder of each member.
+        limit: seconds.
+    """
+    seen: dict[str, int] = {}
+    turns = []
+    for number, encoder in enumerate(encoders):
+        seen[encoder] = seen.get(encoder, -1) + 1
+        turns.append((seen[encoder], number))
+    chosen, spent = [], 0.0
+    for _, number in sorted(turns):
+        if spent + seconds[number] <= limit:
+            chosen.append(number)
+            spent += seconds[number]
+    return sorted(chosen)
 
 
 def in_batches(images: list[str], size: int) -> Iterator[list[str]]:

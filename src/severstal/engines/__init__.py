@@ -2,7 +2,7 @@
 
 ``engine(strips: uint8 [N, H, W]) -> (probability: uint8 [N, 4, H, W], presence: uint8 [N, 4])``, any N from 1.
 
-A runtime is one file here and is imported only when it is asked for. Each has ``build(member)``, which makes
+A runtime is one file here and is imported only when it is asked for. Each has ``build(member, fold)``, which makes
 the runtime's own file where it has one, and ``load(member)``.
 """
 
@@ -44,17 +44,27 @@ FLOAT16 = Tolerance(levels=26, flipped=1e-3)
 
 @dataclass(frozen=True)
 class Runtime:
-    """A row of the table of engines."""
+    """A row of the table of engines.
 
-    packages: tuple[str, ...]  # any of these modules will do
+    Attributes:
+        packages: any of these modules will do.
+        tolerance: None where precision is so low that only the Dice can judge.
+        reduced: precision is below float32, so the Dice of the fold's own strips is checked.
+    """
+
+    packages: tuple[str, ...]
     install: str
     needs_gpu: bool
-    tolerance: Tolerance
+    tolerance: Tolerance | None
+    reduced: bool = False
 
 
 RUNTIMES = {
-    "tensorrt": Runtime(("tensorrt", "tensorrt_rtx"), "pip install -r requirements-gpu.txt", True, FLOAT16),
+    "tensorrt": Runtime(
+        ("tensorrt", "tensorrt_rtx"), "pip install -r requirements-gpu.txt", True, FLOAT16, reduced=True
+    ),
     "openvino": Runtime(("openvino",), "pip install -r requirements.txt", False, FLOAT32),
+    "openvino-int8": Runtime(("nncf",), "pip install -r requirements.txt", False, None, reduced=True),
     "onnxruntime": Runtime(("onnxruntime",), "pip install -r requirements.txt", False, FLOAT32),
     "torch": Runtime(("torch",), "pip install -r requirements.txt", False, FLOAT32),
 }
@@ -85,4 +95,4 @@ def is_installed(name: str) -> bool:
 
 def runtime(name: str) -> ModuleType:
     """The module of an engine, with ``build`` and ``load``."""
-    return importlib.import_module(f"severstal.engines.{name}_engine")
+    return importlib.import_module(f"severstal.engines.{name.replace('-', '_')}_engine")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import onnxruntime
 
@@ -9,8 +11,11 @@ from severstal.errors import InputError
 from severstal.graph import INPUT, OUTPUTS
 from severstal.member import Member
 
+if TYPE_CHECKING:
+    from severstal.accuracy import FoldDice
 
-def build(member: Member) -> None:
+
+def build(member: Member, fold: FoldDice | None = None) -> None:
     """Nothing to make: the ONNX file is the engine."""
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
 import openvino
 
@@ -9,24 +12,41 @@ from severstal.errors import InputError
 from severstal.graph import INPUT, OUTPUTS
 from severstal.member import Member
 
+if TYPE_CHECKING:
+    from severstal.accuracy import FoldDice
+
 # Left alone, it computes in bfloat16 where the processor has it, and pixels flip.
 CONFIG = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
 
 
-def build(member: Member) -> None:
+def build(member: Member, fold: FoldDice | None = None) -> None:
     """Nothing to make: the ONNX file is the engine."""
 
 
 def load(member: Member) -> OpenVinoEngine:
-    return OpenVinoEngine(str(member.files.onnx))
+    return OpenVinoEngine.read(member.files.onnx)
 
 
 class OpenVinoEngine:
     """A compiled model on all cores."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, compiled: openvino.CompiledModel) -> None:
+        self._model = compiled
+
+    @classmethod
+    def of(cls, model: openvino.Model | str) -> OpenVinoEngine:
+        """Compile a model for this processor."""
+        return cls(openvino.Core().compile_model(model, "CPU", CONFIG))
+
+    @classmethod
+    def read(cls, path: Path) -> OpenVinoEngine:
+        """Compile a model's file.
+
+        Raises:
+            InputError: if it is missing or damaged.
+        """
         try:
-            self._model = openvino.Core().compile_model(path, "CPU", CONFIG)
+            return cls.of(str(path))
         except RuntimeError as error:
             what = str(error).strip().splitlines()[-1]
             raise InputError(f"{path} cannot be loaded ({what}): delete it and export it again") from None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -21,6 +21,9 @@ from severstal.errors import InputError
 from severstal.gpu import gpus
 from severstal.graph import INPUT, OUTPUTS
 from severstal.member import Member
+
+if TYPE_CHECKING:
+    from severstal.accuracy import FoldDice
 
 NAME = "tensorrt"
 BATCH = 8  # most strips per call, and what tactics are chosen for
@@ -39,7 +42,7 @@ def library() -> ModuleType:
     )
 
 
-def build(member: Member) -> None:
+def build(member: Member, fold: FoldDice | None = None) -> None:
     """Build the member's engine, unless the one on disk was built from this file on this machine."""
     trt, files = library(), member.files
     made_from = _made_from(trt, files.onnx)

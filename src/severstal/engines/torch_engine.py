@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 
 from severstal.graph import load_whole_model
 from severstal.member import Member
 
+if TYPE_CHECKING:
+    from severstal.accuracy import FoldDice
 
-def build(member: Member) -> None:
+
+def build(member: Member, fold: FoldDice | None = None) -> None:
     """Nothing to make: the weights are the engine."""
 
 

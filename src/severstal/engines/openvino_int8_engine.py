@@ -1,0 +1,81 @@
+"""OpenVINO on the CPU in int8: quantised by NNCF on training strips of the same fold, kept only if the Dice stays.
+
+Where the whole network in int8 costs more than the accepted drop, NNCF finds the layers that cause it and keeps
+them in float32; they are listed in ``model.openvino-int8-layers.json``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import openvino
+
+from severstal.accuracy import LARGEST_DROP, FoldDice
+from severstal.artifacts import write_json
+from severstal.engines.openvino_engine import OpenVinoEngine
+from severstal.graph import INPUT
+from severstal.member import Member
+
+NAME = "openvino-int8"
+
+
+def build(member: Member, fold: FoldDice) -> None:
+    """Quantise ``model.onnx``; writes ``model.openvino-int8.xml`` and ``.bin``."""
+    import nncf
+
+    nncf.set_log_level(logging.ERROR)
+    original = openvino.Core().read_model(member.files.onnx)
+    calibration = nncf.Dataset(fold.calibration(), lambda strip: {INPUT: strip[None, None]})
+    quantised = nncf.quantize(original, calibration, subset_size=len(fold.calibration()))
+    drop = fold.reference - fold.of(OpenVinoEngine.of(quantised))
+    kept: list[str] = []
+    if drop > LARGEST_DROP:
+        print(f"   {member.name}: int8 costs {drop:.4f} of Dice; looking for the layers that cause it", flush=True)
+        quantised = _with_accuracy_control(nncf, original, calibration, fold)
+        kept = _float_layers(quantised)
+    _save(member, quantised)
+    write_json(member.files.sidecar(f"{NAME}-layers"), {"drop_of_all_int8": drop, "kept_in_float32": kept})
+
+
+def load(member: Member) -> OpenVinoEngine:
+    return OpenVinoEngine.read(member.files.engine(f"{NAME}.xml"))
+
+
+def _with_accuracy_control(nncf: Any, original: openvino.Model, calibration: Any, fold: FoldDice) -> openvino.Model:
+    def dices(model: openvino.CompiledModel, images: Iterable[str]) -> tuple[float, list[float]]:
+        engine = OpenVinoEngine(model)
+        scores = [fold.score(image, engine(fold.strip(image)[None])[0][0]) for image in images]
+        return float(np.mean(scores)), scores
+
+    return nncf.quantize_with_accuracy_control(
+        original,
+        calibration_dataset=calibration,
+        validation_dataset=nncf.Dataset(fold.images),
+        validation_fn=dices,
+        max_drop=LARGEST_DROP,
+        drop_type=nncf.DropType.ABSOLUTE,
+        subset_size=len(fold.calibration()),
+    )
+
+
+def _float_layers(model: openvino.Model) -> list[str]:
+    """Convolutions whose input is not quantised."""
+    names = []
+    for node in model.get_ordered_ops():
+        if node.get_type_name() in ("Convolution", "GroupConvolution"):
+            source = node.input_value(0).get_node()
+            if source.get_type_name() != "FakeQuantize":
+                names.append(node.get_friendly_name())
+    return names
+
+
+def _save(member: Member, model: openvino.Model) -> None:
+    """Write both files under a temporary name; the sidecar, which is written last, tells whether they are whole."""
+    wanted = member.files.engine(f"{NAME}.xml")
+    temporary = wanted.with_name(f".{wanted.name}")
+    openvino.save_model(model, temporary, compress_to_fp16=False)
+    temporary.with_suffix(".bin").replace(wanted.with_suffix(".bin"))
+    temporary.replace(wanted)
