@@ -7,7 +7,7 @@ import shutil
 import pytest
 from conftest import arguments_of, run_bin
 
-from severstal.labels import read_table
+from severstal.labels import CLASSES, read_table
 from severstal.paths import Paths
 
 ENCODERS = "tu-mobilenetv4_conv_small,tu-regnety_002"
@@ -64,7 +64,8 @@ def test_deleting_one_folds_folder_redoes_that_fold_and_what_depends_on_it(exper
     after = stamps(experiment)
     untouched = [file for file in before if f"{gone.folder}/" not in file and experiment.folds.name in file]
     redone = {file for file in untouched if before[file] != after[file]}
-    assert {file.rsplit("/", 1)[1] for file in redone} <= {"postprocess.json"}
+    tuned = [experiment.postprocess, *map(experiment.grid_picture, CLASSES), *map(experiment.grid_table, CLASSES)]
+    assert redone <= {str(file) for file in tuned}
     assert gone.weights.exists()
     assert gone.onnx.exists()
 

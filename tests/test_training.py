@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,6 +17,7 @@ from conftest import ROOT, arguments_of
 from safetensors.torch import load_file
 
 from severstal import oof, recipe
+from severstal.cache import Strips
 from severstal.data import TrainingSet, read_training_set
 from severstal.errors import InputError
 from severstal.graph import load_whole_model
@@ -23,7 +25,7 @@ from severstal.job import Job
 from severstal.labels import masks
 from severstal.member import Member
 from severstal.metric import dice, dice_of_counts
-from severstal.samples import ClassShares, Crops, planes
+from severstal.samples import ClassShares, Crops, Draw, planes
 from severstal.strips import read
 from severstal.sweep import AREAS
 from severstal.training import Training
@@ -166,7 +168,7 @@ def test_processes_share_one_list_of_samples(tiny) -> None:
 def test_a_crop_drawn_for_a_class_holds_it(tiny) -> None:
     data = read_training_set(tiny)
     chosen = recipe.read(tiny.recipe).model_copy(update={"defect_crops": 1.0, "crop_height": 48, "crop_width": 48})
-    crops = Crops(data, chosen)
+    crops = Crops(Strips(data), chosen)
     crops._augment = lambda image, mask: {"image": image, "mask": mask}
     crops._augment.set_random_seed = lambda seed: None
     for draw in ClassShares(data, sorted(data.labels), chosen):
@@ -179,11 +181,14 @@ def test_a_crop_drawn_for_a_class_holds_it(tiny) -> None:
 
 def test_crops_avoid_the_black_bar(tiny) -> None:
     """A strip whose right half is bar: no crop without a defect reaches into it where the steel is wide enough."""
-    data = read_training_set(tiny)
     strip = np.full((64, 96), 120, dtype=np.uint8)
     strip[:, 56:] = 2
-    crops = Crops(data, recipe.read(tiny.recipe).model_copy(update={"crop_height": 48, "crop_width": 48}))
-    lefts = {crops._corner(strip, np.zeros_like(strip), 0, np.random.default_rng(seed))[1] for seed in range(200)}
+    cv2.imwrite(str(tiny.train_images / "000000000.jpg"), strip)
+    crops = Crops(
+        Strips(read_training_set(tiny)),
+        recipe.read(tiny.recipe).model_copy(update={"crop_height": 48, "crop_width": 48}),
+    )
+    lefts = {crops._corner(Draw("000000000.jpg", 0, 0), np.random.default_rng(seed))[1] for seed in range(200)}
     assert min(lefts) == 0
     assert max(lefts) == 56 - 48
 

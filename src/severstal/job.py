@@ -131,6 +131,7 @@ class Job:
 
     def _predict(self, device: torch.device) -> None:
         """Write the out-of-fold maps of the weights on disk."""
+        from severstal.cache import Strips
         from severstal.graph import load_whole_model
         from severstal.samples import WholeStrips
         from severstal.validation import out_of_fold
@@ -139,7 +140,7 @@ class Job:
         config = member.config().model_copy(update={"recipe": self.recipe, "overrides": self.overrides})
         write_json(member.files.config, config.model_dump())  # flips may have changed since training
         model = load_whole_model(member, device)
-        validation = WholeStrips(self.data, self.data.images(member.fold, held_out=True))
+        validation = WholeStrips(Strips(self.data), self.data.images(member.fold, held_out=True))
         maps = out_of_fold(model, validation, self.recipe.eval_batch_size, device)
         with replacing(member.files.oof) as temporary:
             oof.write(temporary, maps, self._oof_meta())

@@ -124,18 +124,6 @@ def masks(codes: dict[int, str], height: int, width: int) -> np.ndarray:
     return made
 
 
-def bit_map(codes: dict[int, str], height: int, width: int) -> np.ndarray:
-    """The four masks in one plane, ``uint8 [height, width]``: bit ``c - 1`` says that class ``c`` is there.
-
-    A quarter of the bytes of four planes on the way through augmentation and collation, and exact even for
-    the user whose classes overlap.
-    """
-    made = np.zeros((height, width), dtype=np.uint8)
-    for defect, code in codes.items():
-        made |= rle.decode(code, height, width).astype(np.uint8) << (defect - 1)
-    return made
-
-
 def _split_key(key: str) -> tuple[str, str]:
     image, _, defect = key.rpartition("_")
     return image, defect

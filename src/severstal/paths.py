@@ -107,6 +107,10 @@ class Paths:
         """The same as numbers: a row per threshold, a column per minimum area."""
         return self.folds / "tuning" / f"class_{defect}.csv"
 
+    def strip_cache(self, key: str) -> Path:
+        """Decoded training strips, one after the other; training makes it, and it may be deleted at any time."""
+        return self.folds / "cache" / f"{key}.grey"
+
     @property
     def timing_cache(self) -> Path:
         """TensorRT's measurements, shared by all folds: the second engine of a network builds faster."""

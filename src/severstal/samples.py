@@ -17,9 +17,9 @@ from torch.utils.data import Dataset, Sampler
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks PyPI for news at import, and waits when offline
 import albumentations as A
 
-from severstal import strips
+from severstal.cache import Strips
 from severstal.data import TrainingSet
-from severstal.labels import CLASSES, bit_map
+from severstal.labels import CLASSES
 from severstal.recipe import Recipe
 
 CLEAN = 0
@@ -68,37 +68,35 @@ class ClassShares(Sampler[Draw]):
 class Crops(Dataset):
     """Maps a :class:`Draw` to ``(uint8 [1, h, w] crop, uint8 [h, w] bit map of its classes)``."""
 
-    def __init__(self, data: TrainingSet, recipe: Recipe) -> None:
-        self._data, self._recipe = data, recipe
-        self._height = min(recipe.crop_height, data.height)
-        self._width = min(recipe.crop_width, data.width)
+    def __init__(self, source: Strips, recipe: Recipe) -> None:
+        self._source, self._recipe = source, recipe
+        _, height, width = source.shape
+        self._height, self._width = min(recipe.crop_height, height), min(recipe.crop_width, width)
         self._augment = augmentation()
 
     def __getitem__(self, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
-        data = self._data
-        strip = strips.read_sized(data.paths.train_images / draw.image, data.height, data.width)
-        bits = bit_map(data.labels[draw.image], data.height, data.width)
         rng = np.random.default_rng(draw.seed)
-        top, left = self._corner(strip, bits, draw.defect, rng)
-        window = np.s_[top : top + self._height, left : left + self._width]
+        top, left = self._corner(draw, rng)
+        grey = self._source.grey(draw.image)[top : top + self._height, left : left + self._width]
+        bits = self._source.runs(draw.image).bits(top, left, self._height, self._width)
         self._augment.set_random_seed(draw.seed)
-        made = self._augment(image=strip[window], mask=bits[window])
+        made = self._augment(image=np.ascontiguousarray(grey), mask=bits)
         return (
             torch.from_numpy(np.ascontiguousarray(made["image"]))[None],
             torch.from_numpy(np.ascontiguousarray(made["mask"])),
         )
 
-    def _corner(self, strip: np.ndarray, bits: np.ndarray, defect: int, rng: np.random.Generator) -> tuple[int, int]:
+    def _corner(self, draw: Draw, rng: np.random.Generator) -> tuple[int, int]:
         """Top left of a crop that lies on steel and, in a set share of cases, holds a pixel of the class."""
-        first, last = strips.steel_columns(strip)
-        lowest, highest = _range(first, last, self._width, strip.shape[1])
-        top, left = rng.integers(strip.shape[0] - self._height + 1), rng.integers(lowest, highest + 1)
-        if defect != CLEAN and rng.random() < self._recipe.defect_crops:
-            pixels = np.flatnonzero(bits & (1 << (defect - 1)))
-            y, x = divmod(int(pixels[rng.integers(pixels.size)]), strip.shape[1])
-            top = rng.integers(max(y - self._height + 1, 0), min(y, strip.shape[0] - self._height) + 1)
+        _, height, width = self._source.shape
+        lowest, highest = _range(*self._source.steel(draw.image), self._width, width)
+        top, left = rng.integers(height - self._height + 1), rng.integers(lowest, highest + 1)
+        if draw.defect != CLEAN and rng.random() < self._recipe.defect_crops:
+            runs = self._source.runs(draw.image)
+            y, x = runs.pixel(draw.defect, int(rng.integers(runs.count(draw.defect))))
+            top = rng.integers(max(y - self._height + 1, 0), min(y, height - self._height) + 1)
             # Loose masks reach into the bar: the defect goes before the bar.
-            low, high = max(x - self._width + 1, 0), min(x, strip.shape[1] - self._width)
+            low, high = max(x - self._width + 1, 0), min(x, width - self._width)
             kept = (max(low, lowest), min(high, highest))
             low, high = kept if kept[0] <= kept[1] else (low, high)
             left = rng.integers(low, high + 1)
@@ -130,16 +128,16 @@ def augmentation() -> A.Compose:
 class WholeStrips(Dataset):
     """Maps an image's position to ``(uint8 [1, H, W] strip, uint8 [H, W] bit map)``, unaltered."""
 
-    def __init__(self, data: TrainingSet, images: list[str]) -> None:
-        self._data, self.images = data, images
+    def __init__(self, source: Strips, images: list[str]) -> None:
+        self._source, self.images = source, images
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        data, image = self._data, self.images[index]
-        strip = strips.read_sized(data.paths.train_images / image, data.height, data.width)
-        return torch.from_numpy(strip)[None], torch.from_numpy(bit_map(data.labels[image], data.height, data.width))
+        image, (_, height, width) = self.images[index], self._source.shape
+        strip, bits = self._source.grey(image), self._source.runs(image).bits(0, 0, height, width)
+        return torch.from_numpy(np.array(strip))[None], torch.from_numpy(bits)
 
 
 def planes(bits: torch.Tensor) -> torch.Tensor:

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from severstal import checkpoint, network, weights
 from severstal.artifacts import write_text
+from severstal.cache import Strips
 from severstal.data import TrainingSet
 from severstal.errors import InputError
 from severstal.graph import Normalise, WholeModel
@@ -70,7 +71,8 @@ class Training:
     def _load_data(self) -> None:
         recipe, world = self.recipe, self.world
         training = self.data.images(self.member.fold, held_out=False)
-        validation = WholeStrips(self.data, self.data.images(self.member.fold, held_out=True))
+        source = Strips(self.data)
+        validation = WholeStrips(source, self.data.images(self.member.fold, held_out=True))
         if (recipe.batch_size % world.size) or not training or not len(validation):
             raise InputError(
                 f"{self.member.name}: {len(training)} strips to train on, {len(validation)} to validate on, batches "
@@ -84,7 +86,7 @@ class Training:
             "pin_memory": self.device.type == "cuda",
         }
         self.train_loader = DataLoader(
-            Crops(self.data, recipe),
+            Crops(source, recipe),
             batch_size=recipe.batch_size // world.size,
             sampler=self.sampler,
             **share,
