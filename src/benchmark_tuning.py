@@ -10,7 +10,6 @@ the middle of the plateau is worth against the peak.
 from __future__ import annotations
 
 import os
-import platform
 import resource
 import tempfile
 import time
@@ -26,6 +25,7 @@ from severstal.command_line import parser, paths_of
 from severstal.data import read_training_set
 from severstal.errors import run_stage
 from severstal.labels import CLASSES, read_labels
+from severstal.machine import processor
 from severstal.member import members
 from severstal.metric import dice, dice_of_counts
 from severstal.oof import OutOfFold
@@ -180,11 +180,6 @@ def timed(work: Callable[..., object], *arguments: object) -> float:
 def peak_memory() -> float:
     """Of this process so far, GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.machine())
 
 
 if __name__ == "__main__":

@@ -161,7 +161,7 @@ def test_interrupted_download_is_resumed_by_the_next_call(site, start, fetch, tm
         assert time.monotonic() < give_up and process.poll() is None, process.communicate()
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 130
+    assert process.wait(60) == 130
     site.stall_after, site.cuts = None, [len(ARCHIVE), MIB + 1]  # cut once more, and resumed in the same call
     site.ranges.clear()
     code, _, err = fetch(site.url, **GOOD)

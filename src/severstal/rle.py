@@ -70,8 +70,11 @@ def decode(code: str, height: int, width: int) -> np.ndarray:
         InputError: as :func:`runs`.
     """
     starts, lengths = runs(code, height, width)
-    edges = np.zeros(height * width + 1, dtype=np.int8)
-    np.add.at(edges, starts, 1)
-    np.subtract.at(edges, starts + lengths, 1)
-    columns = np.cumsum(edges[:-1], dtype=np.int8).astype(bool)
+    ends = starts + lengths
+    counts = np.empty(2 * starts.size + 1, dtype=np.int64)  # of pixels outside and inside, in turn
+    counts[1::2] = lengths
+    counts[0] = starts[0] if starts.size else height * width
+    counts[2:-1:2] = starts[1:] - ends[:-1]
+    counts[-1] = height * width - ends[-1] if starts.size else counts[0]
+    columns = np.repeat(np.arange(counts.size) % 2 == 1, counts)
     return columns.reshape((height, width), order="F")
