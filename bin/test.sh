@@ -5,4 +5,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$ROOT"
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
-exec "$PYTHON" -m pytest "$@"
+# A file of tests per core at a time, each on one thread.
+export OMP_NUM_THREADS=1
+exec "$PYTHON" -m pytest -n "$(nproc)" --dist loadfile "$@"

@@ -30,7 +30,7 @@ from severstal.paths import Paths
 from severstal.rle import decode
 from severstal.stage import Stage, duration
 
-BATCH = 4  # strips per call of an engine
+BATCH = 4  # strips per call of an engine that does not say otherwise
 MEASURED = 12  # strips after which it is known how long the rest will take
 MARGIN = 1.05
 
@@ -117,8 +117,9 @@ class Run:
         reader = prediction.Reader(
             lambda image: strips.read_sized(self.folder / image, height, width), skip=self.skip_damaged
         )
-        loaded = [engines.runtime(self.engine).load(member) for member in self.team]
-        ensemble = prediction.Ensemble(loaded, [self.values.blend[member.encoder] for member in self.team])
+        ensemble = prediction.ensemble_of(
+            engines.runtime(self.engine), self.team, [self.values.blend[member.encoder] for member in self.team]
+        )
         began = time.monotonic()
         codes = self._codes(reader, ensemble)
         seconds = time.monotonic() - began
@@ -145,7 +146,7 @@ class Run:
 
     def _codes(self, reader: prediction.Reader, ensemble: prediction.Ensemble) -> dict[str, list[str]]:
         codes, images = {}, self.form.images
-        batches = prediction.in_batches(images, BATCH)
+        batches = prediction.in_batches(images, getattr(engines.runtime(self.engine), "BATCH", BATCH))
         made = prediction.codes_of(self._watched(batches, ensemble), reader, ensemble, self.values.cuts)
         for image, code in tqdm(made, "predict", total=len(images), unit="strip", leave=False, disable=None):
             codes[image] = code

@@ -44,6 +44,9 @@ def main() -> None:
 
 
 def is_up_to_date(paths: Paths, made_from: str) -> bool:
+    seen = [file for defect in CLASSES for file in (paths.grid_picture(defect), paths.grid_table(defect))]
+    if not all(file.exists() for file in seen):
+        return False
     try:
         return postprocess.read(paths.postprocess).fingerprint == made_from
     except InputError:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import shutil
 
+import cv2
+import numpy as np
+import pandas as pd
 import pytest
 from conftest import arguments_of, run_bin
+from test_sweep import plain_components, swept
 
-from severstal.labels import CLASSES, read_table
+from severstal import oof, postprocess
+from severstal.labels import CLASSES, masks, read_labels, read_table
 from severstal.paths import Paths
 
 ENCODERS = "tu-mobilenetv4_conv_small,tu-regnety_002"
@@ -46,6 +51,28 @@ def test_the_submission_is_whole(experiment) -> None:
     assert table.columns == ["ImageId", "EncodedPixels", "ClassId"]
     assert len(table.rows) == 6 * 4
     assert "valid: 6 strips, 24 rows" in run_bin("submit", *arguments_of(experiment), "--dry-run").stdout
+
+
+def test_the_sweep_is_exact_on_the_networks_own_maps(experiment) -> None:
+    labels = read_labels(experiment.train_csv, 256, 1600)
+    for encoder in ENCODERS.split(","):
+        store = oof.Store(experiment.fold(encoder, 0).oof, "")
+        for image in store.images[:2]:
+            truths = masks(labels.get(image, {}), 256, 1600)
+            for probability, truth in zip(store[image], truths, strict=True):
+                assert np.array_equal(swept(probability, truth).component, plain_components(probability, truth))
+
+
+def test_what_was_tuned_can_be_seen(experiment) -> None:
+    for defect in CLASSES:
+        picture = cv2.imread(str(experiment.grid_picture(defect)))
+        assert picture.shape[1] > 800
+        table = pd.read_csv(experiment.grid_table(defect), index_col=0)
+        values = postprocess.read(experiment.postprocess)
+        cut = values.cuts[defect - 1]
+        if cut.rule != "triplet":
+            best = table.loc[cut.threshold, str(cut.min_area)]
+            assert best == pytest.approx(values.scores["tuned"][str(defect)], abs=1e-5)
 
 
 def test_a_second_run_finds_everything_up_to_date(experiment) -> None:

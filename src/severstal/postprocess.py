@@ -45,8 +45,9 @@ class Cut(BaseModel):
         pixels = f"pixels from {self.threshold}/255"
         if self.rule == "component":
             return f"{pixels}, components from {self.min_area} px"
-        counted = "" if self.gate is None else f" reach {self.gate}/255"
-        return f"{pixels}, where at least {self.min_area} px{counted}"
+        if self.rule == "whole":
+            return f"{pixels}, whole masks from {self.min_area} px"
+        return f"{pixels}, where at least {self.min_area} px reach {self.gate}/255"
 
 
 DEFAULT = Cut(threshold=128, min_area=0)

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from severstal import rle
 from severstal.engines import Engine
 from severstal.ensemble import mean_map
 from severstal.errors import InputError
+from severstal.member import Member
 from severstal.postprocess import Cut, mask
 
 Item, Made = TypeVar("Item"), TypeVar("Made")
@@ -55,6 +57,13 @@ class Ensemble:
         self.engines = [self.engines[i] for i in chosen]
         self.weights = [self.weights[i] for i in chosen]
         self.seconds = self.seconds[chosen]
+
+
+def ensemble_of(runtime: ModuleType, members: list[Member], weights: list[int]) -> Ensemble:
+    """Members loaded by a runtime; averaged by the runtime itself where it can (on the GPU), else on the host."""
+    if hasattr(runtime, "ensemble"):
+        return runtime.ensemble(members, weights)
+    return Ensemble([runtime.load(member) for member in members], weights)
 
 
 @dataclass

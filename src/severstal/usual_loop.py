@@ -26,8 +26,10 @@ class UsualLoop:
 
     def __init__(self, member: Member, cuts: tuple[Cut, ...]) -> None:
         self._config, self._cuts = member.config(), cuts
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network = network.build(self._config.recipe, member.encoder, pretrained=False).eval()
         weights.load(member.files.weights, self._network, member.remake)
+        self._network.to(self._device)
 
     @torch.inference_mode()
     def predict(self, folder: Path, images: list[str]) -> None:
@@ -36,7 +38,7 @@ class UsualLoop:
         for image in images:
             grey = cv2.imread(str(folder / image))[:, :, 0].astype(np.float32) / 255
             strip = torch.from_numpy((grey - self._config.mean) / self._config.std)[None, None]
-            probability = self._views(strip)[0].numpy()
+            probability = self._views(strip.to(self._device))[0].cpu().numpy()
             for defect, one, cut in zip(CLASSES, probability, self._cuts, strict=True):
                 rows.append((image, defect, rle.encode(mask((one * 255).round().astype(np.uint8), cut))))
         with tempfile.NamedTemporaryFile(suffix=".csv") as file:

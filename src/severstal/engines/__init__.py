@@ -3,13 +3,15 @@
 ``engine(strips: uint8 [N, H, W]) -> (probability: uint8 [N, 4, H, W], presence: uint8 [N, 4])``, any N from 1.
 
 A runtime is one file here and is imported only when it is asked for. Each has ``build(member, fold)``, which makes
-the runtime's own file where it has one, and ``load(member)``.
+the runtime's own file where it has one, and ``load(member)``; one that can average maps where it makes them also has
+``ensemble(members, weights)`` (see :class:`severstal.prediction.Ensemble`).
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Protocol
@@ -38,6 +40,8 @@ class Tolerance:
     flipped: float
 
 
+PRECISIONS = ("fp32", "fp16", "int8")
+
 FLOAT32 = Tolerance(levels=3, flipped=1e-4)
 FLOAT16 = Tolerance(levels=26, flipped=1e-3)
 
@@ -63,6 +67,7 @@ RUNTIMES = {
     "tensorrt": Runtime(
         ("tensorrt", "tensorrt_rtx"), "pip install -r requirements-gpu.txt", True, FLOAT16, reduced=True
     ),
+    "torch-fp16": Runtime(("torch",), "pip install -r requirements.txt", True, FLOAT16, reduced=True),
     "openvino": Runtime(("openvino",), "pip install -r requirements.txt", False, FLOAT32),
     "openvino-int8": Runtime(("nncf",), "pip install -r requirements.txt", False, None, reduced=True),
     "onnxruntime": Runtime(("onnxruntime",), "pip install -r requirements.txt", False, FLOAT32),
@@ -79,13 +84,23 @@ def choose(asked: str) -> str:
     if asked == "auto":
         if not gpu_count():
             return "openvino"
-        return "tensorrt" if is_installed("tensorrt") else "torch"
+        return "tensorrt" if is_installed("tensorrt") else "torch-fp16"
     if asked not in RUNTIMES:
         raise InputError(f"no engine is called {asked!r}; there are auto, {', '.join(RUNTIMES)}")
     if not is_installed(asked):
         raise InputError(f"engine {asked} is not installed: run `.venv/bin/{RUNTIMES[asked].install}`")
     if RUNTIMES[asked].needs_gpu and not gpu_count():
         raise InputError(f"engine {asked} needs an NVIDIA GPU, and the driver reports none: use --engine openvino")
+    return asked
+
+
+def precision(name: str) -> str:
+    """The precision that an engine computes in: ``fp32``, ``fp16`` or ``int8``; for TensorRT the environment says."""
+    if name != "tensorrt":
+        return next((low for low in PRECISIONS if name.endswith(f"-{low}")), "fp32")
+    asked = os.environ.get("SEVERSTAL_TENSORRT_PRECISION", "fp16")
+    if asked not in PRECISIONS:
+        raise InputError(f"SEVERSTAL_TENSORRT_PRECISION is {asked!r}; it takes {', '.join(PRECISIONS)}")
     return asked
 
 

@@ -1,0 +1,1 @@
+"""The parts of the TensorRT engine: library, precision, builder, sidecar, buffers, running."""
