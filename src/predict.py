@@ -70,7 +70,7 @@ def main() -> None:
         report = run.predict()
         write_json(paths.submission_report, {"made_from": made_from} | report)
     print_report(stage, paths, values)
-    stage.done()
+    stage.done(keep_time=options.images is None)
 
 
 def check_team(team: list[Member], values: postprocess.Tuning) -> None:

@@ -57,6 +57,10 @@ class FoldPaths:
         """What an engine was made from and how well it matches: ``model.<engine>.json``."""
         return self.folder / f"model.{name}.json"
 
+    def sidecars(self) -> list[Path]:
+        """The JSON files of every engine that there is."""
+        return sorted(self.folder.glob("model.*.json"))
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -108,6 +112,16 @@ class Paths:
         return self.folds / "tuning" / f"class_{defect}.csv"
 
     @property
+    def strip_scores(self) -> Path:
+        """Dice of every training strip and class, by default, tuned and honest values."""
+        return self.folds / "tuning" / "strips.csv"
+
+    @property
+    def times(self) -> Path:
+        """How long each stage took when it last had something to do."""
+        return self.folds / "times.json"
+
+    @property
     def timing_cache(self) -> Path:
         """TensorRT's measurements, shared by all folds: the second engine of a network builds faster."""
         return self.folds / "tensorrt_timing.cache"
@@ -120,6 +134,16 @@ class Paths:
     def submission_report(self) -> Path:
         """How the submission came about: members, values, counts and scores."""
         return self.submissions / "submission.json"
+
+    @property
+    def report_page(self) -> Path:
+        """The whole run to look at, in one file."""
+        return self.submissions / "report.html"
+
+    @property
+    def report_facts(self) -> Path:
+        """The numbers on that page."""
+        return self.submissions / "report.json"
 
     def fold(self, encoder: str, fold: int) -> FoldPaths:
         return FoldPaths(self.folds / encoder / str(fold))
