@@ -49,6 +49,7 @@ STYLE = {
     "figure.facecolor": "none",
     "axes.facecolor": "none",
 }
+LARGEST = 1.35  # times their natural size on a wide page
 WIDE, TALL = 4.4, 3.0  # inches; at 96 px an inch two stand side by side, and on a phone one fits unshrunk
 
 
@@ -56,7 +57,7 @@ def scores(facts: dict[str, Any]) -> str:
     """Per class: all-empty, default and tuned as dots, honest with its interval."""
     keys = [("mean", "Mean"), *((str(defect), f"Class {defect}") for defect in CLASSES)]
     with plt.rc_context(STYLE):
-        figure, axes = _axes(WIDE * 1.25, TALL)
+        figure, axes = _axes(WIDE, TALL)
         for row, (key, _) in enumerate(keys):
             low, high = facts["intervals"]["honest"][key]
             axes.plot([low, high], [row, row], color=ACCENT, linewidth=7, alpha=0.3, solid_capstyle="round")
@@ -82,7 +83,7 @@ def scores(facts: dict[str, Any]) -> str:
 def lost(facts: dict[str, Any]) -> str:
     """Points of Dice lost per class, by cause."""
     with plt.rc_context(STYLE):
-        figure, axes = _axes(WIDE * 1.25, TALL)
+        figure, axes = _axes(WIDE, TALL)
         left = np.zeros(len(CLASSES))
         for cause, label in (("missed", "missed"), ("false_alarms", "false alarms"), ("inexact", "inexact outlines")):
             values = np.array([100 * facts["mistakes"][str(defect)]["lost"][cause] for defect in CLASSES])
@@ -135,7 +136,7 @@ def training(facts: dict[str, Any], value: str, label: str) -> str:
                 )
         axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _legend(axes, 2)
+        _legend(axes, 2 if max(map(len, encoders)) < 22 else 1)
         return _svg(figure, f"training-{value}")
 
 
@@ -183,7 +184,7 @@ def times(facts: dict[str, Any]) -> str:
     """Minutes of each stage."""
     rows = facts["times"]
     with plt.rc_context(STYLE):
-        figure, axes = _axes(WIDE * 1.25, 0.7 + 0.36 * len(rows))
+        figure, axes = _axes(WIDE, 0.7 + 0.36 * len(rows))
         axes.barh(range(len(rows)), [row["seconds"] / 60 for row in rows], height=0.55, color=ACCENT)
         axes.set_yticks(range(len(rows)), [row["stage"] for row in rows])
         axes.invert_yaxis()
@@ -218,7 +219,7 @@ def _svg(figure: Figure, name: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
-    width = float(re.search(r'width="([\d.]+)pt"', text)[1]) * 96 / 72
+    width = float(re.search(r'width="([\d.]+)pt"', text)[1]) * 96 / 72 * LARGEST
     text = re.sub(r' width="[\d.]+pt"| height="[\d.]+pt"', "", text, count=2)
     for colour, variable in VARIABLES.items():
         text = text.replace(colour, variable)

@@ -91,10 +91,7 @@ function draw() {
 }
 
 document.querySelector(".tools").addEventListener("change", draw);
-least.addEventListener("input", () => {
-  probability.checked = true;
-  draw();
-});
+least.addEventListener("input", repaint);
 for (const figure of figures) {
   const strip = figure.querySelector(".strip");
   for (const kind of ["pointermove", "pointerdown"]) strip.addEventListener(kind, (event) => tell(figure, event));
