@@ -145,5 +145,18 @@ class Paths:
         """The numbers on that page."""
         return self.submissions / "report.json"
 
+    @property
+    def inspected(self) -> Path:
+        """Where overlays of one's own strips go by default."""
+        return self.submissions / "inspected"
+
+    def overlay(self, folder: Path, image: str) -> Path:
+        """A strip with its defects drawn."""
+        return folder / f"{Path(image).stem}_defects.jpg"
+
+    def inspected_table(self, folder: Path) -> Path:
+        """Areas per class of the strips beside it."""
+        return folder / "defects.csv"
+
     def fold(self, encoder: str, fold: int) -> FoldPaths:
         return FoldPaths(self.folds / encoder / str(fold))

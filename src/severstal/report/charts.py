@@ -73,7 +73,7 @@ def scores(facts: dict[str, Any]) -> str:
             axes.plot(values, rows, marker, color=colour, markerfacecolor=fill, markersize=size, label=label)
         axes.set_yticks(rows, [label for _, label in keys])
         axes.set_ylim(len(keys) - 0.5, -0.5)
-        axes.set_xlim(None, 1.01)
+        axes.set_xlim(None, 1.03)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("Dice")
         _legend(axes, 3)
