@@ -56,7 +56,7 @@ async function paint(figure) {
       if (level[i] >= from && level[i] > picture.data[4 * i + 3]) picture.data.set([...rgb, level[i]], 4 * i);
     }
   }
-  canvas.getContext("2d").putImageData(picture, 0, 0);
+  canvas.getContext("2d", { willReadFrequently: true }).putImageData(picture, 0, 0);
 }
 
 function repaint() {
