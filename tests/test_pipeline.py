@@ -7,6 +7,7 @@ import shutil
 import pytest
 from conftest import arguments_of, run_bin
 
+from severstal.artifacts import read_json
 from severstal.labels import read_table
 from severstal.paths import Paths
 
@@ -53,7 +54,17 @@ def test_a_second_run_finds_everything_up_to_date(experiment) -> None:
     done = run_bin("run_all", *as_pairs(experiment))
     changed = {file for file, stamp in stamps(experiment).items() if before.get(file) != stamp}
     assert not changed
-    assert done.stdout.count("is up to date") == 1 + 4 + 1 + 4 + 1  # folds, networks, tuning, engines, submission
+    assert (
+        done.stdout.count("is up to date") == 1 + 4 + 1 + 4 + 1 + 1
+    )  # folds, networks, tuning, engines, submission, report
+
+
+def test_the_report_tells_of_made_up_steel_and_of_every_stages_time(experiment) -> None:
+    assert ">made-up steel</strong>" in experiment.report_page.read_text()
+    told = read_json(experiment.report_facts, "bash bin/report.sh")
+    assert [row["stage"] for row in told["times"]] == ["folds", "train", "tune", "export", "predict"]
+    assert told["test_score"]["mean"] == read_json(experiment.submission_report, "bash bin/predict.sh")["score"]["mean"]
+    assert len(told["training"]) == len(told["engines"]) == 4
 
 
 def test_deleting_one_folds_folder_redoes_that_fold_and_what_depends_on_it(experiment) -> None:
@@ -64,7 +75,7 @@ def test_deleting_one_folds_folder_redoes_that_fold_and_what_depends_on_it(exper
     after = stamps(experiment)
     untouched = [file for file in before if f"{gone.folder}/" not in file and experiment.folds.name in file]
     redone = {file for file in untouched if before[file] != after[file]}
-    assert {file.rsplit("/", 1)[1] for file in redone} <= {"postprocess.json"}
+    assert {file.rsplit("/", 1)[1] for file in redone} <= {"postprocess.json", "times.json"}
     assert gone.weights.exists()
     assert gone.onnx.exists()
 

@@ -49,7 +49,7 @@ STYLE = {
     "figure.facecolor": "none",
     "axes.facecolor": "none",
 }
-LARGEST = 1.35  # times their natural size on a wide page
+LARGEST = 1.2  # times their natural size on a wide page
 WIDE, TALL = 4.4, 3.0  # inches; at 96 px an inch two stand side by side, and on a phone one fits unshrunk
 
 
@@ -85,7 +85,7 @@ def lost(facts: dict[str, Any]) -> str:
     with plt.rc_context(STYLE):
         figure, axes = _axes(WIDE, TALL)
         left = np.zeros(len(CLASSES))
-        for cause, label in (("missed", "missed"), ("false_alarms", "false alarms"), ("inexact", "inexact outlines")):
+        for cause, label in (("missed", "missed"), ("false_alarms", "false alarms"), ("inexact", "inexact")):
             values = np.array([100 * facts["mistakes"][str(defect)]["lost"][cause] for defect in CLASSES])
             axes.barh(range(len(CLASSES)), values, left=left, height=0.55, color=LOST[cause], label=label)
             left += values
