@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything, in order, from nothing to submissions/submission.csv; what is up to date is skipped.
+# Everything, in order, from nothing to submissions/submission.csv and report.html; what is up to date is skipped.
 #   bash bin/run_all.sh [--input DIR] [--folds DIR] [--submissions DIR] [--engine NAME]
 #                       [--recipe sample|cpu|kaggle] [--any-value-of-the-recipe VALUE ...]
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -19,3 +19,4 @@ bash "$ROOT"/bin/train.sh "${folders[@]}"
 bash "$ROOT"/bin/tune.sh "${folders[@]}"
 bash "$ROOT"/bin/export.sh "${folders[@]}" "${engine[@]}"
 bash "$ROOT"/bin/predict.sh "${folders[@]}" "${engine[@]}"
+bash "$ROOT"/bin/report.sh "${folders[@]}"

@@ -19,16 +19,17 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from severstal import engines, onnx_file, postprocess, prediction, recipe, strips, submission
+from severstal import engines, postprocess, prediction, strips, submission
 from severstal.artifacts import file_hash, fingerprint, listing_hash, read_json, replacing, write_json
 from severstal.command_line import parser, paths_of, seconds_of
 from severstal.errors import InputError, run_stage
 from severstal.labels import CLASSES, masks, read_labels
-from severstal.member import Member, members
+from severstal.member import Member
 from severstal.metric import dice
 from severstal.paths import Paths
 from severstal.rle import decode
 from severstal.stage import Stage, duration
+from severstal.team import ready_team
 
 BATCH = 4  # strips per call of an engine that does not say otherwise
 MEASURED = 12  # strips after which it is known how long the rest will take
@@ -57,9 +58,7 @@ def main() -> None:
     images = strips.listing(folder)
     form = submission.Form(images, submission.DEFAULT_COLUMNS) if options.images else submission.form_of(paths, images)
     values = postprocess.read(paths.postprocess)
-    # Tuning may find an encoder to be of no help: it is not run.
-    team = [member for member in members(paths, recipe.read(paths.recipe)) if values.blend.get(member.encoder, 1)]
-    check_team(team, values)
+    team = ready_team(paths, values)
     engine = engines.choose(options.engine)
     stage.read(f"{len(form.images)} strips of {folder}", f"{len(team)} networks, engine {engine}")
     made_from = identity(folder, form, team, values, engine)
@@ -70,15 +69,7 @@ def main() -> None:
         report = run.predict()
         write_json(paths.submission_report, {"made_from": made_from} | report)
     print_report(stage, paths, values)
-    stage.done()
-
-
-def check_team(team: list[Member], values: postprocess.Tuning) -> None:
-    """Every member must be there, exported from the weights that the values were tuned with."""
-    for member in team:
-        if values.members.get(member.name) != member.weights_hash():
-            raise InputError(f"{member.name} was trained after tuning: run `bash bin/tune.sh` again")
-        onnx_file.check_identity(member)
+    stage.done(keep_time=options.images is None)
 
 
 def identity(folder: Path, form: submission.Form, team: list[Member], values: postprocess.Tuning, engine: str) -> str:

@@ -1,7 +1,7 @@
 """Choose how the ensemble's maps are blended and cut, per class, on its out-of-fold maps.
 
-Reads input/train.csv, folds/folds.csv and every folds/<encoder>/<fold>/oof.npz; writes folds/postprocess.json, and
-the tuned grids as folds/tuning/class_<n>.png and .csv.
+Reads input/train.csv, folds/folds.csv and every folds/<encoder>/<fold>/oof.npz; writes folds/postprocess.json, the
+tuned grids as folds/tuning/class_<n>.png and .csv, and every strip's Dice as folds/tuning/strips.csv.
 
     bash bin/tune.sh
 """
@@ -9,6 +9,9 @@ the tuned grids as folds/tuning/class_<n>.png and .csv.
 from __future__ import annotations
 
 import os
+
+import numpy as np
+import pandas as pd
 
 from severstal import folds, postprocess, recipe
 from severstal.artifacts import fingerprint, replacing, write_json
@@ -45,7 +48,7 @@ def main() -> None:
 
 def is_up_to_date(paths: Paths, made_from: str) -> bool:
     seen = [file for defect in CLASSES for file in (paths.grid_picture(defect), paths.grid_table(defect))]
-    if not all(file.exists() for file in seen):
+    if not all(file.exists() for file in [*seen, paths.strip_scores]):
         return False
     try:
         return postprocess.read(paths.postprocess).fingerprint == made_from
@@ -70,6 +73,8 @@ def tune(stage: Stage, paths: Paths, source: OutOfFold, made_from: str) -> None:
             grid_picture.draw(picture, grid, f"class {defect}, {strips} strips")
         with replacing(paths.grid_table(defect)) as table:
             grid_picture.write_table(table, grid)
+    with replacing(paths.strip_scores) as table:
+        strip_scores(source, result.dices).to_csv(table, index=False)
     scores = {
         name: dict(zip(KEYS, [float(dices.mean()), *dices.mean(axis=0).tolist()], strict=True))
         for name, dices in result.dices.items()
@@ -85,6 +90,16 @@ def tune(stage: Stage, paths: Paths, source: OutOfFold, made_from: str) -> None:
     )
     write_json(paths.postprocess, values.model_dump(exclude_none=True))
     stage.wrote(paths.postprocess, paths.grid_picture(1).parent)
+
+
+def strip_scores(source: OutOfFold, dices: dict[str, np.ndarray]) -> pd.DataFrame:
+    """A row per strip: its fold, and its Dice by each choice of values and class, as ``honest_3``."""
+    frame = pd.DataFrame(
+        [(image, fold) for fold, images in enumerate(source.folds) for image in images], columns=["ImageId", "fold"]
+    )
+    for name, one in dices.items():
+        frame[[f"{name}_{defect}" for defect in CLASSES]] = one
+    return frame
 
 
 def print_scores(stage: Stage, values: postprocess.Tuning) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -61,7 +64,12 @@ TINY = {
 @pytest.fixture
 def tiny(tmp_path: Path) -> Paths:
     """An experiment of twelve 64x96 strips in two folds, with its recipe and split, nothing trained."""
-    paths = Paths(tmp_path / "input", tmp_path / "folds", tmp_path / "submissions")
+    return write_tiny(tmp_path)
+
+
+def write_tiny(root: Path) -> Paths:
+    """The same in any folder: defects of class ``number % 4 + 1`` on the strips that 3 does not divide."""
+    paths = Paths(root / "input", root / "folds", root / "submissions")
     write_tiny_strips(paths.train_images, 12)
     rows = []
     for number in range(12):
@@ -122,3 +130,28 @@ def member(tmp_path_factory, request) -> Member:
 @pytest.fixture(scope="module")
 def pictures() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (5, *SIZE), dtype=np.uint8)
+
+
+def run_stage_alone(
+    name: str, paths: Paths, *arguments: object, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run a stage's file in a process of its own, without the set-up that bin/ does first."""
+    command = [sys.executable, str(ROOT / "src" / f"{name}.py"), *arguments_of(paths), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    if check and done.returncode:
+        pytest.fail(f"{name} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator:
+    """A headless Chromium: the one that is installed."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        # Chromium refuses to run as root with its sandbox; these pages are the repository's own.
+        launched = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield launched
+        launched.close()

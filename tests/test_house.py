@@ -73,7 +73,8 @@ def test_tensorrt_is_named_in_one_file() -> None:
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda path: path.stem)
 def test_every_stage_has_its_script(stage: Path) -> None:
-    script = ROOT / "bin" / f"{stage.stem}.sh"
+    # inspect.py would hide Python's own module of this name: the one stage that is not called like its script.
+    script = ROOT / "bin" / f"{stage.stem.removesuffix('_strips')}.sh"
     assert f"src/{stage.name}" in script.read_text()
 
 

@@ -12,6 +12,7 @@ from conftest import arguments_of, run_bin
 from test_sweep import plain_components, swept
 
 from severstal import oof, postprocess
+from severstal.artifacts import read_json
 from severstal.labels import CLASSES, masks, read_labels, read_table
 from severstal.paths import Paths
 
@@ -80,7 +81,17 @@ def test_a_second_run_finds_everything_up_to_date(experiment) -> None:
     done = run_bin("run_all", *as_pairs(experiment))
     changed = {file for file, stamp in stamps(experiment).items() if before.get(file) != stamp}
     assert not changed
-    assert done.stdout.count("is up to date") == 1 + 4 + 1 + 4 + 1  # folds, networks, tuning, engines, submission
+    assert (
+        done.stdout.count("is up to date") == 1 + 4 + 1 + 4 + 1 + 1
+    )  # folds, networks, tuning, engines, submission, report
+
+
+def test_the_report_tells_of_made_up_steel_and_of_every_stages_time(experiment) -> None:
+    assert ">made-up steel</strong>" in experiment.report_page.read_text()
+    told = read_json(experiment.report_facts, "bash bin/report.sh")
+    assert [row["stage"] for row in told["times"]] == ["folds", "train", "tune", "export", "predict"]
+    assert told["test_score"]["mean"] == read_json(experiment.submission_report, "bash bin/predict.sh")["score"]["mean"]
+    assert len(told["training"]) == len(told["engines"]) == 4
 
 
 def test_deleting_one_folds_folder_redoes_that_fold_and_what_depends_on_it(experiment) -> None:
@@ -91,7 +102,8 @@ def test_deleting_one_folds_folder_redoes_that_fold_and_what_depends_on_it(exper
     after = stamps(experiment)
     untouched = [file for file in before if f"{gone.folder}/" not in file and experiment.folds.name in file]
     redone = {file for file in untouched if before[file] != after[file]}
-    tuned = [experiment.postprocess, *map(experiment.grid_picture, CLASSES), *map(experiment.grid_table, CLASSES)]
+    tuned = [experiment.postprocess, experiment.strip_scores, experiment.times]
+    tuned += [*map(experiment.grid_picture, CLASSES), *map(experiment.grid_table, CLASSES)]
     assert redone <= {str(file) for file in tuned}
     assert gone.weights.exists()
     assert gone.onnx.exists()

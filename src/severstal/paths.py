@@ -57,6 +57,10 @@ class FoldPaths:
         """What an engine was made from and how well it matches: ``model.<engine>.json``."""
         return self.folder / f"model.{name}.json"
 
+    def sidecars(self) -> list[Path]:
+        """The JSON files of every engine that there is."""
+        return sorted(self.folder.glob("model.*.json"))
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -112,6 +116,16 @@ class Paths:
         return self.folds / "cache" / f"{key}.grey"
 
     @property
+    def strip_scores(self) -> Path:
+        """Dice of every training strip and class, by default, tuned and honest values."""
+        return self.folds / "tuning" / "strips.csv"
+
+    @property
+    def times(self) -> Path:
+        """How long each stage took when it last had something to do."""
+        return self.folds / "times.json"
+
+    @property
     def timing_cache(self) -> Path:
         """TensorRT's measurements, shared by all folds: the second engine of a network builds faster."""
         return self.folds / "tensorrt_timing.cache"
@@ -124,6 +138,29 @@ class Paths:
     def submission_report(self) -> Path:
         """How the submission came about: members, values, counts and scores."""
         return self.submissions / "submission.json"
+
+    @property
+    def report_page(self) -> Path:
+        """The whole run to look at, in one file."""
+        return self.submissions / "report.html"
+
+    @property
+    def report_facts(self) -> Path:
+        """The numbers on that page."""
+        return self.submissions / "report.json"
+
+    @property
+    def inspected(self) -> Path:
+        """Where overlays of one's own strips go by default."""
+        return self.submissions / "inspected"
+
+    def overlay(self, folder: Path, image: str) -> Path:
+        """A strip with its defects drawn."""
+        return folder / f"{Path(image).stem}_defects.jpg"
+
+    def inspected_table(self, folder: Path) -> Path:
+        """Areas per class of the strips beside it."""
+        return folder / "defects.csv"
 
     def fold(self, encoder: str, fold: int) -> FoldPaths:
         return FoldPaths(self.folds / encoder / str(fold))

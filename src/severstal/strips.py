@@ -37,22 +37,30 @@ def listing(folder: Path) -> list[str]:
 
 
 def read(path: Path) -> np.ndarray:
-    """One strip, ``uint8 [H, W]``: grey is decoded directly, as the three channels of a strip are the same.
+    """One strip, ``uint8 [H, W]``.
 
     Raises:
         InputError: if the file is missing, empty, cut short or no JPEG.
     """
     try:
-        data = path.read_bytes()
+        return decode(path.read_bytes(), str(path))
     except FileNotFoundError:
         raise InputError(f"{path} is missing: restore it, or remove its rows from the table") from None
-    _check_whole(path, data)
+
+
+def decode(data: bytes, name: str) -> np.ndarray:
+    """A JPEG file's content, ``uint8 [H, W]``: grey is decoded directly, as a strip's three channels are the same.
+
+    Raises:
+        InputError: naming the file, if it is empty, cut short or no JPEG.
+    """
+    _check_whole(name, data)
     try:
         strip = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     except cv2.error:  # a damaged header that asks for more pixels than OpenCV takes
         strip = None
     if strip is None:
-        raise InputError(f"{path} cannot be decoded as JPEG: copy or download it again")
+        raise InputError(f"{name} cannot be decoded as JPEG: copy or download it again")
     return strip
 
 
@@ -62,10 +70,18 @@ def read_sized(path: Path, height: int, width: int) -> np.ndarray:
     Raises:
         InputError: as :func:`read`, and if the strip has another size.
     """
-    strip = read(path)
+    return sized(read(path), str(path), height, width)
+
+
+def sized(strip: np.ndarray, name: str, height: int, width: int) -> np.ndarray:
+    """The strip itself, if it has the data set's size.
+
+    Raises:
+        InputError: naming the file and both sizes, if it has not.
+    """
     if strip.shape != (height, width):
         raise InputError(
-            f"{path} is {strip.shape[0]}x{strip.shape[1]} pixels (height x width) where {height}x{width} is "
+            f"{name} is {strip.shape[0]}x{strip.shape[1]} pixels (height x width) where {height}x{width} is "
             "expected: all strips of a data set and of its networks have one size; resize or remove it"
         )
     return strip
@@ -82,11 +98,11 @@ def steel_columns(strip: np.ndarray, dark: float = 20) -> tuple[int, int]:
     return (int(bright[0]), int(bright[-1]) + 1) if bright.size else (0, strip.shape[1])
 
 
-def _check_whole(path: Path, data: bytes) -> None:
+def _check_whole(name: str, data: bytes) -> None:
     if not data:
-        raise InputError(f"{path} is empty (0 bytes): copy or download it again")
+        raise InputError(f"{name} is empty (0 bytes): copy or download it again")
     if not data.startswith(START):
-        raise InputError(f"{path} is no JPEG (it starts with {data[:4].hex(' ')}): replace it with a JPEG file")
+        raise InputError(f"{name} is no JPEG (it starts with {data[:4].hex(' ')}): replace it with a JPEG file")
     # Within compressed data 0xff is never followed by 0xd9, so an end marker after the last scan is the end.
     if data.rfind(END) < data.rfind(SCAN) or SCAN not in data:
-        raise InputError(f"{path} is cut short ({len(data)} bytes, no end of image): copy or download it again")
+        raise InputError(f"{name} is cut short ({len(data)} bytes, no end of image): copy or download it again")

@@ -1,0 +1,224 @@
+"""Everything a run's report tells, gathered from the run's files into one structure that JSON can write."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from severstal import postprocess, recipe, stage, strips
+from severstal.artifacts import file_hash, fingerprint, read_json
+from severstal.data import TrainingSet, read_training_set
+from severstal.errors import InputError
+from severstal.labels import CLASSES, Labels, read_labels
+from severstal.madeup import is_made_up
+from severstal.member import Member, current_versions, members
+from severstal.oof import OutOfFold
+from severstal.paths import Paths
+from severstal.report import mistakes, scoring
+from severstal.report.strip_study import NEAR, Study
+from severstal.report.strip_study import study as study_strips
+from severstal.sweep import AREAS
+
+STEPS = ("folds", "train", "tune", "export", "predict")  # stages that do the run's work, in order
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The run's files, read and checked against each other."""
+
+    paths: Paths
+    recipe: recipe.Recipe
+    team: list[Member]
+    data: TrainingSet
+    values: postprocess.Tuning
+    maps: OutOfFold
+    strip_scores: pd.DataFrame
+    submission: dict[str, Any]
+    test_images: list[str]
+    test_codes: Labels
+
+    @classmethod
+    def read(cls, paths: Paths) -> Sources:
+        """Read everything.
+
+        Raises:
+            InputError: if something is missing, or not of the same run as the rest.
+        """
+        chosen = recipe.read(paths.recipe)
+        team, data, values = members(paths, chosen), read_training_set(paths), postprocess.read(paths.postprocess)
+        table = scoring.read_strip_scores(paths)
+        told = read_json(paths.submission_report, "bash bin/predict.sh")
+        _check_of_one_run(paths, team, values, told)
+        maps = OutOfFold(data, team)
+        if list(table.index) != [image for images in maps.folds for image in images]:
+            raise InputError(f"{paths.strip_scores} is of another split: delete it and run `bash bin/tune.sh`")
+        test_images = strips.listing(paths.test_images)
+        codes = read_labels(paths.submission, data.height, data.width, test_images)
+        return cls(paths, chosen, team, data, values, maps, table, told, test_images, codes)
+
+    def study(self) -> Study:
+        return study_strips(self.maps, self.values)
+
+
+def _check_of_one_run(paths: Paths, team: list[Member], values: postprocess.Tuning, submission: dict[str, Any]) -> None:
+    for member in team:
+        if values.members.get(member.name) != member.weights_hash():
+            raise InputError(f"{member.name} was trained after tuning: run `bash bin/tune.sh` again")
+    try:
+        used = tuple(postprocess.Cut.model_validate(cut) for cut in submission["cuts"])
+        told = used == values.cuts and submission["blend"] == values.blend
+    except (KeyError, ValueError):
+        told = False
+    if not told:
+        raise InputError(f"{paths.submission} was made before tuning: run `bash bin/predict.sh` again")
+    if not paths.submission.exists() or submission.get("submission") != file_hash(paths.submission):
+        raise InputError(
+            f"{paths.submission} is not what {paths.submission_report} tells of: run `bash bin/predict.sh`"
+        )
+
+
+def identity(paths: Paths) -> str:
+    """Fingerprint of all that the report is made from, its own code included."""
+    known = recipe.read(paths.recipe)
+    files = [paths.recipe, paths.folds_csv, paths.postprocess, paths.strip_scores, paths.submission_report, paths.times]
+    for member in members(paths, known):
+        files += [member.files.config, member.files.log, *member.files.sidecars()]
+    own = sorted(file for file in Path(__file__).parent.rglob("*") if file.is_file() and file.suffix != ".pyc")
+    found = [(file.name, file_hash(file)) for file in [*files, *own] if file.exists()]
+    return fingerprint(found, is_made_up(paths.input))
+
+
+def gather(sources: Sources, seen: Study) -> dict[str, Any]:
+    """All facts but the strips shown."""
+    values, told = sources.values, sources.submission
+    return {
+        "run": _run(sources),
+        "scores": values.scores,
+        "intervals": values.intervals,
+        "test_score": told["score"],
+        "classes": {str(defect): _class(sources, seen, defect) for defect in CLASSES},
+        "folds": scoring.per_fold(sources.strip_scores),
+        "mistakes": mistakes.per_class(seen) | {"clean": mistakes.clean_strips(seen), "near": NEAR},
+        "reliability": mistakes.reliability(seen),
+        "ensemble": scoring.per_encoder(seen, values),
+        "training": [_training(member) for member in sources.team],
+        "engines": [row for member in sources.team for row in _engines(member)],
+        "prediction": {
+            "engine": told["engine"],
+            "networks": len(told["members"]),
+            "strips_per_second": told["strips_per_second"],
+            "damaged": told["damaged"],
+        },
+        "times": _times(sources.paths),
+        "configuration": sources.recipe.model_dump(mode="json"),
+        "versions": current_versions(),
+        "trained_with": _trained_with(sources.team),
+    }
+
+
+def _run(sources: Sources) -> dict[str, Any]:
+    return {
+        "made_up": is_made_up(sources.paths.input),
+        "made": datetime.now(UTC).isoformat(timespec="minutes"),
+        "recipe": sources.recipe.name,
+        "encoders": list(sources.recipe.encoders),
+        "folds": sources.recipe.folds,
+        "networks": len(sources.team),
+        "strips": len(sources.data.labels),
+        "test_strips": len(sources.test_images),
+        "height": sources.data.height,
+        "width": sources.data.width,
+    }
+
+
+def _class(sources: Sources, seen: Study, defect: int) -> dict[str, Any]:
+    cut = sources.values.cuts[defect - 1]
+    return {
+        "strips": sum(defect in codes for codes in sources.data.labels.values()),
+        "test_strips": sum(defect in codes for codes in sources.test_codes.values()),
+        "cut": cut.model_dump(exclude_none=True),
+        "cut_in_words": str(cut),
+        "grid": _grid(sources.paths, defect, cut),
+    }
+
+
+def _grid(paths: Paths, defect: int, cut: postprocess.Cut) -> dict[str, Any]:
+    """The best cell of the tuned grid, and the one taken."""
+    grid = read_grid(paths, defect)
+    row, column = divmod(int(grid.to_numpy().argmax()), grid.shape[1])
+    best = {"threshold": int(grid.index[row]), "min_area": int(grid.columns[column])}
+    taken = {"threshold": cut.threshold, "min_area": cut.min_area}
+    return {
+        "best": best | {"dice": float(grid.iloc[row, column])},
+        "taken": taken | {"dice": float(grid.loc[cut.threshold, cut.min_area])},
+    }
+
+
+def read_grid(paths: Paths, defect: int) -> pd.DataFrame:
+    """Mean Dice by threshold (index) and minimum area (columns) of a class.
+
+    Raises:
+        InputError: if the table is missing or no such table.
+    """
+    path, cure = paths.grid_table(defect), "delete it and run `bash bin/tune.sh`"
+    try:
+        frame = pd.read_csv(path, index_col="threshold")
+        frame.columns = frame.columns.astype(int)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: delete {paths.strip_scores} and run `bash bin/tune.sh`") from None
+    except ValueError as error:
+        raise InputError(f"{path} cannot be read ({error}): {cure}") from None
+    if frame.columns.tolist() != AREAS.tolist():
+        raise InputError(f"{path}, line 1: the columns are not the areas that tuning tries: {cure}")
+    return frame
+
+
+def _training(member: Member) -> dict[str, Any]:
+    try:
+        lines = [json.loads(line) for line in member.files.log.read_text(encoding="utf-8").splitlines()]
+        best = max(lines, key=lambda line: line["dice"])
+        seconds = sum(line["train_seconds"] + line["validation_seconds"] for line in lines)
+    except FileNotFoundError:
+        raise InputError(f"{member.files.log} is missing: delete its folder and run `{member.remake}`") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{member.files.log} is damaged ({error}): delete its folder, run `{member.remake}`") from None
+    return {
+        "encoder": member.encoder,
+        "fold": member.fold,
+        "epochs": len(lines),
+        "best_epoch": best["epoch"],
+        "best_dice": best["dice"],
+        "seconds": seconds,
+        "loss": [line["loss"] for line in lines],
+        "dice": [line["dice"] for line in lines],
+    }
+
+
+def _engines(member: Member) -> list[dict[str, Any]]:
+    """What export found of the member's engines; of an ONNX file that is there no more, nothing."""
+    made = []
+    for path in member.files.sidecars():
+        told = read_json(path, f"bash bin/export.sh {member.encoder} {member.fold}")
+        if "parity" in told and member.files.onnx.exists() and told["onnx"] == file_hash(member.files.onnx):
+            known = {"encoder": member.encoder, "fold": member.fold, "engine": told["engine"]}
+            made.append(known | {"parity": told["parity"], "dice": told.get("dice")})
+    return made
+
+
+def _times(paths: Paths) -> list[dict[str, Any]]:
+    known = stage.read_times(paths.times)
+    return [{"stage": name, **known[name]} for name in STEPS if name in known]
+
+
+def _trained_with(team: list[Member]) -> dict[str, list[str]]:
+    """Every version of each package that networks were trained with."""
+    found: dict[str, set[str]] = {}
+    for member in team:
+        for package, version in member.config().versions.items():
+            found.setdefault(package, set()).add(version)
+    return {package: sorted(versions) for package, versions in found.items()}
