@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything, in order, from nothing to submissions/submission.csv and report.html; what is up to date is skipped.
 #   bash bin/run_all.sh [--input DIR] [--folds DIR] [--submissions DIR] [--engine NAME]
-#                       [--recipe sample|cpu|kaggle] [--any-value-of-the-recipe VALUE ...]
+#                       [--recipe sample|cpu-quick|cpu|kaggle] [--any-value-of-the-recipe VALUE ...]
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
 folders=() engine=() recipe=()

@@ -6,5 +6,6 @@ cd "$ROOT"
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
 # A file of tests per core at a time, each on one thread.
+cores="$(nproc)"
 export OMP_NUM_THREADS=1
-exec "$PYTHON" -m pytest -n "$(nproc)" --dist loadfile "$@"
+exec "$PYTHON" -m pytest -n "$cores" --dist loadfile "$@"
