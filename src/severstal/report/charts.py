@@ -147,13 +147,14 @@ def grid(frame: pd.DataFrame, facts: dict[str, Any], defect: int) -> str:
     dice = frame.to_numpy()
     with plt.rc_context(STYLE):
         figure, axes = _axes(WIDE, TALL)
-        low, high = np.percentile(dice, 5), dice.max()
+        high = dice.max()
+        low = min(np.percentile(dice, 5), high - 0.01)  # a flat grid is all of the best colour
         mesh = axes.pcolormesh(
             frame.index,
             np.arange(len(areas)),
             dice.T,
             vmin=low,
-            vmax=max(high, low + 1e-6),
+            vmax=high,
             cmap="viridis",
             shading="nearest",
             rasterized=True,
