@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU; reads ``model.onnx`` as it is."""
+"""ONNX Runtime, on the GPU where its CUDA build is installed, else on the CPU; reads ``model.onnx`` as it is."""
 
 from __future__ import annotations
 
@@ -23,14 +23,20 @@ def load(member: Member) -> OnnxRuntimeEngine:
     return OnnxRuntimeEngine(str(member.files.onnx))
 
 
+def providers() -> list[str]:
+    """Where to run, the best first."""
+    there = onnxruntime.get_available_providers()
+    return [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in there]
+
+
 class OnnxRuntimeEngine:
-    """A session on all cores."""
+    """A session on the GPU, or on all cores."""
 
     def __init__(self, path: str) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(path, options, providers=providers())
         except Exception as error:  # its exceptions share no base class but this one
             raise InputError(
                 f"{path} cannot be loaded ({str(error).splitlines()[0]}): delete it and export it again"
