@@ -47,11 +47,10 @@ def test_the_dice_of_a_fold_is_that_of_its_held_out_strips_alone(member) -> None
 
 
 @pytest.mark.slow
-def test_int8_is_kept_where_the_dice_stays_and_layers_are_given_back_where_it_does_not(member, monkeypatch) -> None:
+def test_int8_is_kept_where_the_dice_stays_and_layers_are_given_back_where_it_does_not(member) -> None:
     data = read_training_set(member.paths)
     fold = FoldDice(member, data, CUTS)
-    monkeypatch.setattr(openvino_int8_engine, "LARGEST_DROP", 2.0)  # anything will do
-    openvino_int8_engine.build(member, fold)
+    openvino_int8_engine.build(member, fold, limit=2.0)  # anything will do
     said = json.loads(member.files.sidecar("openvino-int8-layers").read_text())
     assert said["kept_in_float32"] == []
     plain = openvino_int8_engine.load(member)
@@ -61,8 +60,7 @@ def test_int8_is_kept_where_the_dice_stays_and_layers_are_given_back_where_it_do
     assert not np.array_equal(exact, quantised), "nothing was quantised"
     assert np.abs(exact.astype(int) - quantised).mean() < 12
 
-    monkeypatch.setattr(openvino_int8_engine, "LARGEST_DROP", -1.0)  # nothing will do
-    openvino_int8_engine.build(member, fold)
+    openvino_int8_engine.build(member, fold, limit=-1.0)  # nothing will do
     restored = openvino_int8_engine.load(member)(strips)[0]
     said = json.loads(member.files.sidecar("openvino-int8-layers").read_text())
     assert said["kept_in_float32"]

@@ -25,7 +25,7 @@ class FoldDice:
     """Scores engines of one member on the strips that it was not trained on."""
 
     def __init__(self, member: Member, data: TrainingSet, cuts: tuple[Cut, ...]) -> None:
-        self._data, self._cuts = data, cuts
+        self.member, self._data, self._cuts = member, data, cuts
         self._store = oof.Store(member.files.oof, member.remake)
         self.images = _evenly(data.images(member.fold, held_out=True), STRIPS)
         training = data.images(member.fold, held_out=False)
@@ -34,6 +34,10 @@ class FoldDice:
         )
         self._calibration = _evenly(defects, CALIBRATION * 3 // 4) + _evenly(clean, CALIBRATION // 4)
         self.reference = float(np.mean([self.score(image, self._store[image]) for image in self.images]))
+
+    def parts(self) -> tuple[Member, TrainingSet, tuple[Cut, ...]]:
+        """What another process makes the same from."""
+        return self.member, self._data, self._cuts
 
     def score(self, image: str, probability: np.ndarray) -> float:
         """Mean Dice over the classes of a strip's ``uint8 [4, H, W]`` map."""

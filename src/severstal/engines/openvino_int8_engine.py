@@ -7,6 +7,7 @@ them in float32; they are listed in ``model.openvino-int8-layers.json``.
 from __future__ import annotations
 
 import logging
+import multiprocessing
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,26 +16,52 @@ import openvino
 
 from severstal.accuracy import LARGEST_DROP, FoldDice
 from severstal.artifacts import write_json
+from severstal.data import TrainingSet
 from severstal.engines.openvino_engine import OpenVinoEngine
+from severstal.errors import InputError
 from severstal.graph import INPUT
 from severstal.member import Member
+from severstal.postprocess import Cut
 
 NAME = "openvino-int8"
 
 
-def build(member: Member, fold: FoldDice) -> None:
-    """Quantise ``model.onnx``; writes ``model.openvino-int8.xml`` and ``.bin``."""
+def build(member: Member, fold: FoldDice, limit: float = LARGEST_DROP) -> None:
+    """Quantise ``model.onnx``; writes ``model.openvino-int8.xml`` and ``.bin``.
+
+    Args:
+        limit: the drop of Dice from which on layers are given back to float32.
+
+    Raises:
+        InputError: if NNCF's process dies.
+    """
+    # In a process of its own: NNCF's search leaves a gigabyte behind, and was seen to end its process with a
+    # segmentation fault after its work was done.
+    child = multiprocessing.get_context("spawn").Process(target=_build, args=(fold.parts(), limit))
+    member.files.sidecar(f"{NAME}-layers").unlink(missing_ok=True)
+    child.start()
+    child.join()
+    if not member.files.sidecar(f"{NAME}-layers").exists():
+        raise InputError(
+            f"{member.name}: quantising ended with exit code {child.exitcode}; the reason, if known, stands above. "
+            "Run it again, or choose --engine openvino"
+        )
+
+
+def _build(parts: tuple[Member, TrainingSet, tuple[Cut, ...]], limit: float) -> None:
     import nncf
 
+    fold = FoldDice(*parts)
+    member = fold.member
     nncf.set_log_level(logging.ERROR)
     original = openvino.Core().read_model(member.files.onnx)
     calibration = nncf.Dataset(fold.calibration(), lambda strip: {INPUT: strip[None, None]})
     quantised = nncf.quantize(original, calibration, subset_size=len(fold.calibration()))
     drop = fold.reference - fold.of(OpenVinoEngine.of(quantised))
     kept: list[str] = []
-    if drop > LARGEST_DROP:
+    if drop > limit:
         print(f"   {member.name}: int8 costs {drop:.4f} of Dice; looking for the layers that cause it", flush=True)
-        quantised = _with_accuracy_control(nncf, original, calibration, fold)
+        quantised = _with_accuracy_control(nncf, original, calibration, fold, limit)
         kept = _float_layers(quantised)
     _save(member, quantised)
     write_json(member.files.sidecar(f"{NAME}-layers"), {"drop_of_all_int8": drop, "kept_in_float32": kept})
@@ -44,7 +71,9 @@ def load(member: Member) -> OpenVinoEngine:
     return OpenVinoEngine.read(member.files.engine(f"{NAME}.xml"))
 
 
-def _with_accuracy_control(nncf: Any, original: openvino.Model, calibration: Any, fold: FoldDice) -> openvino.Model:
+def _with_accuracy_control(
+    nncf: Any, original: openvino.Model, calibration: Any, fold: FoldDice, limit: float
+) -> openvino.Model:
     def dices(model: openvino.CompiledModel, images: Iterable[str]) -> tuple[float, list[float]]:
         engine = OpenVinoEngine(model)
         scores = [fold.score(image, engine(fold.strip(image)[None])[0][0]) for image in images]
@@ -55,7 +84,7 @@ def _with_accuracy_control(nncf: Any, original: openvino.Model, calibration: Any
         calibration_dataset=calibration,
         validation_dataset=nncf.Dataset(fold.images),
         validation_fn=dices,
-        max_drop=LARGEST_DROP,
+        max_drop=limit,
         drop_type=nncf.DropType.ABSOLUTE,
         subset_size=len(fold.calibration()),
     )
