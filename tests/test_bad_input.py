@@ -134,7 +134,7 @@ def test_every_encoder_of_the_table_is_known() -> None:
         (["train", "resnet34", 0], "bash bin/make_folds.sh --encoders"),
         (["train", ENCODER, 2], "no fold 2: folds.csv has 0 to 1"),
         (["train", ENCODER, "first"], "invalid int value: 'first'"),
-        (["make_folds", "--recipe", "kagle"], "there are sample, cpu, kaggle"),
+        (["make_folds", "--recipe", "kagle"], "there are sample, cpu-quick, cpu, kaggle"),
         (["make_folds", "--encoders", "resnet43"], "did you mean"),
         (["make_folds", "--encoders", ""], "no encoder is called ''"),
         (["make_folds", "--encoders", "{"], "--encoders is no valid JSON"),
@@ -157,7 +157,7 @@ def test_a_split_of_another_number_of_folds_stops_the_stage(tiny, ends, name) ->
 
 
 def test_an_unknown_recipe_names_the_known() -> None:
-    with pytest.raises(InputError, match="sample, cpu, kaggle"):
+    with pytest.raises(InputError, match="sample, cpu-quick, cpu, kaggle"):
         recipe.named("kagle", {})
 
 
