@@ -117,8 +117,13 @@ class Run:
         reader = prediction.Reader(
             lambda image: strips.read_sized(self.folder / image, height, width), skip=self.skip_damaged
         )
-        loaded = [engines.runtime(self.engine).load(member) for member in self.team]
-        ensemble = prediction.Ensemble(loaded, [self.values.blend[member.encoder] for member in self.team])
+        runtime, weights = engines.runtime(self.engine), [self.values.blend[member.encoder] for member in self.team]
+        ensemble = prediction.Ensemble(
+            [runtime.load(member) for member in self.team],
+            weights,
+            together=getattr(runtime, "together", None),
+            apart=self.limit is not None,  # until it is known which members finish in time
+        )
         began = time.monotonic()
         codes = self._codes(reader, ensemble)
         seconds = time.monotonic() - began
@@ -161,6 +166,7 @@ class Run:
             if not decided and ensemble.strips >= MEASURED:
                 decided = True
                 self._fit(ensemble, len(self.form.images) - done)
+                ensemble.apart = False
             yield batch
             done += len(batch)
 

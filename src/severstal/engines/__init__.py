@@ -3,7 +3,8 @@
 ``engine(strips: uint8 [N, H, W]) -> (probability: uint8 [N, 4, H, W], presence: uint8 [N, 4])``, any N from 1.
 
 A runtime is one file here and is imported only when it is asked for. Each has ``build(member, fold)``, which makes
-the runtime's own file where it has one, and ``load(member)``.
+the runtime's own file where it has one, and ``load(member)``. One that averages where it computes has
+``together(engines, weights)`` too: the weighted mean map of loaded engines, as ``ensemble.mean_map`` makes it.
 """
 
 from __future__ import annotations
@@ -59,19 +60,21 @@ class Runtime:
     reduced: bool = False
 
 
+_TENSORRT = (("tensorrt", "tensorrt_rtx"), "pip install -r requirements-gpu.txt", True)
 RUNTIMES = {
-    "tensorrt": Runtime(
-        ("tensorrt", "tensorrt_rtx"), "pip install -r requirements-gpu.txt", True, FLOAT16, reduced=True
-    ),
+    "tensorrt": Runtime(*_TENSORRT, FLOAT16, reduced=True),
+    "tensorrt-fp32": Runtime(*_TENSORRT, FLOAT32),
+    "tensorrt-int8": Runtime(*_TENSORRT, None, reduced=True),
     "openvino": Runtime(("openvino",), "pip install -r requirements.txt", False, FLOAT32),
     "openvino-int8": Runtime(("nncf",), "pip install -r requirements.txt", False, None, reduced=True),
     "onnxruntime": Runtime(("onnxruntime",), "pip install -r requirements.txt", False, FLOAT32),
+    "torch-fp16": Runtime(("torch",), "pip install -r requirements.txt", True, FLOAT16, reduced=True),
     "torch": Runtime(("torch",), "pip install -r requirements.txt", False, FLOAT32),
 }
 
 
 def choose(asked: str) -> str:
-    """The engine to use: TensorRT where there is a GPU and the library, OpenVINO on a CPU, or the one asked for.
+    """The engine to use: the one asked for, or TensorRT on a GPU, PyTorch in float16 on one without it, OpenVINO.
 
     Raises:
         InputError: if the one asked for is unknown or not installed, naming the install line.
@@ -79,7 +82,7 @@ def choose(asked: str) -> str:
     if asked == "auto":
         if not gpu_count():
             return "openvino"
-        return "tensorrt" if is_installed("tensorrt") else "torch"
+        return "tensorrt" if is_installed("tensorrt") else "torch-fp16"
     if asked not in RUNTIMES:
         raise InputError(f"no engine is called {asked!r}; there are auto, {', '.join(RUNTIMES)}")
     if not is_installed(asked):

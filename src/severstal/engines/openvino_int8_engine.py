@@ -16,8 +16,8 @@ import openvino
 from severstal.accuracy import LARGEST_DROP, FoldDice
 from severstal.artifacts import write_json
 from severstal.engines.openvino_engine import OpenVinoEngine
-from severstal.graph import INPUT
 from severstal.member import Member
+from severstal.onnx_file import INPUT
 
 NAME = "openvino-int8"
 

@@ -1,0 +1,129 @@
+"""From an ONNX file to a serialized engine: strongly typed network, one optimisation profile, timing cache.
+
+One path for TensorRT 10.13 to 11 and TensorRT-RTX; the latter builds without a GPU too. Progress is printed, and
+every error of the parser is in the exception.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tqdm import tqdm
+
+from severstal.artifacts import replacing
+from severstal.engines.tensorrt.library import logger
+from severstal.errors import InputError
+
+WORKSPACE = 4 << 30  # bytes
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Strips per call that an engine is built for: the fewest, those that its tactics are chosen for, the most."""
+
+    fewest: int = 1
+    usual: int = 4
+    most: int = 8
+
+    def as_json(self) -> dict[str, int]:
+        return asdict(self)
+
+
+def build_plan(
+    trt: ModuleType, model: bytes, profile: Profile | None = None, timing_cache: Path | None = None
+) -> bytes:
+    """Serialized engine of an ONNX model.
+
+    Args:
+        timing_cache: measurements of earlier builds, read and added to; TensorRT-RTX measures nothing and keeps none.
+
+    Raises:
+        InputError: with every error of the parser, or of the builder.
+    """
+    log = logger(trt)
+    builder = trt.Builder(log)
+    definition = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    _parse(trt, definition, model, log)
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
+    config.progress_monitor = _progress(trt)
+    _allow_capture(trt, config)
+    if profile:
+        config.add_optimization_profile(_optimisation(builder, definition.get_input(0), profile))
+    _read_cache(config, timing_cache)
+    plan = builder.build_serialized_network(definition, config)
+    if plan is None:
+        raise InputError(f"TensorRT built no engine: {'; '.join(log.errors) or 'it gave no reason'}")
+    _write_cache(config, timing_cache)
+    return bytes(plan)
+
+
+def _parse(trt: ModuleType, definition: Any, model: bytes, log: Any) -> None:
+    parser = trt.OnnxParser(definition, log)
+    if not parser.parse(model):
+        errors = [str(parser.get_error(i)) for i in range(parser.num_errors)] or log.errors
+        raise InputError(f"TensorRT's parser refused the ONNX model: {'; '.join(errors)}")
+
+
+def _optimisation(builder: Any, strips: Any, profile: Profile) -> Any:
+    _, *rest = strips.shape
+    made = builder.create_optimization_profile()
+    made.set_shape(strips.name, *((batch, *rest) for batch in (profile.fewest, profile.usual, profile.most)))
+    return made
+
+
+def _allow_capture(trt: ModuleType, config: Any) -> None:
+    """TensorRT-RTX allocates at run time unless told not to, which no CUDA graph can record."""
+    flag = getattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION", None)
+    if flag is not None:
+        config.set_flag(flag)
+
+
+def _read_cache(config: Any, path: Path | None) -> None:
+    if path is None:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # TensorRT-RTX: does nothing there
+        cache = config.create_timing_cache(path.read_bytes() if path.exists() else b"")
+        if cache is None:  # damaged: it is only a matter of time
+            cache = config.create_timing_cache(b"")
+        config.set_timing_cache(cache, ignore_mismatch=True)
+
+
+def _write_cache(config: Any, path: Path | None) -> None:
+    if path is None:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        cache = config.get_timing_cache()
+    if cache is not None:
+        with replacing(path) as temporary:
+            temporary.write_bytes(bytes(cache.serialize()))
+
+
+def _progress(trt: ModuleType) -> Any:
+    """A bar for the outermost phase; a build of minutes shall not look like one that hangs."""
+
+    class Progress(trt.IProgressMonitor):
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self._bars: dict[str, tqdm] = {}
+
+        def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
+            if parent is None:
+                self._bars[phase] = tqdm(total=steps, desc=phase, leave=False, disable=None)
+
+        def step_complete(self, phase: str, step: int) -> bool:
+            if phase in self._bars:
+                self._bars[phase].update(step + 1 - self._bars[phase].n)
+            return True  # go on
+
+        def phase_finish(self, phase: str) -> None:
+            if phase in self._bars:
+                self._bars.pop(phase).close()
+
+    return Progress()

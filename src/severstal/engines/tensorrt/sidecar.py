@@ -1,0 +1,51 @@
+"""What an engine was built from and for, beside it as JSON: an engine fits only its library, GPU and driver.
+
+It is compared before anything is loaded, because TensorRT answers a foreign engine with a crash as often as with an
+error. A file of its own, not a header: other tools (``trtexec``) then still read the engine.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from severstal.artifacts import file_hash, read_json
+from severstal.engines.tensorrt.builder import Profile
+from severstal.errors import InputError
+from severstal.gpu import gpus
+
+Facts = dict[str, Any]
+
+
+def facts(trt: ModuleType, precision: str, profile: Profile, onnx: Path, weights: str) -> Facts:
+    """What has to be equal for an engine to be loaded here."""
+    gpu = gpus()[0] if gpus() else {}
+    return {
+        "library": trt.__name__,
+        "version": trt.__version__,
+        "gpu": gpu.get("name"),
+        "compute_capability": gpu.get("compute_cap"),
+        "driver": gpu.get("driver_version"),
+        "precision": precision,
+        "profile": profile.as_json(),
+        "onnx": file_hash(onnx),
+        "weights": weights,
+    }
+
+
+def differences(sidecar: Path, engine: Path, wanted: Facts) -> list[str]:
+    """Why an engine cannot be loaded here, such as ``gpu NVIDIA T4, here NVIDIA L4``; empty where it can.
+
+    An engine without a sidecar, or one whose bytes are not those that were built, is as foreign as one of another GPU.
+    """
+    if not engine.exists():
+        return ["there is no engine"]
+    try:
+        known = read_json(sidecar, "")
+    except InputError:
+        return ["its sidecar is missing or damaged"]
+    found = [f"{key} {known.get(key)}, here {value}" for key, value in wanted.items() if known.get(key) != value]
+    if not found and known.get("engine") != file_hash(engine):
+        return ["the file is not the one that was built"]
+    return found
