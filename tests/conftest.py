@@ -10,10 +10,13 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torch import nn
 
-from severstal import folds, recipe, rle, strips
+from severstal import folds, network, recipe, rle, strips, weights
 from severstal.artifacts import write_json
 from severstal.labels import read_labels
+from severstal.member import FoldConfig, Member
 from severstal.paths import Paths
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,6 +84,24 @@ def write_tiny_strips(folder: Path, count: int) -> None:
     for number in range(count):
         grey = np.random.default_rng(number).integers(40, 220, (64, 96), dtype=np.uint8)
         cv2.imwrite(str(folder / f"{number:09x}.jpg"), grey)
+
+
+def random_member(root: Path, values: recipe.Recipe, encoder: str, size: tuple[int, int], fold: int = 0) -> Member:
+    """A fold of random weights, as training leaves it, without out-of-fold maps."""
+    made = Member(Paths(root / "input", root / "folds", root / "submissions"), encoder, fold)
+    config = FoldConfig(
+        encoder=encoder, fold=fold, recipe=values, overrides={}, data="d", made_up=True, height=size[0], width=size[1],
+        mean=0.4, std=0.2, versions={},
+    )  # fmt: skip
+    torch.manual_seed(fold)
+    unet = network.build(values, encoder, pretrained=False)
+    for layer in unet.modules():  # spread the probabilities: a fresh network says 0.5 everywhere
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.weight, 0.5, 2)
+    nn.init.normal_(getattr(unet, "unet", unet).segmentation_head[0].weight, std=0.6)
+    write_json(made.files.config, config.model_dump())
+    weights.save(made.files.weights, unet.state_dict(), {"fingerprint": config.fingerprint})
+    return made
 
 
 def arguments_of(paths: Paths) -> list[str]:

@@ -1,20 +1,17 @@
-"""One graph on every engine: export, parity, padding, flips, TensorRT's builder without a GPU."""
+"""One graph on every engine: export, parity, padding, flips."""
 
 from __future__ import annotations
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from conftest import TINY
+from conftest import TINY, random_member
 from torch import nn
 
-from severstal import engines, exporting, network, onnx_file, recipe, weights
-from severstal.artifacts import write_json
-from severstal.engines import tensorrt_engine
+from severstal import engines, exporting, network, onnx_file, recipe
 from severstal.errors import InputError
 from severstal.graph import WholeModel
-from severstal.member import FoldConfig, Member
+from severstal.member import Member
 
 SIZE = (70, 100)  # neither is divisible by the stride
 
@@ -22,23 +19,8 @@ SIZE = (70, 100)  # neither is divisible by the stride
 @pytest.fixture(scope="module", params=[{}, {"downscale": 2}], ids=["full size", "half size"])
 def member(tmp_path_factory, request) -> Member:
     """A fold of random weights, exported to ONNX."""
-    from severstal.paths import Paths
-
-    root = tmp_path_factory.mktemp("experiment")
-    paths, encoder = Paths(root / "input", root / "folds", root / "submissions"), "tu-mobilenetv4_conv_small"
-    made, values = Member(paths, encoder, 0), recipe.build({"name": "tiny"} | TINY | request.param)
-    config = FoldConfig(
-        encoder=encoder, fold=0, recipe=values, overrides={}, data="d", made_up=True, height=SIZE[0], width=SIZE[1],
-        mean=0.4, std=0.2, versions={},
-    )  # fmt: skip
-    torch.manual_seed(0)
-    unet = network.build(values, encoder, pretrained=False)
-    for layer in unet.modules():  # spread the probabilities: a fresh network says 0.5 everywhere
-        if isinstance(layer, nn.BatchNorm2d):
-            nn.init.uniform_(layer.weight, 0.5, 2)
-    nn.init.normal_(getattr(unet, "unet", unet).segmentation_head[0].weight, std=0.6)
-    write_json(made.files.config, config.model_dump())
-    weights.save(made.files.weights, unet.state_dict(), {"fingerprint": config.fingerprint})
+    values = recipe.build({"name": "tiny"} | TINY | request.param)
+    made = random_member(tmp_path_factory.mktemp("experiment"), values, "tu-mobilenetv4_conv_small", SIZE)
     exporting.write_onnx(made)
     return made
 
@@ -150,48 +132,4 @@ def test_an_engine_that_is_not_there_is_named_with_its_cure(monkeypatch) -> None
     monkeypatch.setattr(engines, "gpu_count", lambda: 1)
     assert engines.choose("auto") == "tensorrt"
     monkeypatch.setattr(engines, "is_installed", lambda name: False)
-    assert engines.choose("auto") == "torch"
-
-
-@pytest.fixture
-def rtx():
-    return pytest.importorskip("tensorrt_rtx", reason="builds TensorRT engines without a GPU; it is not installed")
-
-
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_tensorrt_builds_the_graph(member, precision, rtx) -> None:
-    model = onnx.load(member.files.onnx)
-    if precision == "fp16":
-        model = tensorrt_engine.to_float16(model)
-        types = {value.type.tensor_type.elem_type for value in [*model.graph.input, *model.graph.output]}
-        assert types == {onnx.TensorProto.UINT8}
-    assert len(tensorrt_engine.build_plan(rtx, model.SerializeToString())) > 100_000
-
-
-def test_tensorrt_says_why_it_refuses_a_file(member, rtx) -> None:
-    whole = member.files.onnx.read_bytes()
-    with pytest.raises(InputError, match="parser refused the ONNX model"):
-        tensorrt_engine.build_plan(rtx, whole[: len(whole) // 2])
-
-
-def test_an_engine_of_another_machine_is_told_by_its_sidecar(member, monkeypatch, rtx) -> None:
-    monkeypatch.setattr(tensorrt_engine, "library", lambda: rtx)
-    tensorrt_engine.build(member)
-    plan, side = member.files.engine("tensorrt"), member.files.sidecar("tensorrt-build")
-    first = plan.stat().st_mtime_ns
-    tensorrt_engine.build(member)
-    assert plan.stat().st_mtime_ns == first, "built again although nothing changed"
-    other = {"name": "NVIDIA T4", "driver_version": "1", "compute_cap": "7.5"}
-    monkeypatch.setattr(tensorrt_engine, "gpus", lambda: [other])
-    tensorrt_engine.build(member)
-    assert plan.stat().st_mtime_ns > first
-    assert "NVIDIA T4" in side.read_text()
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
-def test_tensorrt_gives_what_pytorch_gives(member, pictures) -> None:
-    tensorrt_engine.build(member)
-    reference = engines.runtime("torch").load(member)
-    parity = exporting.compare(reference, tensorrt_engine.load(member), pictures, [128] * 4)
-    exporting.check_parity("tensorrt", parity, engines.FLOAT16)
+    assert engines.choose("auto") == "torch-fp16"

@@ -1,9 +1,9 @@
 """The builder in a process of its own: its memory is given back, its crash is an error message, its bytes repeat.
 
 TensorRT orders some of what it writes by the addresses that its objects happen to have, so two builds of one graph in
-one process differ in a thousand bytes of names and offsets. With address randomisation off and a fixed hash seed,
-TensorRT-RTX gives the same bytes each time. Where the system forbids that (Docker's default profile does), the
-engine is as good, and its bytes vary.
+one process differ in a thousand bytes of names and offsets. In a process with address randomisation off and always
+the same start (arguments, environment, hash seed), TensorRT-RTX gives the same bytes each time. Where the system
+forbids that (Docker's default profile does), the engine is as good, and its bytes vary.
 """
 
 from __future__ import annotations
@@ -13,37 +13,53 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from severstal.artifacts import replacing
 from severstal.engines.tensorrt.builder import Profile, build_plan
 from severstal.engines.tensorrt.library import library
-from severstal.errors import InputError, run_stage
+from severstal.errors import InputError
 from severstal.paths import ROOT
 
 NO_RANDOM_ADDRESSES = 0x0040000  # ADDR_NO_RANDOMIZE of <sys/personality.h>
 CURRENT = 0xFFFFFFFF
+COMMAND = [sys.executable, "-P", "-m", "severstal.engines.tensorrt.build_process"]
+# What finds the libraries and the GPU; a user's other variables shall not move the builder's memory.
+KEPT = ("PATH", "HOME", "LD_", "CUDA_", "NVIDIA_", "TMPDIR")
 
 
 def build_file(onnx: Path, engine: Path, profile: Profile, timing_cache: Path | None = None) -> None:
-    """Build ``engine`` from ``onnx``; same arguments and errors as :func:`builder.build_plan`."""
-    with replacing(engine) as temporary:
-        order = [str(onnx), str(temporary), json.dumps(profile.as_json()), str(timing_cache or "")]
-        environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "PYTHONHASHSEED": "0"}
-        # stderr stays the terminal's where there is one, for the bar; what went wrong comes through a pipe of its own.
-        reason, told = os.pipe()
-        command = [sys.executable, "-m", __name__, *order, str(told)]
-        with os.fdopen(reason) as said:
-            process = subprocess.Popen(command, env=environment, pass_fds=(told,))
-            os.close(told)
-            try:
-                message, code = said.read().strip(), process.wait()
-            except BaseException:
-                process.kill()
-                process.wait()
-                raise
+    """Build ``engine`` from ``onnx``; same arguments and errors as :func:`builder.build_plan`.
+
+    Raises:
+        InputError: also if the builder's process crashes.
+    """
+    engine.parent.mkdir(parents=True, exist_ok=True)
+    # The builder works in a folder with names of its own, as even the length of a path moves its memory.
+    with tempfile.TemporaryDirectory(prefix=".build-", dir=engine.parent) as name:
+        folder = Path(name)
+        (folder / "model.onnx").symlink_to(onnx.resolve())
+        (folder / "profile.json").write_text(json.dumps(profile.as_json()))
+        known = timing_cache and timing_cache.exists()
+        (folder / "timing.cache").write_bytes(timing_cache.read_bytes() if known else b"")
+        code = subprocess.run(COMMAND, cwd=folder, env=_environment(), check=False).returncode
         if code:
-            raise InputError(message or _last_words(code))
+            reason = folder / "error.txt"
+            raise InputError(reason.read_text() if reason.exists() else _last_words(code))
+        _move(folder / "engine", engine)
+        if timing_cache and (folder / "timing.cache").stat().st_size:
+            _move(folder / "timing.cache", timing_cache)
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name.startswith(KEPT)}
+    return kept | {"PYTHONPATH": str(ROOT / "src"), "PYTHONHASHSEED": "0"}
+
+
+def _move(made: Path, wanted: Path) -> None:
+    with replacing(wanted) as temporary:
+        made.rename(temporary)
 
 
 def _last_words(code: int) -> str:
@@ -52,9 +68,15 @@ def _last_words(code: int) -> str:
 
 
 def fix_addresses() -> bool:
-    """Turn address randomisation off for the programs that this process becomes; whether the system allowed it."""
+    """Turn address randomisation off for what this process becomes next; whether the system allowed it."""
     libc = ctypes.CDLL(None)
     return libc.personality(libc.personality(CURRENT) | NO_RANDOM_ADDRESSES) != -1
+
+
+def allowed() -> bool:
+    """Whether this system lets a process turn address randomisation off, so that builds repeat to the byte."""
+    script = "from severstal.engines.tensorrt.build_process import fix_addresses; exit(not fix_addresses())"
+    return not subprocess.run([sys.executable, "-c", script], env=_environment(), check=False).returncode
 
 
 def addresses_are_fixed() -> bool:
@@ -62,21 +84,16 @@ def addresses_are_fixed() -> bool:
 
 
 def main() -> None:
-    onnx, engine, profile, timing_cache, told = sys.argv[1:]
     if not addresses_are_fixed() and fix_addresses():
-        os.execv(sys.executable, [sys.executable, "-m", "severstal.engines.tensorrt.build_process", *sys.argv[1:]])
+        os.execv(sys.executable, COMMAND)
+    profile = Profile(**json.loads(Path("profile.json").read_text()))
     try:
-        plan = build_plan(
-            library(),
-            Path(onnx).read_bytes(),
-            Profile(**json.loads(profile)),
-            Path(timing_cache) if timing_cache else None,
-        )
+        plan = build_plan(library(), Path("model.onnx").read_bytes(), profile, Path("timing.cache"))
     except InputError as error:
-        os.write(int(told), str(error).encode())
+        Path("error.txt").write_text(str(error))
         sys.exit(2)
-    Path(engine).write_bytes(plan)
+    Path("engine").write_bytes(plan)
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    main()

@@ -6,7 +6,6 @@ every error of the parser is in the exception.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -54,6 +53,8 @@ def build_plan(
     _allow_capture(trt, config)
     if profile:
         config.add_optimization_profile(_optimisation(builder, definition.get_input(0), profile))
+    if trt.__name__ == "tensorrt_rtx":
+        timing_cache = None  # it measures nothing, and warns of the calls
     _read_cache(config, timing_cache)
     plan = builder.build_serialized_network(definition, config)
     if plan is None:
@@ -86,23 +87,16 @@ def _allow_capture(trt: ModuleType, config: Any) -> None:
 def _read_cache(config: Any, path: Path | None) -> None:
     if path is None:
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # TensorRT-RTX: does nothing there
-        cache = config.create_timing_cache(path.read_bytes() if path.exists() else b"")
-        if cache is None:  # damaged: it is only a matter of time
-            cache = config.create_timing_cache(b"")
-        config.set_timing_cache(cache, ignore_mismatch=True)
+    cache = config.create_timing_cache(path.read_bytes() if path.exists() else b"")
+    if cache is None:  # damaged: it is only a matter of time
+        cache = config.create_timing_cache(b"")
+    config.set_timing_cache(cache, ignore_mismatch=True)
 
 
 def _write_cache(config: Any, path: Path | None) -> None:
-    if path is None:
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        cache = config.get_timing_cache()
-    if cache is not None:
+    if path is not None:
         with replacing(path) as temporary:
-            temporary.write_bytes(bytes(cache.serialize()))
+            temporary.write_bytes(bytes(config.get_timing_cache().serialize()))
 
 
 def _progress(trt: ModuleType) -> Any:

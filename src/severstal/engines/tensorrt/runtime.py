@@ -99,9 +99,14 @@ class Batch:
         A number of strips that occurs once, the rest at the end, is never recorded.
         """
         self._calls += 1
-        if self._calls == 2 and all(getattr(one, "is_stream_capturable", bool)() for one in self._contexts):
+        if self._calls == 2 and self._can_be_recorded():
             self._replay = self._buffers.record(self._queue)
         (self._replay or self._queue)()
+
+    def _can_be_recorded(self) -> bool:
+        """TensorRT-RTX can tell of a context that it cannot."""
+        asked = [one for one in self._contexts if hasattr(one, "is_stream_capturable")]
+        return all(one.is_stream_capturable(self._buffers.stream) for one in asked)
 
     def _queue(self) -> None:
         buffers, divisor = self._buffers, sum(self._weights)
