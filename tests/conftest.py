@@ -86,18 +86,22 @@ def write_tiny_strips(folder: Path, count: int) -> None:
         cv2.imwrite(str(folder / f"{number:09x}.jpg"), grey)
 
 
-def random_member(root: Path, values: recipe.Recipe, encoder: str, size: tuple[int, int], fold: int = 0) -> Member:
-    """A fold of random weights, as training leaves it, without out-of-fold maps."""
-    made = Member(Paths(root / "input", root / "folds", root / "submissions"), encoder, fold)
+def random_member(root: Path, values: recipe.Recipe, encoder: str, size: tuple[int, int], spread: float = 2) -> Member:
+    """A fold of random weights, as training leaves it, without out-of-fold maps.
+
+    Args:
+        spread: of the maps; 1 leaves them nearly flat, and at 2 deep networks magnify every rounding.
+    """
+    made = Member(Paths(root / "input", root / "folds", root / "submissions"), encoder, 0)
     config = FoldConfig(
-        encoder=encoder, fold=fold, recipe=values, overrides={}, data="d", made_up=True, height=size[0], width=size[1],
+        encoder=encoder, fold=0, recipe=values, overrides={}, data="d", made_up=True, height=size[0], width=size[1],
         mean=0.4, std=0.2, versions={},
     )  # fmt: skip
-    torch.manual_seed(fold)
+    torch.manual_seed(0)
     unet = network.build(values, encoder, pretrained=False)
     for layer in unet.modules():  # spread the probabilities: a fresh network says 0.5 everywhere
         if isinstance(layer, nn.BatchNorm2d):
-            nn.init.uniform_(layer.weight, 0.5, 2)
+            nn.init.uniform_(layer.weight, 0.5, spread)
     nn.init.normal_(getattr(unet, "unet", unet).segmentation_head[0].weight, std=0.6)
     write_json(made.files.config, config.model_dump())
     weights.save(made.files.weights, unet.state_dict(), {"fingerprint": config.fingerprint})

@@ -125,5 +125,10 @@ class Paths:
         """How the submission came about: members, values, counts and scores."""
         return self.submissions / "submission.json"
 
+    @property
+    def gpu_check(self) -> Path:
+        """What the engines gave on this machine's GPU."""
+        return self.submissions / "gpu_check.json"
+
     def fold(self, encoder: str, fold: int) -> FoldPaths:
         return FoldPaths(self.folds / encoder / str(fold))
