@@ -53,7 +53,6 @@ def is_up_to_date(member: Member, engine: str) -> bool:
         return False
     known, wanted = read_json(files.sidecar(engine), "bash bin/export.sh"), onnx_file.identity(member)
     same = known.get("onnx") == file_hash(files.onnx) and known.get("identity") == wanted
-    same = same and known.get("precision") == engines.precision(engine)
     return same and onnx_file.read_identity(member).items() >= wanted.items()
 
 
@@ -77,7 +76,6 @@ def export(stage: Stage, member: Member, engine: str, data: TrainingSet, cuts: t
         "engine": engine,
         "identity": onnx_file.identity(member),
         "onnx": file_hash(member.files.onnx),
-        "precision": engines.precision(engine),
         "thresholds": thresholds,
         "parity": parity.as_json(),
     }

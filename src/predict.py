@@ -31,7 +31,7 @@ from severstal.rle import decode
 from severstal.stage import Stage, duration
 from severstal.team import ready_team
 
-BATCH = 4  # strips per call of an engine that does not say otherwise
+BATCH = 4  # strips per call of an engine
 MEASURED = 12  # strips after which it is known how long the rest will take
 MARGIN = 1.05
 
@@ -108,8 +108,12 @@ class Run:
         reader = prediction.Reader(
             lambda image: strips.read_sized(self.folder / image, height, width), skip=self.skip_damaged
         )
-        ensemble = prediction.ensemble_of(
-            engines.runtime(self.engine), self.team, [self.values.blend[member.encoder] for member in self.team]
+        runtime, weights = engines.runtime(self.engine), [self.values.blend[member.encoder] for member in self.team]
+        ensemble = prediction.Ensemble(
+            [runtime.load(member) for member in self.team],
+            weights,
+            together=getattr(runtime, "together", None),
+            apart=self.limit is not None,  # until it is known which members finish in time
         )
         began = time.monotonic()
         codes = self._codes(reader, ensemble)
@@ -137,7 +141,7 @@ class Run:
 
     def _codes(self, reader: prediction.Reader, ensemble: prediction.Ensemble) -> dict[str, list[str]]:
         codes, images = {}, self.form.images
-        batches = prediction.in_batches(images, getattr(engines.runtime(self.engine), "BATCH", BATCH))
+        batches = prediction.in_batches(images, BATCH)
         made = prediction.codes_of(self._watched(batches, ensemble), reader, ensemble, self.values.cuts)
         for image, code in tqdm(made, "predict", total=len(images), unit="strip", leave=False, disable=None):
             codes[image] = code
@@ -153,6 +157,7 @@ class Run:
             if not decided and ensemble.strips >= MEASURED:
                 decided = True
                 self._fit(ensemble, len(self.form.images) - done)
+                ensemble.apart = False
             yield batch
             done += len(batch)
 

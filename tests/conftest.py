@@ -13,8 +13,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torch import nn
 
-from severstal import folds, recipe, rle, strips
+from severstal import folds, network, recipe, rle, strips, weights
 from severstal.artifacts import write_json
 from severstal.labels import read_labels
 from severstal.member import FoldConfig, Member
@@ -92,44 +94,31 @@ def write_tiny_strips(folder: Path, count: int) -> None:
         cv2.imwrite(str(folder / f"{number:09x}.jpg"), grey)
 
 
-def arguments_of(paths: Paths) -> list[str]:
-    """The folders of an experiment, for a command line."""
-    return [f"--input={paths.input}", f"--folds={paths.folds}", f"--submissions={paths.submissions}"]
+def random_member(root: Path, values: recipe.Recipe, encoder: str, size: tuple[int, int], spread: float = 2) -> Member:
+    """A fold of random weights, as training leaves it, without out-of-fold maps.
 
-
-SIZE = (70, 100)  # neither is divisible by the stride
-
-
-@pytest.fixture(scope="module", params=[{}, {"downscale": 2}], ids=["full size", "half size"])
-def member(tmp_path_factory, request) -> Member:
-    """A fold of random weights, exported to ONNX."""
-    import torch
-    from torch import nn
-
-    from severstal import exporting, network, weights
-
-    root = tmp_path_factory.mktemp("experiment")
-    paths, encoder = Paths(root / "input", root / "folds", root / "submissions"), "tu-mobilenetv4_conv_small"
-    made, values = Member(paths, encoder, 0), recipe.build({"name": "tiny"} | TINY | request.param)
+    Args:
+        spread: of the maps; 1 leaves them nearly flat, and at 2 deep networks magnify every rounding.
+    """
+    made = Member(Paths(root / "input", root / "folds", root / "submissions"), encoder, 0)
     config = FoldConfig(
-        encoder=encoder, fold=0, recipe=values, overrides={}, data="d", made_up=True, height=SIZE[0], width=SIZE[1],
+        encoder=encoder, fold=0, recipe=values, overrides={}, data="d", made_up=True, height=size[0], width=size[1],
         mean=0.4, std=0.2, versions={},
     )  # fmt: skip
     torch.manual_seed(0)
     unet = network.build(values, encoder, pretrained=False)
     for layer in unet.modules():  # spread the probabilities: a fresh network says 0.5 everywhere
         if isinstance(layer, nn.BatchNorm2d):
-            nn.init.uniform_(layer.weight, 0.5, 2)
+            nn.init.uniform_(layer.weight, 0.5, spread)
     nn.init.normal_(getattr(unet, "unet", unet).segmentation_head[0].weight, std=0.6)
     write_json(made.files.config, config.model_dump())
     weights.save(made.files.weights, unet.state_dict(), {"fingerprint": config.fingerprint})
-    exporting.write_onnx(made)
     return made
 
 
-@pytest.fixture(scope="module")
-def pictures() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (5, *SIZE), dtype=np.uint8)
+def arguments_of(paths: Paths) -> list[str]:
+    """The folders of an experiment, for a command line."""
+    return [f"--input={paths.input}", f"--folds={paths.folds}", f"--submissions={paths.submissions}"]
 
 
 def run_stage_alone(

@@ -1,16 +1,33 @@
-"""One graph on every engine: export, parity, padding, flips, TensorRT's builder without a GPU."""
+"""One graph on every engine: export, parity, padding, flips."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from conftest import SIZE, TINY
+from conftest import TINY, random_member
 from torch import nn
 
 from severstal import engines, exporting, network, onnx_file, recipe
 from severstal.errors import InputError
 from severstal.graph import WholeModel
+from severstal.member import Member
+
+SIZE = (70, 100)  # neither is divisible by the stride
+
+
+@pytest.fixture(scope="module", params=[{}, {"downscale": 2}], ids=["full size", "half size"])
+def member(tmp_path_factory, request) -> Member:
+    """A fold of random weights, exported to ONNX."""
+    values = recipe.build({"name": "tiny"} | TINY | request.param)
+    made = random_member(tmp_path_factory.mktemp("experiment"), values, "tu-mobilenetv4_conv_small", SIZE)
+    exporting.write_onnx(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def pictures() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (5, *SIZE), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("name", ["torch", "onnxruntime", "openvino"])

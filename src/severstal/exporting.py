@@ -17,9 +17,9 @@ from severstal.accuracy import LARGEST_DROP, FoldDice
 from severstal.artifacts import replacing
 from severstal.engines import Engine, Tolerance
 from severstal.errors import InputError
-from severstal.graph import INPUT, OUTPUTS, load_whole_model
+from severstal.graph import load_whole_model
 from severstal.member import Member
-from severstal.onnx_file import OPSET, identity
+from severstal.onnx_file import INPUT, OPSET, OUTPUTS, identity
 
 
 def write_onnx(member: Member) -> tuple[int, int]:

@@ -14,8 +14,6 @@ from torch.nn import functional as F
 from severstal import network, weights
 from severstal.member import FoldConfig, Member
 
-INPUT = "strips"
-OUTPUTS = ("probability", "presence")
 AXES = {"horizontal": (3,), "vertical": (2,), "both": (2, 3)}
 
 

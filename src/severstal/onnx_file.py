@@ -1,4 +1,4 @@
-"""Whose an ONNX file is: the metadata that ties ``model.onnx`` to the weights it was exported from.
+"""What is in an ONNX file: its tensors' names, and whose it is: the metadata that ties it to its weights.
 
 Apart from the exporter, so that telling whether a file is up to date does not import torch.
 """
@@ -11,6 +11,8 @@ from severstal.errors import InputError
 from severstal.member import Member
 
 OPSET = 20
+INPUT = "strips"
+OUTPUTS = ("probability", "presence")
 
 
 def identity(member: Member) -> dict[str, str]:

@@ -162,5 +162,10 @@ class Paths:
         """Areas per class of the strips beside it."""
         return folder / "defects.csv"
 
+    @property
+    def gpu_check(self) -> Path:
+        """What the engines gave on this machine's GPU."""
+        return self.submissions / "gpu_check.json"
+
     def fold(self, encoder: str, fold: int) -> FoldPaths:
         return FoldPaths(self.folds / encoder / str(fold))

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import TypeVar
 
 import numpy as np
@@ -16,7 +15,6 @@ from severstal import rle
 from severstal.engines import Engine
 from severstal.ensemble import mean_map
 from severstal.errors import InputError
-from severstal.member import Member
 from severstal.postprocess import Cut, mask
 
 Item, Made = TypeVar("Item"), TypeVar("Made")
@@ -30,26 +28,38 @@ class Ensemble:
 
     Attributes:
         weights: whole numbers, one per engine.
-        seconds: of each engine so far.
+        together: makes one callable of engines and weights, for engines that average where they compute.
+        apart: one engine after the other, each timed, even where they could run together.
+        seconds: of each engine so far, where they ran apart.
         strips: seen so far.
     """
 
     engines: list[Engine]
     weights: list[int]
+    together: Callable[[list[Engine], list[int]], Callable[[np.ndarray], np.ndarray]] | None = None
+    apart: bool = False
     seconds: np.ndarray = field(init=False)
     strips: int = 0
 
     def __post_init__(self) -> None:
         self.seconds = np.zeros(len(self.engines))
+        self._joined: Callable[[np.ndarray], np.ndarray] | None = None
 
     def __call__(self, strips: np.ndarray) -> np.ndarray:
         """Mean maps ``uint8 [N, 4, H, W]`` of strips ``uint8 [N, H, W]``."""
+        self.strips += len(strips)
+        if self.together is None or self.apart or len(self.engines) == 1:
+            return self._one_by_one(strips)
+        if self._joined is None:
+            self._joined = self.together(self.engines, self.weights)
+        return self._joined(strips)
+
+    def _one_by_one(self, strips: np.ndarray) -> np.ndarray:
         maps = []
         for number, engine in enumerate(self.engines):
             began = time.monotonic()
             maps.append(engine(strips)[0])
             self.seconds[number] += time.monotonic() - began
-        self.strips += len(strips)
         return mean_map(maps, self.weights)
 
     def keep(self, chosen: list[int]) -> None:
@@ -57,13 +67,7 @@ class Ensemble:
         self.engines = [self.engines[i] for i in chosen]
         self.weights = [self.weights[i] for i in chosen]
         self.seconds = self.seconds[chosen]
-
-
-def ensemble_of(runtime: ModuleType, members: list[Member], weights: list[int]) -> Ensemble:
-    """Members loaded by a runtime; averaged by the runtime itself where it can (on the GPU), else on the host."""
-    if hasattr(runtime, "ensemble"):
-        return runtime.ensemble(members, weights)
-    return Ensemble([runtime.load(member) for member in members], weights)
+        self._joined = None
 
 
 @dataclass

@@ -3,15 +3,14 @@
 ``engine(strips: uint8 [N, H, W]) -> (probability: uint8 [N, 4, H, W], presence: uint8 [N, 4])``, any N from 1.
 
 A runtime is one file here and is imported only when it is asked for. Each has ``build(member, fold)``, which makes
-the runtime's own file where it has one, and ``load(member)``; one that can average maps where it makes them also has
-``ensemble(members, weights)`` (see :class:`severstal.prediction.Ensemble`).
+the runtime's own file where it has one, and ``load(member)``. One that averages where it computes has
+``together(engines, weights)`` too: the weighted mean map of loaded engines, as ``ensemble.mean_map`` makes it.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Protocol
@@ -40,8 +39,6 @@ class Tolerance:
     flipped: float
 
 
-PRECISIONS = ("fp32", "fp16", "int8")
-
 FLOAT32 = Tolerance(levels=3, flipped=1e-4)
 FLOAT16 = Tolerance(levels=26, flipped=1e-3)
 
@@ -63,20 +60,21 @@ class Runtime:
     reduced: bool = False
 
 
+_TENSORRT = (("tensorrt", "tensorrt_rtx"), "pip install -r requirements-gpu.txt", True)
 RUNTIMES = {
-    "tensorrt": Runtime(
-        ("tensorrt", "tensorrt_rtx"), "pip install -r requirements-gpu.txt", True, FLOAT16, reduced=True
-    ),
-    "torch-fp16": Runtime(("torch",), "pip install -r requirements.txt", True, FLOAT16, reduced=True),
+    "tensorrt": Runtime(*_TENSORRT, FLOAT16, reduced=True),
+    "tensorrt-fp32": Runtime(*_TENSORRT, FLOAT32),
+    "tensorrt-int8": Runtime(*_TENSORRT, None, reduced=True),
     "openvino": Runtime(("openvino",), "pip install -r requirements.txt", False, FLOAT32),
     "openvino-int8": Runtime(("nncf",), "pip install -r requirements.txt", False, None, reduced=True),
     "onnxruntime": Runtime(("onnxruntime",), "pip install -r requirements.txt", False, FLOAT32),
+    "torch-fp16": Runtime(("torch",), "pip install -r requirements.txt", True, FLOAT16, reduced=True),
     "torch": Runtime(("torch",), "pip install -r requirements.txt", False, FLOAT32),
 }
 
 
 def choose(asked: str) -> str:
-    """The engine to use: TensorRT where there is a GPU and the library, OpenVINO on a CPU, or the one asked for.
+    """The engine to use: the one asked for, or TensorRT on a GPU, PyTorch in float16 on one without it, OpenVINO.
 
     Raises:
         InputError: if the one asked for is unknown or not installed, naming the install line.
@@ -91,16 +89,6 @@ def choose(asked: str) -> str:
         raise InputError(f"engine {asked} is not installed: run `.venv/bin/{RUNTIMES[asked].install}`")
     if RUNTIMES[asked].needs_gpu and not gpu_count():
         raise InputError(f"engine {asked} needs an NVIDIA GPU, and the driver reports none: use --engine openvino")
-    return asked
-
-
-def precision(name: str) -> str:
-    """The precision that an engine computes in: ``fp32``, ``fp16`` or ``int8``; for TensorRT the environment says."""
-    if name != "tensorrt":
-        return next((low for low in PRECISIONS if name.endswith(f"-{low}")), "fp32")
-    asked = os.environ.get("SEVERSTAL_TENSORRT_PRECISION", "fp16")
-    if asked not in PRECISIONS:
-        raise InputError(f"SEVERSTAL_TENSORRT_PRECISION is {asked!r}; it takes {', '.join(PRECISIONS)}")
     return asked
 
 

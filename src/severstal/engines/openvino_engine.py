@@ -9,8 +9,8 @@ import numpy as np
 import openvino
 
 from severstal.errors import InputError
-from severstal.graph import INPUT, OUTPUTS
 from severstal.member import Member
+from severstal.onnx_file import INPUT, OUTPUTS
 
 if TYPE_CHECKING:
     from severstal.accuracy import FoldDice

@@ -19,8 +19,8 @@ from severstal.artifacts import write_json
 from severstal.data import TrainingSet
 from severstal.engines.openvino_engine import OpenVinoEngine
 from severstal.errors import InputError
-from severstal.graph import INPUT
 from severstal.member import Member
+from severstal.onnx_file import INPUT
 from severstal.postprocess import Cut
 
 NAME = "openvino-int8"

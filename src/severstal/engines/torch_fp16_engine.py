@@ -1,21 +1,22 @@
-"""PyTorch on an NVIDIA GPU without TensorRT: float16, channels last, full batches as one CUDA graph."""
+"""PyTorch on the GPU in float16, channels-last, one CUDA graph per number of strips: a GPU without TensorRT."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import nn
 
 from severstal.errors import InputError
-from severstal.graph import load_whole_model
+from severstal.graph import WholeModel, load_whole_model
 from severstal.member import Member
 
 if TYPE_CHECKING:
     from severstal.accuracy import FoldDice
 
-BATCH = 8  # strips of a full batch
-WARM_UP = 3  # runs before a graph may be captured: cuDNN chooses its kernels in them
+MOST = 8  # strips per call; a graph and its memory are kept for each number that occurs twice
 
 
 def build(member: Member, fold: FoldDice | None = None) -> None:
@@ -23,40 +24,60 @@ def build(member: Member, fold: FoldDice | None = None) -> None:
 
 
 def load(member: Member) -> TorchHalfEngine:
-    return TorchHalfEngine(member)
+    if not torch.cuda.is_available():
+        raise InputError("engine torch-fp16 needs an NVIDIA GPU, and PyTorch finds none: use --engine openvino")
+    return TorchHalfEngine(halved(load_whole_model(member, torch.device("cuda"))))
+
+
+class Halved(nn.Module):
+    """A network in float16 between a normalisation and a sigmoid that stay in float32."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.half()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network(x.half().contiguous(memory_format=torch.channels_last))
+
+
+def halved(model: WholeModel) -> WholeModel:
+    """The same graph, its network in float16."""
+    model.network = Halved(model.network)
+    return model.eval()
 
 
 class TorchHalfEngine:
-    """A network under float16 autocast; the graph's input and outputs stay ``uint8``."""
+    """The first call with a number of strips runs plainly, the second records a CUDA graph, later ones replay it."""
 
-    def __init__(self, member: Member) -> None:
-        if not torch.cuda.is_available():
-            raise InputError(f"{member.name}: engine torch-fp16 needs an NVIDIA GPU, and PyTorch finds none")
-        config = member.config()
-        self._model = load_whole_model(member, torch.device("cuda"))
-        self._given = torch.zeros((BATCH, 1, config.height, config.width), dtype=torch.uint8, device="cuda")
-        self._graph = torch.cuda.CUDAGraph()
-        self._made = self._capture()
-
-    def __call__(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        parts = [self._part(strips[start : start + BATCH]) for start in range(0, len(strips), BATCH)]
-        return tuple(np.concatenate(outputs) for outputs in zip(*parts, strict=True))
-
-    def _part(self, strips: np.ndarray) -> tuple[np.ndarray, ...]:
-        """A last, smaller batch goes through the graph too: the rows beyond it are not looked at."""
-        self._given[: len(strips)].copy_(torch.from_numpy(np.ascontiguousarray(strips))[:, None])
-        self._graph.replay()
-        return tuple(output[: len(strips)].cpu().numpy() for output in self._made)
+    def __init__(self, model: WholeModel) -> None:
+        self._model = model
+        self._seen: set[int] = set()
+        self._recorded: dict[int, Callable[[torch.Tensor], tuple[torch.Tensor, ...]]] = {}
 
     @torch.inference_mode()
-    def _capture(self) -> tuple[torch.Tensor, ...]:
-        # Autocast's cache of weights may not outlive a capture.
-        half = torch.autocast("cuda", torch.float16, cache_enabled=False)
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side), half:
-            for _ in range(WARM_UP):
-                self._model(self._given)
-        torch.cuda.current_stream().wait_stream(side)
-        with torch.cuda.graph(self._graph), half:
-            return self._model(self._given)
+    def __call__(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        parts = [self._run(strips[start : start + MOST]) for start in range(0, len(strips), MOST)]
+        return tuple(np.concatenate(outputs) for outputs in zip(*parts, strict=True))
+
+    def _run(self, strips: np.ndarray) -> tuple[np.ndarray, ...]:
+        count, given = len(strips), torch.from_numpy(strips)[:, None].pin_memory()
+        if count in self._seen and count not in self._recorded:
+            self._recorded[count] = self._record(given)
+        self._seen.add(count)
+        outputs = self._recorded.get(count, self._plain)(given)
+        return tuple(output.cpu().numpy() for output in outputs)
+
+    def _plain(self, given: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return self._model(given.cuda(non_blocking=True))
+
+    def _record(self, given: torch.Tensor) -> Callable[[torch.Tensor], tuple[torch.Tensor, ...]]:
+        graph, held = torch.cuda.CUDAGraph(), given.cuda()
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            outputs = self._model(held)
+
+        def replay(new: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            held.copy_(new, non_blocking=True)
+            graph.replay()
+            return outputs
+
+        return replay

@@ -1,11 +1,12 @@
-"""Serialized engines from ONNX models: strongly typed, one optimisation profile, timings kept between folds.
+"""From an ONNX file to a serialized engine: strongly typed network, one optimisation profile, timing cache.
 
-TensorRT-RTX builds without a GPU too.
+One path for TensorRT 10.13 to 11 and TensorRT-RTX; the latter builds without a GPU too. Progress is printed, and
+every error of the parser is in the exception.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,95 +22,102 @@ WORKSPACE = 4 << 30  # bytes
 
 @dataclass(frozen=True)
 class Profile:
-    """Batch sizes that an engine takes, and the one that it is tuned for."""
+    """Strips per call that an engine is built for: the fewest, those that its tactics are chosen for, the most."""
 
-    smallest: int = 1
-    usual: int = 8
-    largest: int = 8
+    fewest: int = 1
+    usual: int = 4
+    most: int = 8
+
+    def as_json(self) -> dict[str, int]:
+        return asdict(self)
 
 
 def build_plan(
-    trt: ModuleType,
-    model: bytes,
-    profile: Profile | None = None,
-    timing_cache: Path | None = None,
-    progress: str | None = None,
+    trt: ModuleType, model: bytes, profile: Profile | None = None, timing_cache: Path | None = None
 ) -> bytes:
     """Serialized engine of an ONNX model.
 
     Args:
-        timing_cache: file of measurements that is read before and written after, shared by all folds.
-        progress: title of a bar; None shows none.
+        timing_cache: measurements of earlier builds, read and added to; TensorRT-RTX measures nothing and keeps none.
 
     Raises:
-        InputError: with every error of the parser, or of the build.
+        InputError: with every error of the parser, or of the builder.
     """
     log = logger(trt)
     builder = trt.Builder(log)
     definition = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    _parse(trt, definition, log, model)
+    _parse(trt, definition, model, log)
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
-    config.profiling_verbosity = trt.ProfilingVerbosity.NONE  # layer names make the file larger and nothing faster
-    if profile is not None:
-        config.add_optimization_profile(_shapes(builder, definition.get_input(0), profile))
-    cache = _read_cache(config, timing_cache)
-    with _Monitor.over(trt, config, progress):
-        plan = builder.build_serialized_network(definition, config)
+    config.progress_monitor = _progress(trt)
+    _allow_capture(trt, config)
+    if profile:
+        config.add_optimization_profile(_optimisation(builder, definition.get_input(0), profile))
+    if trt.__name__ == "tensorrt_rtx":
+        timing_cache = None  # it measures nothing, and warns of the calls
+    _read_cache(config, timing_cache)
+    plan = builder.build_serialized_network(definition, config)
     if plan is None:
         raise InputError(f"TensorRT built no engine: {'; '.join(log.errors) or 'it gave no reason'}")
-    if timing_cache is not None and cache is not None:
-        with replacing(timing_cache) as temporary:
-            temporary.write_bytes(bytes(config.get_timing_cache().serialize()))
+    _write_cache(config, timing_cache)
     return bytes(plan)
 
 
-def _parse(trt: ModuleType, definition: Any, log: Any, model: bytes) -> None:
+def _parse(trt: ModuleType, definition: Any, model: bytes, log: Any) -> None:
     parser = trt.OnnxParser(definition, log)
     if not parser.parse(model):
-        errors = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
-        raise InputError(f"TensorRT's parser refused the ONNX model: {errors}")
+        errors = [str(parser.get_error(i)) for i in range(parser.num_errors)] or log.errors
+        raise InputError(f"TensorRT's parser refused the ONNX model: {'; '.join(errors)}")
 
 
-def _shapes(builder: Any, strips: Any, profile: Profile) -> Any:
-    _, channels, height, width = strips.shape
+def _optimisation(builder: Any, strips: Any, profile: Profile) -> Any:
+    _, *rest = strips.shape
     made = builder.create_optimization_profile()
-    batches = (profile.smallest, profile.usual, profile.largest)
-    made.set_shape(strips.name, *((batch, channels, height, width) for batch in batches))
+    made.set_shape(strips.name, *((batch, *rest) for batch in (profile.fewest, profile.usual, profile.most)))
     return made
 
 
-def _read_cache(config: Any, path: Path | None) -> Any:
-    if path is None or not hasattr(config, "create_timing_cache"):
-        return None
+def _allow_capture(trt: ModuleType, config: Any) -> None:
+    """TensorRT-RTX allocates at run time unless told not to, which no CUDA graph can record."""
+    flag = getattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION", None)
+    if flag is not None:
+        config.set_flag(flag)
+
+
+def _read_cache(config: Any, path: Path | None) -> None:
+    if path is None:
+        return
     cache = config.create_timing_cache(path.read_bytes() if path.exists() else b"")
+    if cache is None:  # damaged: it is only a matter of time
+        cache = config.create_timing_cache(b"")
     config.set_timing_cache(cache, ignore_mismatch=True)
-    return cache
 
 
-class _Monitor:
-    """Shows the steps of a build, which can take minutes, as a bar."""
+def _write_cache(config: Any, path: Path | None) -> None:
+    if path is not None:
+        with replacing(path) as temporary:
+            temporary.write_bytes(bytes(config.get_timing_cache().serialize()))
 
-    @staticmethod
-    def over(trt: ModuleType, config: Any, title: str | None) -> tqdm:
-        bar = tqdm(desc=title, unit="step", leave=False, disable=None if title else True)
-        if title is None:
-            return bar
 
-        class Monitor(trt.IProgressMonitor):
-            def __init__(self) -> None:
-                trt.IProgressMonitor.__init__(self)
+def _progress(trt: ModuleType) -> Any:
+    """A bar for the outermost phase; a build of minutes shall not look like one that hangs."""
 
-            def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-                if parent_phase is None:
-                    bar.reset(num_steps)
+    class Progress(trt.IProgressMonitor):
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self._bars: dict[str, tqdm] = {}
 
-            def step_complete(self, phase_name: str, step: int) -> bool:
-                bar.update()
-                return True  # go on
+        def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
+            if parent is None:
+                self._bars[phase] = tqdm(total=steps, desc=phase, leave=False, disable=None)
 
-            def phase_finish(self, phase_name: str) -> None:
-                bar.refresh()
+        def step_complete(self, phase: str, step: int) -> bool:
+            if phase in self._bars:
+                self._bars[phase].update(step + 1 - self._bars[phase].n)
+            return True  # go on
 
-        config.progress_monitor = Monitor()
-        return bar
+        def phase_finish(self, phase: str) -> None:
+            if phase in self._bars:
+                self._bars.pop(phase).close()
+
+    return Progress()

@@ -1,4 +1,4 @@
-"""Full TensorRT (10.13 to 11) or TensorRT-RTX (GeForce and RTX cards): one interface, whichever is installed."""
+"""The one file that imports TensorRT: ``tensorrt``, or ``tensorrt_rtx`` for GeForce and RTX cards, of one interface."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ from typing import Any
 
 from severstal.errors import InputError
 
+NAMES = ("tensorrt", "tensorrt_rtx")
+
 
 def library() -> ModuleType:
-    """``tensorrt``, or ``tensorrt_rtx``, whose interface is the same.
+    """The first of the two that is installed.
 
     Raises:
-        InputError: if neither is installed, naming the install line.
+        InputError: if neither is, or if its libraries do not load, with the reason.
     """
-    for name in ("tensorrt", "tensorrt_rtx"):
+    reasons = []
+    for name in NAMES:
         try:
             return importlib.import_module(name)
-        except ImportError:
+        except ModuleNotFoundError:
             continue
-    raise InputError(
-        "neither tensorrt nor tensorrt_rtx is installed: run `.venv/bin/pip install -r requirements-gpu.txt`"
-    )
+        except (ImportError, OSError, RuntimeError) as error:  # a driver or a CUDA library that is too old
+            reasons.append(f"{name} does not load ({error})")
+    what = "; ".join(reasons) or "neither tensorrt nor tensorrt_rtx is installed"
+    raise InputError(f"{what}: run `.venv/bin/pip install -r requirements-gpu.txt`")
 
 
 def logger(trt: ModuleType) -> Any:
-    """A logger that keeps errors for the exception they end in, and prints nothing else."""
+    """A logger that prints nothing and keeps every error, for the exception that follows; ``errors`` has them."""
 
     class Log(trt.ILogger):
         def __init__(self) -> None:
@@ -34,7 +38,7 @@ def logger(trt: ModuleType) -> Any:
             self.errors: list[str] = []
 
         def log(self, severity: Any, message: str) -> None:
-            if severity <= trt.ILogger.Severity.ERROR:
+            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
                 self.errors.append(message)
 
     return Log()

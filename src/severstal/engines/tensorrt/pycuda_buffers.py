@@ -1,63 +1,123 @@
-"""Device memory, copies and arithmetic for TensorRT through pycuda, so that inference needs no PyTorch.
+"""Buffers held by pycuda in the device's primary context, which torch uses too: no PyTorch is needed to predict.
 
-The same few calls as ``torch_buffers``. pycuda works in the device's primary context, the one that PyTorch and
-TensorRT use too; a context of its own would not see their memory.
+``pycuda.autoinit`` would make a context of its own, in which TensorRT's and torch's pointers mean nothing. pycuda
+records no CUDA graphs and compiles through ``nvcc``; NVIDIA's own bindings (``cuda-bindings``) do both without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-import pycuda.autoprimaryctx  # noqa: F401  makes the primary context current for as long as the process lives
-import pycuda.driver as cuda
-from pycuda.elementwise import ElementwiseKernel
-from pycuda.gpuarray import GPUArray
+
+from severstal.errors import InputError, first_line
+
+THREADS = 256
+
+KERNELS = r"""
+extern "C" __global__ void add(int *total, const unsigned char *probability, int weight, int count)
+{
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < count) total[i] += weight * probability[i];
+}
+
+extern "C" __global__ void divide(unsigned char *mean, const int *total, int divisor, int count)
+{
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < count) mean[i] = total[i] / divisor;
+}
+"""
 
 
-class Buffers:
-    """A stream and what runs on it, in order, without the host waiting."""
-
-    can_capture = False  # pycuda offers no CUDA graphs
+class PycudaBuffers:
+    """See :class:`buffers.Buffers`."""
 
     def __init__(self) -> None:
+        try:
+            import pycuda.autoprimaryctx
+            import pycuda.driver as cuda
+        except Exception as error:  # ImportError without a driver, pycuda's own without a GPU
+            raise InputError(
+                f"TensorRT needs an NVIDIA GPU, and pycuda finds none ({first_line(error)}): use --engine openvino"
+            ) from None
+        self._cuda = cuda
         self._stream = cuda.Stream()
-        self.handle: int = self._stream.handle
-        self._add = ElementwiseKernel("int *total, unsigned char *maps, int weight", "total[i] += weight * maps[i]")
-        self._divide = ElementwiseKernel("unsigned char *out, int *total, int divisor", "out[i] = total[i] / divisor")
+        module = cuda.module_from_buffer(compile_kernels(pycuda.autoprimaryctx.device.compute_capability()))
+        self._add = module.get_function("add").prepare("PPii")
+        self._divide = module.get_function("divide").prepare("PPii")
+        self._sizes: dict[int, int] = {}
 
-    def device(self, shape: tuple[int, ...], dtype: str) -> GPUArray:
-        """Device memory of a NumPy dtype's name."""
-        return GPUArray(shape, np.dtype(dtype))
+    @property
+    def stream(self) -> int:
+        return self._stream.handle
 
-    def host(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Pinned ``uint8`` memory of the host: copies from and to it run beside the GPU."""
-        return cuda.pagelocked_empty(shape, np.uint8)
+    def device(self, shape: tuple[int, ...], dtype: type[np.generic]) -> Any:
+        count = int(np.prod(shape))
+        array = self._cuda.mem_alloc(max(1, count) * np.dtype(dtype).itemsize)
+        self._sizes[int(array)] = count
+        return array
 
-    def pointer(self, buffer: GPUArray) -> int:
-        return int(buffer.gpudata)
+    def pinned(self, shape: tuple[int, ...]) -> np.ndarray:
+        return self._cuda.pagelocked_empty(shape, np.uint8)
 
-    def upload(self, buffer: GPUArray, host: np.ndarray) -> None:
-        cuda.memcpy_htod_async(buffer.gpudata, host, self._stream)
+    def address(self, array: Any) -> int:
+        return int(array)
 
-    def download(self, host: np.ndarray, buffer: GPUArray) -> None:
-        cuda.memcpy_dtoh_async(host, buffer.gpudata, self._stream)
+    def upload(self, array: Any, host: np.ndarray) -> None:
+        self._cuda.memcpy_htod_async(array, host, self._stream)
 
-    def fill(self, total: GPUArray, value: int) -> None:
-        """Set every element."""
-        cuda.memset_d32_async(total.gpudata, value, total.size, self._stream)
+    def download(self, host: np.ndarray, array: Any) -> None:
+        self._cuda.memcpy_dtoh_async(host, array, self._stream)
 
-    def add(self, total: GPUArray, maps: GPUArray, weight: int) -> None:
-        """``total += weight * maps`` of ``int32`` and ``uint8``."""
-        self._add(total, maps, np.int32(weight), stream=self._stream)
+    def fill(self, total: Any, value: int) -> None:
+        self._cuda.memset_d32_async(total, value, self._sizes[int(total)], self._stream)
 
-    def divide(self, out: GPUArray, total: GPUArray, divisor: int) -> None:
-        """``out = total // divisor``, back to ``uint8``."""
-        self._divide(out, total, np.int32(divisor), stream=self._stream)
+    def add(self, total: Any, probability: Any, weight: int) -> None:
+        self._launch(self._add, total, probability, weight)
 
-    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Without graphs, the work itself."""
-        return work
+    def divide(self, mean: Any, total: Any, divisor: int) -> None:
+        self._launch(self._divide, mean, total, divisor)
+
+    def _launch(self, kernel: Any, to: Any, given: Any, number: int) -> None:
+        count = self._sizes[int(to)]
+        grid = (-(-count // THREADS), 1)
+        kernel.prepared_async_call(grid, (THREADS, 1, 1), self._stream, to, given, number, count)
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        from cuda.bindings import driver
+
+        # Only this thread is watched: others may allocate meanwhile.
+        mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+        _checked(driver.cuStreamBeginCapture(self.stream, mode))
+        try:
+            work()
+        finally:
+            graph = _checked(driver.cuStreamEndCapture(self.stream))
+        ready = _checked(driver.cuGraphInstantiate(graph, 0))
+        _checked(driver.cuGraphDestroy(graph))
+        return lambda: _checked(driver.cuGraphLaunch(ready, self.stream))
 
     def synchronize(self) -> None:
         self._stream.synchronize()
+
+
+def compile_kernels(compute_capability: tuple[int, int]) -> bytes:
+    """Machine code of the two sums; NVRTC compiles without a GPU."""
+    from cuda.bindings import nvrtc
+
+    program = _checked(nvrtc.nvrtcCreateProgram(KERNELS.encode(), b"sums.cu", 0, [], []))
+    architecture = "".join(map(str, compute_capability))
+    _checked(nvrtc.nvrtcCompileProgram(program, 1, [f"--gpu-architecture=sm_{architecture}".encode()]))
+    code = b" " * _checked(nvrtc.nvrtcGetCUBINSize(program))
+    _checked(nvrtc.nvrtcGetCUBIN(program, code))
+    _checked(nvrtc.nvrtcDestroyProgram(program))
+    return code
+
+
+def _checked(answer: tuple[Any, ...]) -> Any:
+    """The value of a call of cuda-bindings, whose first part is an error code."""
+    code, *values = answer
+    if int(code):
+        raise RuntimeError(f"CUDA refused a call: {code.name}")
+    return values[0] if values else None

@@ -1,43 +1,51 @@
-"""What an engine was built from and for; one that was built for another machine is never loaded.
+"""What an engine was built from and for, beside it as JSON: an engine fits only its library, GPU and driver.
 
-An engine only fits the library, the GPU and the driver it was built with, and loading another ends the process. So
-this is kept in a file beside it (``model.tensorrt-build.json``), not glued to it: ``trtexec`` can read the engine.
+It is compared before anything is loaded, because TensorRT answers a foreign engine with a crash as often as with an
+error. A file of its own, not a header: other tools (``trtexec``) then still read the engine.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from severstal.artifacts import file_hash, read_json
 from severstal.engines.tensorrt.builder import Profile
+from severstal.errors import InputError
 from severstal.gpu import gpus
-from severstal.member import Member
+
+Facts = dict[str, Any]
 
 
-def made_from(trt: ModuleType, member: Member, precision: str, profile: Profile) -> dict[str, Any]:
-    """What an engine depends on; equal where it can be loaded."""
+def facts(trt: ModuleType, precision: str, profile: Profile, onnx: Path, weights: str) -> Facts:
+    """What has to be equal for an engine to be loaded here."""
+    gpu = gpus()[0] if gpus() else {}
     return {
         "library": trt.__name__,
         "version": trt.__version__,
-        "gpu": gpus()[0] if gpus() else None,  # name, driver version, compute capability
+        "gpu": gpu.get("name"),
+        "compute_capability": gpu.get("compute_cap"),
+        "driver": gpu.get("driver_version"),
         "precision": precision,
-        "profile": asdict(profile),
-        "onnx": file_hash(member.files.onnx),
-        "weights": member.weights_hash(),
+        "profile": profile.as_json(),
+        "onnx": file_hash(onnx),
+        "weights": weights,
     }
 
 
-def read(member: Member, name: str) -> dict[str, Any] | None:
-    """The sidecar of the engine on disk; None where there is none."""
-    path = member.files.sidecar(f"{name}-build")
-    return read_json(path, "bash bin/export.sh") if path.exists() else None
+def differences(sidecar: Path, engine: Path, wanted: Facts) -> list[str]:
+    """Why an engine cannot be loaded here, such as ``gpu NVIDIA T4, here NVIDIA L4``; empty where it can.
 
-
-def difference(found: dict[str, Any] | None, wanted: dict[str, Any]) -> str:
-    """In words, what an engine on disk does not fit by; empty if it fits."""
-    if found is None:
-        return "there is no engine yet"
-    changed = [f"{key} {found.get(key)} -> {value}" for key, value in wanted.items() if found.get(key) != value]
-    return ", ".join(changed)
+    An engine without a sidecar, or one whose bytes are not those that were built, is as foreign as one of another GPU.
+    """
+    if not engine.exists():
+        return ["there is no engine"]
+    try:
+        known = read_json(sidecar, "")
+    except InputError:
+        return ["its sidecar is missing or damaged"]
+    found = [f"{key} {known.get(key)}, here {value}" for key, value in wanted.items() if known.get(key) != value]
+    if not found and known.get("engine") != file_hash(engine):
+        return ["the file is not the one that was built"]
+    return found

@@ -1,4 +1,4 @@
-"""Device memory, copies and arithmetic for TensorRT through PyTorch. The same few calls as ``pycuda_buffers``."""
+"""Buffers held by torch, where pycuda is not installed."""
 
 from __future__ import annotations
 
@@ -7,55 +7,56 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from severstal.errors import InputError
 
-class Buffers:
-    """A stream and what runs on it, in order, without the host waiting."""
+DTYPES = {np.uint8: torch.uint8, np.int32: torch.int32}
 
-    can_capture = True
+
+class TorchBuffers:
+    """See :class:`buffers.Buffers`. The three sums are in place: a CUDA graph must not allocate."""
 
     def __init__(self) -> None:
+        if not torch.cuda.is_available():
+            raise InputError("TensorRT needs an NVIDIA GPU, and PyTorch finds none: use --engine openvino")
         self._stream = torch.cuda.Stream()
-        self.handle: int = self._stream.cuda_stream
 
-    def device(self, shape: tuple[int, ...], dtype: str) -> torch.Tensor:
-        """Device memory of a NumPy dtype's name."""
-        return torch.empty(shape, dtype=getattr(torch, dtype), device="cuda")
+    @property
+    def stream(self) -> int:
+        return self._stream.cuda_stream
 
-    def host(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Pinned ``uint8`` memory of the host: copies from and to it run beside the GPU."""
-        return torch.empty(shape, dtype=torch.uint8, pin_memory=True).numpy()
+    def device(self, shape: tuple[int, ...], dtype: type[np.generic]) -> torch.Tensor:
+        return torch.empty(shape, dtype=DTYPES[dtype], device="cuda")
 
-    def pointer(self, buffer: torch.Tensor) -> int:
-        return buffer.data_ptr()
+    def pinned(self, shape: tuple[int, ...]) -> np.ndarray:
+        return torch.empty(shape, dtype=torch.uint8, pin_memory=True).numpy()  # which keeps the tensor alive
 
-    def upload(self, buffer: torch.Tensor, host: np.ndarray) -> None:
+    def address(self, array: torch.Tensor) -> int:
+        return array.data_ptr()
+
+    def upload(self, array: torch.Tensor, host: np.ndarray) -> None:
         with torch.cuda.stream(self._stream):
-            buffer[: len(host)].copy_(torch.from_numpy(host), non_blocking=True)
+            array.copy_(torch.from_numpy(host), non_blocking=True)
 
-    def download(self, host: np.ndarray, buffer: torch.Tensor) -> None:
+    def download(self, host: np.ndarray, array: torch.Tensor) -> None:
         with torch.cuda.stream(self._stream):
-            torch.from_numpy(host).copy_(buffer[: len(host)], non_blocking=True)
+            torch.from_numpy(host).copy_(array, non_blocking=True)
 
     def fill(self, total: torch.Tensor, value: int) -> None:
-        """Set every element."""
         with torch.cuda.stream(self._stream):
             total.fill_(value)
 
-    def add(self, total: torch.Tensor, maps: torch.Tensor, weight: int) -> None:
-        """``total += weight * maps`` of ``int32`` and ``uint8``."""
+    def add(self, total: torch.Tensor, probability: torch.Tensor, weight: int) -> None:
         with torch.cuda.stream(self._stream):
-            total.add_(maps, alpha=weight)
+            total.add_(probability, alpha=weight)
 
-    def divide(self, out: torch.Tensor, total: torch.Tensor, divisor: int) -> None:
-        """``out = total // divisor``, back to ``uint8``."""
+    def divide(self, mean: torch.Tensor, total: torch.Tensor, divisor: int) -> None:
         with torch.cuda.stream(self._stream):
-            out.copy_(torch.div(total, divisor, rounding_mode="floor"))
+            mean.copy_(total.floor_divide_(divisor))
 
-    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Record what ``work`` puts on the stream as a CUDA graph; calling the result runs it all in one launch."""
-        self.synchronize()
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self._stream):
+        # Other threads decode and cut meanwhile: what they allocate shall not end the recording.
+        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
             work()
 
         def replay() -> None:

@@ -1,0 +1,99 @@
+"""The builder in a process of its own: its memory is given back, its crash is an error message, its bytes repeat.
+
+TensorRT orders some of what it writes by the addresses that its objects happen to have, so two builds of one graph in
+one process differ in a thousand bytes of names and offsets. In a process with address randomisation off and always
+the same start (arguments, environment, hash seed), TensorRT-RTX gives the same bytes each time. Where the system
+forbids that (Docker's default profile does), the engine is as good, and its bytes vary.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from severstal.artifacts import replacing
+from severstal.engines.tensorrt.builder import Profile, build_plan
+from severstal.engines.tensorrt.library import library
+from severstal.errors import InputError
+from severstal.paths import ROOT
+
+NO_RANDOM_ADDRESSES = 0x0040000  # ADDR_NO_RANDOMIZE of <sys/personality.h>
+CURRENT = 0xFFFFFFFF
+COMMAND = [sys.executable, "-P", "-m", "severstal.engines.tensorrt.build_process"]
+# What finds the libraries and the GPU; a user's other variables shall not move the builder's memory.
+KEPT = ("PATH", "HOME", "LD_", "CUDA_", "NVIDIA_", "TMPDIR")
+
+
+def build_file(onnx: Path, engine: Path, profile: Profile, timing_cache: Path | None = None) -> None:
+    """Build ``engine`` from ``onnx``; same arguments and errors as :func:`builder.build_plan`.
+
+    Raises:
+        InputError: also if the builder's process crashes.
+    """
+    engine.parent.mkdir(parents=True, exist_ok=True)
+    # The builder works in a folder with names of its own, as even the length of a path moves its memory.
+    with tempfile.TemporaryDirectory(prefix=".build-", dir=engine.parent) as name:
+        folder = Path(name)
+        (folder / "model.onnx").symlink_to(onnx.resolve())
+        (folder / "profile.json").write_text(json.dumps(profile.as_json()))
+        known = timing_cache and timing_cache.exists()
+        (folder / "timing.cache").write_bytes(timing_cache.read_bytes() if known else b"")
+        code = subprocess.run(COMMAND, cwd=folder, env=_environment(), check=False).returncode
+        if code:
+            reason = folder / "error.txt"
+            raise InputError(reason.read_text() if reason.exists() else _last_words(code))
+        _move(folder / "engine", engine)
+        if timing_cache and (folder / "timing.cache").stat().st_size:
+            _move(folder / "timing.cache", timing_cache)
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name.startswith(KEPT)}
+    return kept | {"PYTHONPATH": str(ROOT / "src"), "PYTHONHASHSEED": "0"}
+
+
+def _move(made: Path, wanted: Path) -> None:
+    with replacing(wanted) as temporary:
+        made.rename(temporary)
+
+
+def _last_words(code: int) -> str:
+    how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+    return f"TensorRT's builder {how} and gave no reason; is there memory enough, and does the driver fit?"
+
+
+def fix_addresses() -> bool:
+    """Turn address randomisation off for what this process becomes next; whether the system allowed it."""
+    libc = ctypes.CDLL(None)
+    return libc.personality(libc.personality(CURRENT) | NO_RANDOM_ADDRESSES) != -1
+
+
+def allowed() -> bool:
+    """Whether this system lets a process turn address randomisation off, so that builds repeat to the byte."""
+    script = "from severstal.engines.tensorrt.build_process import fix_addresses; exit(not fix_addresses())"
+    return not subprocess.run([sys.executable, "-c", script], env=_environment(), check=False).returncode
+
+
+def addresses_are_fixed() -> bool:
+    return bool(ctypes.CDLL(None).personality(CURRENT) & NO_RANDOM_ADDRESSES)
+
+
+def main() -> None:
+    if not addresses_are_fixed() and fix_addresses():
+        os.execv(sys.executable, COMMAND)
+    profile = Profile(**json.loads(Path("profile.json").read_text()))
+    try:
+        plan = build_plan(library(), Path("model.onnx").read_bytes(), profile, Path("timing.cache"))
+    except InputError as error:
+        Path("error.txt").write_text(str(error))
+        sys.exit(2)
+    Path("engine").write_bytes(plan)
+
+
+if __name__ == "__main__":
+    main()

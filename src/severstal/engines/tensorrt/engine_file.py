@@ -1,0 +1,131 @@
+"""A member's TensorRT files: the graph in the engine's precision, the engine, and the sidecar of both.
+
+``model.tensorrt.onnx`` is what the engine is built from, kept so that another machine rebuilds the engine from it
+without PyTorch, and without the strips that int8 was measured on.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from severstal.artifacts import file_hash, replacing, write_json
+from severstal.engines.tensorrt import sidecar
+from severstal.engines.tensorrt.buffers import Buffers, buffers
+from severstal.engines.tensorrt.build_process import build_file
+from severstal.engines.tensorrt.builder import Profile
+from severstal.engines.tensorrt.library import library
+from severstal.engines.tensorrt.lowered import lower
+from severstal.engines.tensorrt.runtime import LoadedEngine, TensorRTEngine
+from severstal.errors import InputError
+from severstal.member import Member
+
+if TYPE_CHECKING:
+    from severstal.accuracy import FoldDice
+
+PROFILE = Profile()
+NAMES = {"fp32": "tensorrt-fp32", "fp16": "tensorrt", "int8": "tensorrt-int8"}
+
+
+def build(precision: str, member: Member, fold: FoldDice | None = None) -> None:
+    """See :meth:`EngineFile.build`."""
+    EngineFile(member, precision).build(fold)
+
+
+def load(precision: str, member: Member) -> TensorRTEngine:
+    """See :meth:`EngineFile.load`."""
+    return EngineFile(member, precision).load()
+
+
+@dataclass(frozen=True)
+class EngineFile:
+    """The files of one member in one precision."""
+
+    member: Member
+    precision: str
+
+    @property
+    def name(self) -> str:
+        return NAMES[self.precision]
+
+    @property
+    def lowered(self) -> Path:
+        return self.member.files.engine(f"{self.name}.onnx")
+
+    @property
+    def engine(self) -> Path:
+        return self.member.files.engine(self.name)
+
+    @property
+    def sidecar(self) -> Path:
+        return self.member.files.sidecar(f"{self.name}-build")
+
+    def build(self, fold: FoldDice | None = None) -> None:
+        """Make the lowered graph and the engine, unless they are those of ``model.onnx`` on this machine already.
+
+        Args:
+            fold: whose training strips int8 ranges are measured on.
+        """
+        if self.differences():
+            self._make(fold)
+
+    def load(self) -> TensorRTEngine:
+        """The engine on the GPU; one of another machine, library or graph is built anew, with a line of notice.
+
+        Raises:
+            InputError: if there is no GPU, or the engine that was just built cannot be loaded either.
+        """
+        shared = buffers()  # raises where there is no GPU, before TensorRT ends the process
+        found = self.differences()
+        if not found:
+            try:
+                return self._open(shared)
+            except InputError as error:
+                found = [str(error)]
+        print(f"   {self.member.name}: its {self.name} engine does not fit here ({'; '.join(found)})", flush=True)
+        self._make(None)
+        return self._open(shared)
+
+    def differences(self) -> list[str]:
+        """Why the engine on disk cannot be loaded here; empty where it can."""
+        if not self._lowered_is_current():
+            return ["it is of another graph"]
+        return sidecar.differences(self.sidecar, self.engine, self._facts())
+
+    def _open(self, shared: Buffers) -> TensorRTEngine:
+        return TensorRTEngine(shared, LoadedEngine(library(), self.engine))
+
+    def _make(self, fold: FoldDice | None) -> None:
+        if not self._lowered_is_current():
+            self._lower(fold)
+        began = time.monotonic()
+        build_file(self.lowered, self.engine, PROFILE, self.member.paths.timing_cache)
+        write_json(self.sidecar, self._facts() | {"engine": file_hash(self.engine)})
+        taken, size = time.monotonic() - began, self.engine.stat().st_size / 1e6
+        print(f"   {self.member.name}: {self.name} engine built in {taken:.1f} s, {size:.0f} MB", flush=True)
+
+    def _lower(self, fold: FoldDice | None) -> None:
+        strips = fold.calibration() if fold and self.precision == "int8" else ()
+        model = lower(onnx.load(self.member.files.onnx), self.precision, strips)
+        for key, value in self._made_from().items():
+            model.metadata_props.add(key=key, value=value)
+        with replacing(self.lowered) as temporary:
+            onnx.save(model, temporary)
+
+    def _lowered_is_current(self) -> bool:
+        try:
+            model = onnx.load(self.lowered)
+        except (OSError, DecodeError):  # not there, or cut short
+            return False
+        return {entry.key: entry.value for entry in model.metadata_props}.items() >= self._made_from().items()
+
+    def _made_from(self) -> dict[str, str]:
+        return {"precision": self.precision, "lowered_from": file_hash(self.member.files.onnx)}
+
+    def _facts(self) -> sidecar.Facts:
+        return sidecar.facts(library(), self.precision, PROFILE, self.lowered, self.member.weights_hash())
