@@ -37,7 +37,13 @@ else
 fi
 install "${files[@]}"
 if [ "$gpu" = 1 ] && ! install -r requirements-gpu.txt; then
-  echo "warning: TensorRT could not be installed; prediction will use PyTorch on the GPU. To try again: .venv/bin/pip install -r requirements-gpu.txt" >&2
+  # pycuda is compiled here and now; without CUDA's headers, torch holds the buffers.
+  grep -v '^pycuda' requirements-gpu.txt > .venv/requirements-gpu.txt
+  if install -r .venv/requirements-gpu.txt; then
+    echo "note: pycuda could not be compiled (it needs CUDA's headers); TensorRT's buffers will be PyTorch's" >&2
+  else
+    echo "warning: TensorRT could not be installed; prediction will use PyTorch on the GPU. To try again: .venv/bin/pip install -r requirements-gpu.txt" >&2
+  fi
 fi
 case " ${files[*]} " in *requirements-dev*) touch .venv/.dev ;; esac
 echo "$wanted" > .venv/.complete

@@ -133,3 +133,22 @@ def test_an_engine_that_is_not_there_is_named_with_its_cure(monkeypatch) -> None
     assert engines.choose("auto") == "tensorrt"
     monkeypatch.setattr(engines, "is_installed", lambda name: False)
     assert engines.choose("auto") == "torch-fp16"
+
+
+def test_pytorch_in_float16_gives_what_float32_gives(tmp_path, pictures) -> None:
+    """The arithmetic, on the CPU; its CUDA graphs are in test_gpu.py."""
+    from severstal.engines.torch_fp16_engine import halved
+    from severstal.graph import load_whole_model
+
+    values = recipe.build({"name": "tiny"} | TINY)
+    member = random_member(tmp_path, values, "tu-mobilenetv4_conv_small", SIZE, spread=1.2)
+    exact = engines.runtime("torch").load(member)(pictures)[0]
+    half = halved(load_whole_model(member, torch.device("cpu")))
+    with torch.inference_mode():
+        maps, presence = half(torch.from_numpy(pictures)[:, None])
+    assert (maps.dtype, presence.dtype) == (torch.uint8, torch.uint8)
+    difference = np.abs(maps.numpy().astype(int) - exact)
+    assert 0 < difference.mean() < 0.5
+    if not engines.gpu_count():
+        with pytest.raises(InputError, match="needs an NVIDIA GPU"):
+            engines.runtime("torch-fp16").load(member)

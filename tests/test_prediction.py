@@ -114,6 +114,33 @@ def test_an_ensemble_goes_on_with_some_of_its_members() -> None:
     assert np.array_equal(ensemble(strips), mean_map([engine(0)(strips)[0], engine(2)(strips)[0]]))
 
 
+def test_engines_that_can_average_together_do_unless_each_is_to_be_timed() -> None:
+    joined = []
+
+    def together(engines: list, weights: list[int]):
+        joined.append(len(engines))
+        return lambda strips: mean_map([engine(strips)[0] for engine in engines], weights)
+
+    ensemble = prediction.Ensemble([engine(0), engine(1), engine(2)], [1, 2, 1], together=together, apart=True)
+    strips = np.stack([strip_of(image) for image in IMAGES[:2]])
+    apart = ensemble(strips)
+    assert (ensemble.seconds > 0).all()
+    assert joined == []
+    ensemble.apart = False
+    spent = ensemble.seconds.copy()
+    assert np.array_equal(ensemble(strips), apart)
+    ensemble(strips)
+    assert joined == [3]
+    assert np.array_equal(ensemble.seconds, spent)
+    assert ensemble.strips == 6
+    ensemble.keep([0, 2])
+    assert np.array_equal(ensemble(strips), mean_map([engine(0)(strips)[0], engine(2)(strips)[0]]))
+    assert joined == [3, 2]
+    ensemble.keep([1])
+    assert np.array_equal(ensemble(strips), engine(2)(strips)[0])
+    assert joined == [3, 2], "one engine has nothing to average"
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("55m", 3300), ("90s", 90), ("1h", 3600), ("1h30m", 5400)])
 def test_lengths_of_time(text: str, seconds: float) -> None:
     assert seconds_of(text) == seconds
