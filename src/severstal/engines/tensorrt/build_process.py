@@ -1,10 +1,10 @@
-"""The builder in a process of its own: its memory is given back, its crash is an error message, its bytes mostly repeat.
+"""The builder in a process of its own: its memory is given back, a crash is an error message, its bytes mostly repeat.
 
 TensorRT orders some of what it writes by the addresses that its objects happen to have, so two builds of one graph in
 one process differ in a thousand bytes of names and offsets. In a process with address randomisation off and always
-the same start (arguments, environment, hash seed), TensorRT-RTX nearly always gives the same bytes (under load, int8 engines
-were seen to differ). Where the system forbids that (Docker's default profile does), the engine is as good, and its
-bytes vary. What tells engines apart is the sidecar, never their bytes.
+the same start (arguments, environment, hash seed), TensorRT-RTX nearly always gives the same bytes; under load, int8
+engines were seen to differ. Where the system forbids that (Docker's default profile does), the engine is as good, and
+its bytes vary. What tells engines apart is the sidecar, never their bytes.
 """
 
 from __future__ import annotations
