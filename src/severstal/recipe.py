@@ -112,7 +112,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "flips": (),
         "eval_batch_size": 4,
     },
-    # Real steel without a GPU, in twenty minutes on two cores for 140 strips, from random weights.
+    # real steel without a GPU, meant for twenty minutes on two cores for 140 strips, from random weights.
     "cpu-quick": {
         "folds": 3,
         "encoders": {"tu-resnet10t": {}},
