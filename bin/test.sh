@@ -5,7 +5,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$ROOT"
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
-# A file of tests per core at a time, each on one thread.
+# A file of tests per core at a time, each on one thread and in up to 2.5 GB of memory; four at most.
 cores="$(nproc)"
+if [ "$cores" -gt 4 ]; then cores=4; fi
 export OMP_NUM_THREADS=1
 exec "$PYTHON" -m pytest -n "$cores" --dist loadfile "$@"
