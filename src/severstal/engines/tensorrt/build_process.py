@@ -2,8 +2,9 @@
 
 TensorRT orders some of what it writes by the addresses that its objects happen to have, so two builds of one graph in
 one process differ in a thousand bytes of names and offsets. In a process with address randomisation off and always
-the same start (arguments, environment, hash seed), TensorRT-RTX gives the same bytes each time. Where the system
-forbids that (Docker's default profile does), the engine is as good, and its bytes vary.
+the same start (arguments, environment, hash seed), TensorRT-RTX gives the same bytes each time on a quiet machine; on
+a busy one its threads may still come in another order. Where the system forbids that (Docker's default profile does),
+the engine is as good, and its bytes vary. Nothing here depends on equal bytes: the sidecar keeps the hash it got.
 """
 
 from __future__ import annotations
