@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 from types import SimpleNamespace
 
 import fake_tensorrt
@@ -107,11 +106,19 @@ def test_every_encoder_of_every_recipe_exports_matches_and_builds(name, encoder,
         graph, engine = tmp_path / f"{precision}.onnx", tmp_path / precision
         onnx.save(lowered.lower(model, precision, strips), graph)
         build_file(graph, engine, Profile())
-        first = engine.stat().st_size
-        assert first > 100_000
-        if encoder == "resnet18":  # byte for byte mostly, but not always: see build_process
-            build_file(graph, engine, Profile())
-            assert abs(engine.stat().st_size - first) < 4096, f"{precision}: two builds of one graph differ"
+        assert engine.stat().st_size > 100_000
+
+
+@pytest.mark.skipif(not build_process.allowed(), reason="address randomisation cannot be turned off here")
+def test_builds_of_one_graph_repeat_their_bytes(exported, tmp_path) -> None:
+    """On a busy machine TensorRT's threads may not do so at once; with random addresses no two builds are alike."""
+    graph, engine = tmp_path / "graph.onnx", tmp_path / "engine"
+    onnx.save(lowered.lower(onnx.load(exported.files.onnx), "fp32", []), graph)
+    seen = []
+    while len(seen) == len(set(seen)) and len(seen) < 12:
+        build_file(graph, engine, Profile())
+        seen.append(file_hash(engine))
+    assert len(seen) > len(set(seen)), "no two of a dozen builds are alike"
 
 
 # -- precision ----------------------------------------------------------------------------------------
