@@ -23,12 +23,13 @@ from tqdm import tqdm
 
 from severstal import engines, postprocess, prediction, recipe, rle, strips, submission
 from severstal.accuracy import FoldDice
-from severstal.command_line import parser, paths_of
+from severstal.command_line import folder_options, parser, paths_of
 from severstal.data import TrainingSet, read_training_set
 from severstal.errors import run_stage
 from severstal.labels import masks
 from severstal.machine import processor
 from severstal.member import Member, members, select
+from severstal.paths import Paths
 from severstal.postprocess import Cut
 from severstal.stage import Stage
 from severstal.usual_loop import UsualLoop
@@ -59,7 +60,7 @@ def main() -> None:
     stage = Stage("benchmark of inference", paths)
     stage.say(f"{processor()}, {os.cpu_count()} cores; {member.name}, {1 + len(member.config().recipe.flips)} views")
     speed(stage, member, data, cuts, names, options.strips, options.rounds)
-    memory(stage, names[-1])
+    memory(stage, paths, member, names[-1])
     run_length_codes(stage, data)
     stage.done()
 
@@ -112,13 +113,13 @@ def only(engine: engines.Engine, decoded: np.ndarray) -> None:
 # -- memory ----------------------------------------------------------------------------------------
 
 
-def memory(stage: Stage, engine: str) -> None:
+def memory(stage: Stage, paths: Paths, member: Member, engine: str) -> None:
     """Peak memory of a process of its own that predicts few, and of one that predicts many."""
-    arguments = [argument for argument in sys.argv[1:] if not argument.startswith("--engines")]
     peaks = []
     for count in (FEW, MANY):
-        command = [sys.executable, __file__, *arguments, f"--engines={engine}", f"--only-memory-of={count}"]
-        peaks.append(int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]))
+        command = [sys.executable, __file__, member.encoder, str(member.fold), *folder_options(paths)]
+        command += ["--engines", engine, "--only-memory-of", str(count)]
+        peaks.append(int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1]))
     few, many = peaks
     stage.say(f"peak memory, {engine}: {few} MiB for {FEW} strips, {many} MiB for {MANY}: {many / few:.3f} x")
 

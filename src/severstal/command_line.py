@@ -27,6 +27,12 @@ def paths_of(options: argparse.Namespace) -> Paths:
     return Paths(options.input.resolve(), options.folds.resolve(), options.submissions.resolve())
 
 
+def folder_options(paths: Paths) -> list[str]:
+    """The options that name these folders on another command line."""
+    named = {"--input": paths.input, "--folds": paths.folds, "--submissions": paths.submissions}
+    return [part for option, folder in named.items() for part in (option, str(folder))]
+
+
 def add_recipe_values(made: argparse.ArgumentParser, without: frozenset[str] = frozenset()) -> None:
     """Add ``--<value>`` for every value of the recipe (``--folds-count`` for the number of folds)."""
     group = made.add_argument_group("values of the recipe")

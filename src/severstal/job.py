@@ -61,8 +61,8 @@ class Job:
     def is_finished(self) -> bool:
         return self.is_trained() and self.is_predicted()
 
-    def run(self) -> str:
-        """Do what is left; returns the key number as a line."""
+    def run(self, *, alone: bool = True) -> str:
+        """Do what is left; returns the key number as a line. Not ``alone``, it draws no progress bars."""
         from severstal.training import Training
         from severstal.world import join
 
@@ -74,9 +74,9 @@ class Job:
                     self._make_room()
                     write_json(self.member.files.config, self._config().model_dump())
                 world.wait()
-                Training(self.member, self.member.config(), self.data, world).run()
+                Training(self.member, self.member.config(), self.data, world, bars=alone).run()
             if world.leads:
-                self._predict(world.device)
+                self._predict(world.device, bars=alone)
         finally:
             world.close()
         return self._summary()
@@ -129,7 +129,7 @@ class Job:
             versions=current_versions(),
         )
 
-    def _predict(self, device: torch.device) -> None:
+    def _predict(self, device: torch.device, *, bars: bool) -> None:
         """Write the out-of-fold maps of the weights on disk."""
         from severstal.cache import Strips
         from severstal.graph import load_whole_model
@@ -141,7 +141,7 @@ class Job:
         write_json(member.files.config, config.model_dump())  # flips may have changed since training
         model = load_whole_model(member, device)
         validation = WholeStrips(Strips(self.data), self.data.images(member.fold, held_out=True))
-        maps = out_of_fold(model, validation, self.recipe.eval_batch_size, device)
+        maps = out_of_fold(model, validation, self.recipe.eval_batch_size, device, bars=bars)
         with replacing(member.files.oof) as temporary:
             oof.write(temporary, maps, self._oof_meta())
         member.files.checkpoint.unlink(missing_ok=True)

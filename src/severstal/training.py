@@ -43,7 +43,8 @@ GRADIENT_NORM = 5.0  # steps of a rare huge gradient are shortened to it
 class Training:
     """One (encoder, fold), from its first or its last finished epoch to its weights."""
 
-    def __init__(self, member: Member, config: FoldConfig, data: TrainingSet, world: World) -> None:
+    def __init__(self, member: Member, config: FoldConfig, data: TrainingSet, world: World, *, bars: bool) -> None:
+        self._bars = bars and world.leads
         self.member, self.config, self.recipe = member, config, config.recipe
         self.data, self.world, self.device = data, world, world.device
         torch.manual_seed(self.recipe.seed)
@@ -144,7 +145,7 @@ class Training:
         """One pass over the epoch's samples; returns the mean loss."""
         self.wrapped.train()
         accumulate, total = self.recipe.accumulate, torch.zeros((), device=self.device)
-        batches = tqdm(self.train_loader, f"epoch {epoch}", leave=False, disable=None if self.world.leads else True)
+        batches = tqdm(self.train_loader, f"epoch {epoch}", leave=False, disable=None if self._bars else True)
         for count, (crops, bits) in enumerate(batches, start=1):
             crops = crops.to(self.device, non_blocking=True)
             masks = planes(bits.to(self.device, non_blocking=True)).float()
@@ -196,6 +197,7 @@ class Training:
                 "precision": self.precision.state_dict(),
                 "best": self.best,
                 "log": self.log,
+                "threads": torch.get_num_threads(),
             },
         )
         write_text(files.log, "".join(json.dumps(line) + "\n" for line in self.log))
@@ -220,6 +222,7 @@ class Training:
         self.precision.optimizer.load_state_dict(state["optimizer"])
         self.precision.load_state_dict(state["precision"])
         self.best, self.log = state["best"], state["log"]
+        torch.set_num_threads(state["threads"])  # sums in another order give other weights
         if self.world.leads:
             print(f"   {self.member.name}: goes on after epoch {len(self.log)}", flush=True)
 

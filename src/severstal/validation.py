@@ -56,16 +56,18 @@ def scores_of_fold(model: WholeModel, loader: DataLoader, world: World) -> FoldS
 
 @torch.inference_mode()
 def out_of_fold(
-    model: WholeModel, validation: WholeStrips, batch: int, device: torch.device
+    model: WholeModel, validation: WholeStrips, batch: int, device: torch.device, *, bars: bool = True
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield ``(image, uint8 [4, H, W])`` for each strip, in float32: what every engine is held against."""
     loader = DataLoader(validation, batch_size=batch, num_workers=default_workers(1))
     images = iter(validation.images)
-    for whole, _ in tqdm(loader, "out-of-fold", leave=False, disable=None):
+    for whole, _ in tqdm(loader, "out-of-fold", leave=False, disable=None if bars else True):
         probability, _ = model(whole.to(device))
         yield from zip(islice(images, len(whole)), probability.cpu().numpy(), strict=True)
 
 
 def default_workers(processes: int) -> int:
-    """Loader processes: one per core that the training leaves free, at most eight per GPU."""
+    """Loader processes: one per core that the training leaves free, at most eight per GPU; none where it has one."""
+    if torch.get_num_threads() == 1 and not torch.cuda.is_available():
+        return 0
     return max(1, min(8, (os.cpu_count() or 1) // processes - 1))
