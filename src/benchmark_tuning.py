@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from joblib import Parallel, delayed
 
-from severstal import recipe, selection, sweep, tuning
+from severstal import passes, recipe, selection, sweep, tuning
 from severstal.command_line import parser, paths_of
 from severstal.data import read_training_set
 from severstal.errors import run_stage
@@ -31,12 +31,14 @@ from severstal.metric import dice, dice_of_counts
 from severstal.oof import OutOfFold
 from severstal.paths import Paths
 from severstal.postprocess import components
+from severstal.presence import UNUSED
 from severstal.stage import Stage, duration
 from severstal.synthetic_maps import SyntheticMaps
 
 HEIGHT, WIDTH = 256, 1600
 STRIPS = 12_568
 COMPARED = 40  # maps that the loops are timed on
+KEYS = [((1,), c, UNUSED) for c in range(len(CLASSES))]  # one encoder, every class, no head
 CELLS_TIMED = 30  # of the public loop; it takes the better part of a minute for all 16,320 of one map
 
 
@@ -68,7 +70,7 @@ def trained(paths: Paths) -> list:
 
 def warm_up(source: SyntheticMaps) -> None:
     """Have everything compiled, or loaded from the compiler's cache."""
-    tuning.sweep_blocks(source, [tuning.Block(0, source.folds[0][:1])], (1,), 1)
+    passes.sweep_blocks(source, [passes.Block(0, source.folds[0][:1])], KEYS, 1)
 
 
 # -- against the loops -----------------------------------------------------------------------------
@@ -129,11 +131,11 @@ def labels_per_cell(probability: np.ndarray, truth: np.ndarray, threshold: int, 
 
 
 def at_full_size(stage: Stage, source: SyntheticMaps, workers: int) -> None:
-    blocks = tuning.blocks_of(source.folds)
-    tuning.sweep_blocks(source, blocks[:: len(blocks) // 4], (1,), workers)
+    blocks = passes.blocks_of(source.folds)
+    passes.sweep_blocks(source, blocks[:: len(blocks) // 4], KEYS, workers)
     small = peak_memory()
     floor = timed(read_all, source, blocks, workers)
-    taken = timed(tuning.sweep_blocks, source, blocks, (1,), workers)
+    taken = timed(passes.sweep_blocks, source, blocks, KEYS, workers)
     memory = peak_memory()
     floor = (floor + timed(read_all, source, blocks, workers)) / 2
     strips = sum(map(len, source.folds))
@@ -147,8 +149,8 @@ def at_full_size(stage: Stage, source: SyntheticMaps, workers: int) -> None:
     stage.say(f"  all of tuning              {taken:6.1f} s: grids, choices, every strip cut and scored")
 
 
-def read_all(source: SyntheticMaps, blocks: list[tuning.Block], workers: int) -> None:
-    def read(block: tuning.Block) -> None:
+def read_all(source: SyntheticMaps, blocks: list[passes.Block], workers: int) -> None:
+    def read(block: passes.Block) -> None:
         for image in block.images:
             source.maps(block.fold, image)
 
@@ -161,11 +163,14 @@ def read_all(source: SyntheticMaps, blocks: list[tuning.Block], workers: int) ->
 def plateau_against_peak(stage: Stage, paths: Paths, workers: int) -> None:
     """Honest score with the best cell taken, and with the middle of the plateau, on real out-of-fold maps."""
     source = OutOfFold(read_training_set(paths), trained(paths))
-    swept = tuning.sweep_blocks(source, tuning.blocks_of(source.folds), (1,) * len(source.encoders), workers)
+    keys = [((1,) * len(source.encoders), c, UNUSED) for c in range(len(CLASSES))]
+    swept = passes.sweep_blocks(source, passes.blocks_of(source.folds), keys, workers)
     stage.say(f"{paths.folds}: honest Dice of the classes, {sum(map(len, source.folds))} strips")
     for family in selection.FAMILIES:
         for name, pick in (("peak", selection.peak), ("middle", selection.middle)):
-            scores = [selection.held_out(one, one.folds, family, pick).sum() / one.counts.sum() for one in swept]
+            scores = [
+                selection.held_out(one, one.folds, family, pick).sum() / one.counts.sum() for one in swept.values()
+            ]
             classes = "  ".join(f"{score:.4f}" for score in scores)
             stage.say(f"  {family:<9}  {name:<6}  mean {np.mean(scores):.4f}   {classes}")
 

@@ -22,9 +22,10 @@ from severstal.labels import CLASSES
 from severstal.member import members
 from severstal.oof import OutOfFold
 from severstal.paths import Paths
+from severstal.presence import CANDIDATES
 from severstal.stage import Stage
 
-METHOD = 3  # of tuning: raised when the same maps would give other values, so that old values are made anew
+METHOD = 4  # of tuning: raised when the same maps would give other values, so that old values are made anew
 KEYS = ("mean", *map(str, CLASSES))
 
 
@@ -75,6 +76,9 @@ def tune(stage: Stage, paths: Paths, source: OutOfFold, made_from: str) -> None:
             grid_picture.write_table(table, grid)
     with replacing(paths.strip_scores) as table:
         strip_scores(source, result.dices).to_csv(table, index=False)
+    if result.heads is not None:
+        with replacing(paths.head_table) as table:
+            head_scores(result.heads).to_csv(table, index=False)
     scores = {
         name: dict(zip(KEYS, [float(dices.mean()), *dices.mean(axis=0).tolist()], strict=True))
         for name, dices in result.dices.items()
@@ -99,6 +103,13 @@ def strip_scores(source: OutOfFold, dices: dict[str, np.ndarray]) -> pd.DataFram
     )
     for name, one in dices.items():
         frame[[f"{name}_{defect}" for defect in CLASSES]] = one
+    return frame
+
+
+def head_scores(heads: np.ndarray) -> pd.DataFrame:
+    """A row per use of the classification head: held-out Dice of the whole-mask rule, per class."""
+    frame = pd.DataFrame(heads, columns=[f"class_{defect}" for defect in CLASSES])
+    frame.insert(0, "use", [one.use if one.least is None else f"{one.use} {one.least}" for one in CANDIDATES])
     return frame
 
 

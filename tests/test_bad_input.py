@@ -216,10 +216,13 @@ def trained(tiny) -> Job:
     return jobs[0]
 
 
-def maps_of(job: Job) -> list[tuple[str, np.ndarray]]:
+NOTHING = np.zeros(4, dtype=np.uint8)  # of presence
+
+
+def maps_of(job: Job) -> list[tuple[str, np.ndarray, np.ndarray]]:
     rng = np.random.default_rng(0)
     images = job.data.images(job.member.fold, held_out=True)
-    return [(image, rng.integers(0, 255, (4, 64, 96), dtype=np.uint8)) for image in images]
+    return [(image, rng.integers(0, 255, (4, 64, 96), dtype=np.uint8), NOTHING) for image in images]
 
 
 def cut(file: Path) -> None:
@@ -244,7 +247,7 @@ def test_files_cut_short_are_told_from_whole_ones(trained) -> None:
 
 def test_a_bit_that_fell_over_in_a_store_is_told(tmp_path) -> None:
     file, noise = tmp_path / "oof.npz", np.random.default_rng(0).integers(0, 255, (4, 32, 32), dtype=np.uint8)
-    oof.write(file, [("a.jpg", noise)], {})
+    oof.write(file, [("a.jpg", noise, NOTHING)], {})
     whole = file.read_bytes()
     for place in range(100, 3000, 100):  # all within the strip's data
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
@@ -338,11 +341,11 @@ def test_an_onnx_file_that_is_cut_short_or_of_other_weights(trained, ends) -> No
 
 def test_a_store_that_lacks_a_strip_or_has_one_twice(tmp_path) -> None:
     one = np.zeros((4, 2, 2), dtype=np.uint8)
-    oof.write(tmp_path / "oof.npz", [("a.jpg", one)], {})
+    oof.write(tmp_path / "oof.npz", [("a.jpg", one, NOTHING)], {})
     with pytest.raises(InputError, match=r"lacks b\.jpg.*run `train`"):
         oof.Store(tmp_path / "oof.npz", "train")["b.jpg"]
     with pytest.warns(UserWarning, match="Duplicate name"):
-        oof.write(tmp_path / "oof.npz", [("a.jpg", one), ("a.jpg", one)], {})
+        oof.write(tmp_path / "oof.npz", [("a.jpg", one, NOTHING)] * 2, {})
     with pytest.raises(InputError, match="twice"):
         oof.Store(tmp_path / "oof.npz", "train")
 

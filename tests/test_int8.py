@@ -39,7 +39,7 @@ def test_the_dice_of_a_fold_is_that_of_its_held_out_strips_alone(member) -> None
     assert sorted(fold.images) == sorted(data.images(0, held_out=True))
     scores = []
     for image in store.images:
-        cut = np.stack([mask(one, values) for one, values in zip(store[image], CUTS, strict=True)])
+        cut = np.stack([mask(one, values, 255) for one, values in zip(store[image], CUTS, strict=True)])
         scores.append(dice(cut, masks(data.labels[image], 64, 96)).mean())
     assert fold.reference == pytest.approx(np.mean(scores))
     assert fold.of(engines.runtime("torch").load(member)) == pytest.approx(fold.reference, abs=0.01)

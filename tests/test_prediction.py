@@ -43,7 +43,7 @@ def test_every_strip_comes_once_in_order_with_the_codes_of_the_weighted_mean(siz
     for image, found in made:
         strip = strip_of(image)[None]
         averaged = mean_map([engine(0)(strip)[0][0], engine(5)(strip)[0][0]], [3, 1])
-        assert found == [rle.encode(mask(one, cut)) for one, cut in zip(averaged, CUTS, strict=True)]
+        assert found == [rle.encode(mask(one, cut, 255)) for one, cut in zip(averaged, CUTS, strict=True)]
 
 
 def test_a_damaged_strip_ends_the_run_with_its_name_or_is_predicted_empty_and_listed() -> None:
@@ -111,7 +111,7 @@ def test_an_ensemble_goes_on_with_some_of_its_members() -> None:
     assert ensemble.strips == 2
     assert (ensemble.seconds > 0).all()
     ensemble.keep([0, 2])
-    assert np.array_equal(ensemble(strips), mean_map([engine(0)(strips)[0], engine(2)(strips)[0]]))
+    assert np.array_equal(ensemble(strips)[0], mean_map([engine(0)(strips)[0], engine(2)(strips)[0]]))
 
 
 def test_engines_that_can_average_together_do_unless_each_is_to_be_timed() -> None:
@@ -119,7 +119,7 @@ def test_engines_that_can_average_together_do_unless_each_is_to_be_timed() -> No
 
     def together(engines: list, weights: list[int]):
         joined.append(len(engines))
-        return lambda strips: mean_map([engine(strips)[0] for engine in engines], weights)
+        return lambda strips: prediction.Ensemble(engines, weights)(strips)
 
     ensemble = prediction.Ensemble([engine(0), engine(1), engine(2)], [1, 2, 1], together=together, apart=True)
     strips = np.stack([strip_of(image) for image in IMAGES[:2]])
@@ -128,16 +128,16 @@ def test_engines_that_can_average_together_do_unless_each_is_to_be_timed() -> No
     assert joined == []
     ensemble.apart = False
     spent = ensemble.seconds.copy()
-    assert np.array_equal(ensemble(strips), apart)
+    assert all(np.array_equal(*pair) for pair in zip(ensemble(strips), apart, strict=True))
     ensemble(strips)
     assert joined == [3]
     assert np.array_equal(ensemble.seconds, spent)
     assert ensemble.strips == 6
     ensemble.keep([0, 2])
-    assert np.array_equal(ensemble(strips), mean_map([engine(0)(strips)[0], engine(2)(strips)[0]]))
+    assert np.array_equal(ensemble(strips)[0], mean_map([engine(0)(strips)[0], engine(2)(strips)[0]]))
     assert joined == [3, 2]
     ensemble.keep([1])
-    assert np.array_equal(ensemble(strips), engine(2)(strips)[0])
+    assert np.array_equal(ensemble(strips)[0], engine(2)(strips)[0])
     assert joined == [3, 2], "one engine has nothing to average"
 
 

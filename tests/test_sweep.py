@@ -41,7 +41,7 @@ def check(probability: np.ndarray, truth: np.ndarray) -> None:
         grid = getattr(grids, family)
         for _ in range(60):
             cell = tuple(int(rng.integers(n)) for n in grid.shape)
-            assert grid[cell] == dice(mask(probability, cut_of(family, cell)), truth), (family, cell)
+            assert grid[cell] == dice(mask(probability, cut_of(family, cell), 255), truth), (family, cell)
 
 
 @settings(max_examples=60, deadline=None)
@@ -161,4 +161,4 @@ def test_the_lowest_minimum_keeps_everything() -> None:
     assert len(np.unique(sweep.AREAS)) == len(sweep.AREAS)
     probability = np.array([[3]], dtype=np.uint8)
     assert swept(probability, np.array([[True]])).component[2, 0] == 1
-    assert not mask(probability, Cut(threshold=3, min_area=8)).any()
+    assert not mask(probability, Cut(threshold=3, min_area=8), 255).any()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from severstal import selection, sweep, tuning
+from severstal import passes, selection, sweep, tuning
 from severstal.ensemble import mean_map
 from severstal.labels import CLASSES
 from severstal.metric import dice
@@ -40,15 +40,15 @@ probabilities = arrays(np.uint8, (7, 9), elements=st.sampled_from([0, 60, 128, 1
 @given(probabilities, st.sampled_from([1, 60, 61, 128, 129, 255]), st.integers(0, 12))
 def test_mask_equals_a_flood_fill(probability: np.ndarray, threshold: int, min_area: int) -> None:
     cut = Cut(threshold=threshold, min_area=min_area)
-    assert np.array_equal(mask(probability, cut), plain_mask(probability, cut))
+    assert np.array_equal(mask(probability, cut, 255), plain_mask(probability, cut))
 
 
 def test_corners_connect_and_the_smallest_area_is_kept() -> None:
     probability = np.array([[200, 0, 0], [0, 200, 0], [0, 0, 0], [0, 0, 200]], dtype=np.uint8)
-    assert mask(probability, Cut(threshold=128, min_area=2)).sum() == 2
-    assert mask(probability, Cut(threshold=128, min_area=3)).sum() == 0
-    assert mask(probability, Cut(threshold=200, min_area=0)).sum() == 3
-    assert mask(probability, Cut(threshold=201, min_area=0)).sum() == 0
+    assert mask(probability, Cut(threshold=128, min_area=2), 255).sum() == 2
+    assert mask(probability, Cut(threshold=128, min_area=3), 255).sum() == 0
+    assert mask(probability, Cut(threshold=200, min_area=0), 255).sum() == 3
+    assert mask(probability, Cut(threshold=201, min_area=0), 255).sum() == 0
 
 
 def test_a_whole_mask_is_kept_by_its_own_pixels_and_a_triplet_by_its_brighter_ones() -> None:
@@ -60,7 +60,7 @@ def test_a_whole_mask_is_kept_by_its_own_pixels_and_a_triplet_by_its_brighter_on
         (Cut(rule="triplet", threshold=90, min_area=2, gate=100), 3),
         (Cut(rule="triplet", threshold=90, min_area=2, gate=101), 0),
     ):
-        assert mask(probability, cut).sum() == kept
+        assert mask(probability, cut, 255).sum() == kept
 
 
 def test_weighted_means_round_half_up_and_skip_what_weighs_nothing() -> None:
@@ -74,6 +74,7 @@ class Strips:
     """Made-up maps of several encoders, in folds."""
 
     height, width = 32, 64
+    has_heads = False
 
     def __init__(self, folds: int, each: int, noise: dict[str, float], occurring: tuple[int, ...] = CLASSES) -> None:
         rng = np.random.default_rng(folds * 100 + each)
@@ -93,16 +94,19 @@ class Strips:
         assert image in self.folds[fold]
         return self._maps[image]
 
+    def presences(self, fold: int, image: str) -> list[np.ndarray]:
+        return [maps.max(axis=(1, 2)) for maps in self._maps[image]]
+
     def truth(self, image: str) -> dict[int, np.ndarray]:
         masks = dict(zip(CLASSES, self._truth[image], strict=True))
         return {defect: one for defect, one in masks.items() if one.any()}
 
-    def score(self, fold: int, values: tuning.Values) -> np.ndarray:
+    def score(self, fold: int, values: passes.Values) -> np.ndarray:
         """Dice of a fold's strips by prediction's own code, ``[strips, 4]``."""
         made = []
         for image in self.folds[fold]:
             averaged = mean_map(self._maps[image], values.blend)
-            masks = np.stack([mask(one, cut) for one, cut in zip(averaged, values.cuts, strict=True)])
+            masks = np.stack([mask(one, cut, 255) for one, cut in zip(averaged, values.cuts, strict=True)])
             made.append(dice(masks, self._truth[image]))
         return np.array(made)
 
@@ -110,7 +114,7 @@ class Strips:
 def test_scores_are_those_of_prediction_strip_by_strip_and_honest_ones_of_the_other_folds_choice() -> None:
     source = Strips(3, 12, {"a": 40, "b": 60})
     result = tuning.tune(source, workers=2)
-    default = tuning.Values((1, 1), (DEFAULT,) * 4)
+    default = passes.Values((1, 1), (DEFAULT,) * 4)
     assert np.array_equal(result.dices["default"], np.concatenate([source.score(k, default) for k in range(3)]))
     assert np.array_equal(result.dices["tuned"], np.concatenate([source.score(k, result.values) for k in range(3)]))
     honest = np.concatenate([source.score(k, result.honest[k]) for k in range(3)])

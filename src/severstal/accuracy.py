@@ -14,7 +14,7 @@ from severstal.engines import Engine
 from severstal.labels import masks
 from severstal.member import Member
 from severstal.metric import dice
-from severstal.postprocess import Cut, mask
+from severstal.postprocess import Cut, masks_of
 
 LARGEST_DROP = 0.001  # of mean Dice, for an engine to be accepted
 STRIPS = 600  # at most; drawn evenly from the fold's
@@ -33,22 +33,24 @@ class FoldDice:
             [image for image in training if bool(data.labels[image]) == with_defects] for with_defects in (True, False)
         )
         self._calibration = _evenly(defects, CALIBRATION * 3 // 4) + _evenly(clean, CALIBRATION // 4)
-        self.reference = float(np.mean([self.score(image, self._store[image]) for image in self.images]))
+        self.reference = float(
+            np.mean([self.score(image, self._store[image], self._store.presence(image)) for image in self.images])
+        )
 
     def parts(self) -> tuple[Member, TrainingSet, tuple[Cut, ...]]:
         """What another process makes the same from."""
         return self.member, self._data, self._cuts
 
-    def score(self, image: str, probability: np.ndarray) -> float:
-        """Mean Dice over the classes of a strip's ``uint8 [4, H, W]`` map."""
+    def score(self, image: str, probability: np.ndarray, presence: np.ndarray) -> float:
+        """Mean Dice over the classes of a strip's ``uint8 [4, H, W]`` map and ``uint8 [4]`` presences."""
         truth = masks(self._data.labels[image], self._data.height, self._data.width)
-        made = [mask(one, cut) for one, cut in zip(probability, self._cuts, strict=True)]
-        return float(dice(np.stack(made), truth).mean())
+        return float(dice(masks_of(probability, presence, self._cuts), truth).mean())
 
     def of(self, engine: Engine) -> float:
         """Mean Dice of an engine over the fold's strips."""
         bar = tqdm(self.images, "Dice of the fold", leave=False, disable=None)
-        return float(np.mean([self.score(image, engine(self.strip(image)[None])[0][0]) for image in bar]))
+        answers = ((image, engine(self.strip(image)[None])) for image in bar)
+        return float(np.mean([self.score(image, maps[0], presences[0]) for image, (maps, presences) in answers]))
 
     def strip(self, image: str) -> np.ndarray:
         return strips.read_sized(self._data.paths.train_images / image, self._data.height, self._data.width)

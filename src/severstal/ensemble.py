@@ -1,4 +1,4 @@
-"""The weighted mean of several networks' 8-bit maps, rounded back to 8 bits: what tuning and prediction both cut."""
+"""The weighted mean of several networks' 8-bit answers, rounded back to 8 bits: what tuning and prediction both cut."""
 
 from __future__ import annotations
 

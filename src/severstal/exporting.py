@@ -69,25 +69,28 @@ class Parity:
     largest: int  # of 255
     mean: float  # of 255
     flipped: float  # share of pixels, over the four classes, on the other side of the threshold
+    presence: int  # largest difference of a presence, of 255
 
     def as_json(self) -> dict[str, float]:
         return asdict(self)
 
     def __str__(self) -> str:
-        return f"largest difference {self.largest}/255, mean {self.mean:.2g}/255, {self.flipped:.2g} of pixels flip"
+        told = f"largest difference {self.largest}/255, mean {self.mean:.2g}/255, {self.flipped:.2g} of pixels flip"
+        return f"{told}, of a presence {self.presence}/255" if self.presence > self.largest else told
 
 
 def compare(reference: Engine, engine: Engine, strips: np.ndarray, thresholds: list[int]) -> Parity:
     """Run both on ``uint8 [N, H, W]`` and compare the probabilities at the tuned thresholds."""
     cut = np.array(thresholds)[None, :, None, None]
-    largest, total, flipped, pixels = 0, 0, 0, 0
+    largest, total, flipped, pixels, presence = 0, 0, 0, 0, 0
     for strip in strips:
-        expected, got = reference(strip[None])[0], engine(strip[None])[0]
+        (expected, sure), (got, got_sure) = reference(strip[None]), engine(strip[None])
+        presence = max(presence, int(np.abs(sure.astype(np.int16) - got_sure).max()))
         difference = np.abs(expected.astype(np.int16) - got)
         largest, total = max(largest, int(difference.max())), total + int(difference.sum())
         flipped += int(np.count_nonzero((expected >= cut) != (got >= cut)))
         pixels += difference.size
-    return Parity(len(strips), largest, total / pixels, flipped / pixels)
+    return Parity(len(strips), largest, total / pixels, flipped / pixels, presence)
 
 
 def check_dice(what: str, fold: FoldDice, engine: Engine) -> dict[str, float]:
@@ -105,7 +108,7 @@ def check_parity(what: str, parity: Parity, tolerance: Tolerance | None) -> None
     """Raise if an engine strays further than its tolerance."""
     if tolerance is None:
         return
-    if parity.largest > tolerance.levels or parity.flipped > tolerance.flipped:
+    if max(parity.largest, parity.presence) > tolerance.levels or parity.flipped > tolerance.flipped:
         raise InputError(
             f"{what} does not match PyTorch: {parity}; tolerated are {tolerance.levels}/255 and {tolerance.flipped:g} "
             "of pixels. Nothing was kept; predict with --engine torch, or choose another engine"

@@ -1,8 +1,9 @@
 """The whole model as one graph: strips as they are stored in, 8-bit probabilities out.
 
 ``uint8 [N, 1, H, W]`` -> ``probability: uint8 [N, 4, H, W]`` (0-255) and ``presence: uint8 [N, 4]`` (the
-maximum of the map). Normalisation, padding to the network's stride, test-time flips and sigmoid are inside,
-so out-of-fold maps, PyTorch, ONNX Runtime, OpenVINO and TensorRT share one definition.
+classification head's, or where a network has none the maximum of the map). Normalisation, padding to the network's
+stride, test-time flips and sigmoid are inside, so out-of-fold maps, PyTorch, ONNX Runtime, OpenVINO and TensorRT share
+one definition.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 
 from severstal import network, weights
 from severstal.member import FoldConfig, Member
+from severstal.network import parts
 
 AXES = {"horizontal": (3,), "vertical": (2,), "both": (2, 3)}
 
@@ -32,7 +34,7 @@ class WholeModel(nn.Module):
     """The exported graph.
 
     Args:
-        network: maps ``float32 [N, 1, h, w]`` to logits ``[N, 4, h, w]``.
+        network: maps ``float32 [N, 1, h, w]`` to logits ``[N, 4, h, w]``, with a head to those and ``[N, 4]``.
         mean, std: of the training strips, as shares of 255.
         size: height and width of the strips.
         stride: what ``h`` and ``w`` must be divisible by.
@@ -63,16 +65,20 @@ class WholeModel(nn.Module):
         x = self.normalise(strips)
         if any(self._pad):
             x = F.pad(x, (0, self._pad[1], 0, self._pad[0]), mode="replicate")
-        mean = self._view(x)
+        mean, sure = self._view(x)
         for axes in self._axes:
-            mean = mean + torch.flip(self._view(torch.flip(x, axes)), axes)
-        mean = mean[:, :, : self._size[0], : self._size[1]] / (1 + len(self._axes))
-        probability = torch.round(mean * 255).to(torch.uint8)
-        presence = torch.round(torch.amax(mean, dim=(2, 3)) * 255).to(torch.uint8)
-        return probability, presence
+            flipped, of_flipped = self._view(torch.flip(x, axes))
+            mean = mean + torch.flip(flipped, axes)
+            sure = None if of_flipped is None else sure + of_flipped
+        views = 1 + len(self._axes)
+        mean = mean[:, :, : self._size[0], : self._size[1]] / views
+        sure = torch.amax(mean, dim=(2, 3)) if sure is None else sure / views
+        return torch.round(mean * 255).to(torch.uint8), torch.round(sure * 255).to(torch.uint8)
 
-    def _view(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.sigmoid(self.network(x).float())
+    def _view(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Probabilities ``[N, 4, h, w]``, and the head's ``[N, 4]`` where there is one."""
+        logits, presence = parts(self.network(x))
+        return torch.sigmoid(logits.float()), None if presence is None else torch.sigmoid(presence.float())
 
 
 def load_whole_model(member: Member, device: torch.device) -> WholeModel:

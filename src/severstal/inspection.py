@@ -15,7 +15,7 @@ from severstal import engines, postprocess, prediction, strips
 from severstal.errors import InputError
 from severstal.labels import CLASSES
 from severstal.paths import Paths
-from severstal.postprocess import Cut, components, mask
+from severstal.postprocess import Cut, components, masks_of
 from severstal.team import ready_team
 
 WARM_UPS = 2  # a runtime's first call allocates; the second tells what a strip costs
@@ -98,8 +98,8 @@ class Inspector:
     def look(self, strip: np.ndarray) -> Seen:
         """Find the defects of a strip ``uint8 [H, W]``."""
         began = time.monotonic()
-        probability = self._ensemble(strip[None])[0]
-        masks = np.stack([mask(one, cut) for one, cut in zip(probability, self._cuts, strict=True)])
+        probability, presence = (answer[0] for answer in self._ensemble(strip[None]))
+        masks = masks_of(probability, presence, self._cuts)
         findings = [finding(defect, masks[defect - 1], probability[defect - 1]) for defect in CLASSES]
         return Seen(strip, masks, [one for one in findings if one.area], time.monotonic() - began)
 

@@ -56,7 +56,7 @@ class Job:
         """Whether the out-of-fold maps are those of the weights."""
         if not self.member.files.oof.exists():
             return False
-        return oof.Store(self.member.files.oof, self.member.remake).meta == self._oof_meta()
+        return oof.read_meta(self.member.files.oof, self.member.remake) == self._oof_meta()
 
     def is_finished(self) -> bool:
         return self.is_trained() and self.is_predicted()
@@ -141,13 +141,14 @@ class Job:
         write_json(member.files.config, config.model_dump())  # flips may have changed since training
         model = load_whole_model(member, device)
         validation = WholeStrips(Strips(self.data), self.data.images(member.fold, held_out=True))
-        maps = out_of_fold(model, validation, self.recipe.eval_batch_size, device, bars=bars)
+        answers = out_of_fold(model, validation, self.recipe.eval_batch_size, device, bars=bars)
         with replacing(member.files.oof) as temporary:
-            oof.write(temporary, maps, self._oof_meta())
+            oof.write(temporary, answers, self._oof_meta())
         member.files.checkpoint.unlink(missing_ok=True)
 
     def _oof_meta(self) -> dict[str, Any]:
         return {
+            "form": oof.FORM,
             "weights": self.member.weights_hash(),
             "flips": list(self.recipe.flips),
             "of": fingerprint(self.data.images(self.member.fold, held_out=True)),

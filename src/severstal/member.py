@@ -84,9 +84,12 @@ class Member:
 def training_fingerprint(encoder: str, fold: int, recipe: Recipe, data: str) -> str:
     """Equal where training would give the same weights, as far as the configuration goes.
 
-    Flips only shape what is made from the weights; how many processes load the data shapes nothing.
+    Flips only shape what is made from the weights; how many processes load the data shapes nothing. Values at their
+    default do not count, so that a value which a later version brings leaves finished folds finished.
     """
-    values = recipe.model_dump(mode="json", exclude={"name", "flips", "workers", "eval_batch_size"})
+    values = recipe.model_dump(
+        mode="json", exclude_defaults=True, exclude={"name", "flips", "workers", "eval_batch_size"}
+    )
     return fingerprint(encoder, fold, values, data)
 
 

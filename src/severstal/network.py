@@ -15,6 +15,26 @@ from severstal.recipe import Recipe
 from severstal.vision import smp, timm
 
 
+class PresenceHead(nn.Module):
+    """Whether each class occurs at all, from the encoder's deepest features: the surest place of the input decides.
+
+    The largest logit of any place, not a mean over them: a crop and a strip six times as wide then mean the same.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.logits = nn.Conv2d(channels, len(CLASSES), kernel_size=1)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits ``[N, 4]`` of features ``[N, channels, h, w]``."""
+        return torch.amax(self.logits(features), dim=(2, 3))
+
+
+def parts(output: torch.Tensor | tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """A network's output as logits ``[N, 4, h, w]``, and the head's ``[N, 4]`` or None."""
+    return output if isinstance(output, tuple) else (output, None)
+
+
 class Downscaled(nn.Module):
     """A U-Net that sees its input some times smaller: a crop costs a quarter at half size, and fine edges."""
 
@@ -27,10 +47,11 @@ class Downscaled(nn.Module):
         """Pixels by which height and width must be divisible."""
         return stride_of(self.unet) * self.factor
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits in the size of the input, ``[N, 4, H, W]``."""
-        logits = self.unet(F.avg_pool2d(x, self.factor))
-        return F.interpolate(logits, scale_factor=self.factor, mode="bilinear", align_corners=False)
+    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        """Logits in the size of the input, ``[N, 4, H, W]``, and those of the head where there is one."""
+        logits, presence = parts(self.unet(F.avg_pool2d(x, self.factor)))
+        logits = F.interpolate(logits, scale_factor=self.factor, mode="bilinear", align_corners=False)
+        return logits if presence is None else (logits, presence)
 
 
 def stride_of(network: nn.Module) -> int:
@@ -39,7 +60,7 @@ def stride_of(network: nn.Module) -> int:
 
 
 def build(recipe: Recipe, encoder: str, *, pretrained: bool) -> nn.Module:
-    """U-Net that maps ``float32 [N, 1, H, W]`` to logits ``[N, 4, H, W]``.
+    """U-Net that maps ``float32 [N, 1, H, W]`` to logits ``[N, 4, H, W]``, and with a presence head to ``[N, 4]`` too.
 
     Args:
         pretrained: fetch the encoder's ImageNet weights; its first layer is summed over the colours.
@@ -60,6 +81,8 @@ def build(recipe: Recipe, encoder: str, *, pretrained: bool) -> nn.Module:
                 in_channels=1,
                 classes=len(CLASSES),
             )
+        if recipe.presence_weight:
+            unet.classification_head = PresenceHead(unet.encoder.out_channels[-1])  # a U-Net of smp runs it
         return unet if recipe.downscale == 1 else Downscaled(unet, recipe.downscale)
     except (OSError, RuntimeError) as error:
         # Hub libraries raise some twenty kinds of network errors; all are OSErrors or say that they tried.

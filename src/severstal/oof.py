@@ -1,4 +1,4 @@
-"""Out-of-fold probabilities: for each fold an ``.npz`` of one ``uint8 [4, H, W]`` per validation strip.
+"""Out-of-fold answers: for each fold an ``.npz`` of a map ``uint8 [4, H, W]`` per validation strip, and presences.
 
 Maps are mostly zeros, so deflate at its quickest level shrinks them some fifty-fold; a member is read without
 the others, and ``numpy.load`` opens the file too. The archive's index comes last: a file cut short is refused.
@@ -18,23 +18,47 @@ import numpy as np
 
 from severstal.data import TrainingSet
 from severstal.errors import InputError
+from severstal.labels import CLASSES
 from severstal.member import Member
 from severstal.rle import decode
 
-META = "meta.json"
+META, PRESENCE = "meta.json", "presence.npy"
+FORM = 2  # of the archive: files of an earlier form are made anew from their weights
 DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, ValueError, EOFError)  # what zipfile and NumPy raise
 
 
-def write(path: Path, maps: Iterable[tuple[str, np.ndarray]], meta: dict[str, Any]) -> int:
-    """Write strips one by one as they are predicted; returns their number. Write under a temporary name."""
-    count = 0
+def write(path: Path, answers: Iterable[tuple[str, np.ndarray, np.ndarray]], meta: dict[str, Any]) -> int:
+    """Write strips one by one as they are predicted; returns their number. Write under a temporary name.
+
+    Args:
+        answers: image, ``uint8 [4, H, W]`` map and ``uint8 [4]`` presences of each strip.
+    """
+    presences = []
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for image, probability in maps:
-            with archive.open(f"{image}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.ascontiguousarray(probability))
-            count += 1
+        for image, probability, presence in answers:
+            _add(archive, f"{image}.npy", probability)
+            presences.append(presence)
+        _add(archive, PRESENCE, np.array(presences, dtype=np.uint8).reshape(-1, len(CLASSES)))
         archive.writestr(META, json.dumps(meta))
-    return count
+    return len(presences)
+
+
+def _add(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
+    with archive.open(name, "w", force_zip64=True) as member:
+        np.lib.format.write_array(member, np.ascontiguousarray(array))
+
+
+def read_meta(path: Path, remake: str) -> dict[str, Any]:
+    """What the maps were made from.
+
+    Raises:
+        InputError: if the file is cut short.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read(META))
+    except (KeyError, *DAMAGED) as error:
+        raise InputError(f"{path} is damaged ({error}): delete it and run `{remake}`") from None
 
 
 class Store:
@@ -50,24 +74,36 @@ class Store:
         try:
             self._archive = zipfile.ZipFile(path)
             self.meta = json.loads(self._archive.read(META))
+            presences = _array(self._archive, PRESENCE)
         except FileNotFoundError:
             raise InputError(f"{path} is missing: make it with `{remake}`") from None
         except (KeyError, *DAMAGED) as error:
             raise InputError(f"{path} is damaged ({error}): delete it and run `{remake}`") from None
-        names = [name for name in self._archive.namelist() if name != META]
+        names = [name for name in self._archive.namelist() if name not in (META, PRESENCE)]
         if len(names) != len(set(names)):
             twice = next(name for name in names if names.count(name) > 1)
             raise InputError(f"{path} holds {twice} twice: delete it and run `{remake}`")
         self.images = [name.removesuffix(".npy") for name in names]
+        if len(presences) != len(names):
+            raise InputError(f"{path} is damaged (presences of {len(presences)} strips): delete it and run `{remake}`")
+        self._presences = dict(zip(self.images, presences, strict=True))
+
+    def presence(self, image: str) -> np.ndarray:
+        """``uint8 [4]``: how surely the strip has each class at all."""
+        return self._presences[image]
 
     def __getitem__(self, image: str) -> np.ndarray:
         try:
-            # The whole member first: zipfile compares its checksum at the end, and only then is it looked at.
-            return np.lib.format.read_array(io.BytesIO(self._archive.read(f"{image}.npy")))
+            return _array(self._archive, f"{image}.npy")
         except KeyError:
             raise InputError(f"{self.path} lacks {image}: delete it and run `{self._remake}`") from None
         except DAMAGED as error:
             raise InputError(f"{self.path}, {image}: {error}; delete the file and run `{self._remake}`") from None
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    # The whole member first: zipfile compares its checksum at the end, and only then is it looked at.
+    return np.lib.format.read_array(io.BytesIO(archive.read(name)))
 
 
 class OutOfFold:
@@ -82,12 +118,17 @@ class OutOfFold:
         self.encoders = list(dict.fromkeys(member.encoder for member in team))
         self.folds = [data.images(fold, held_out=True) for fold in sorted({member.fold for member in team})]
         self.height, self.width = data.height, data.width
+        self.has_heads = all(member.config().recipe.presence_weight > 0 for member in team)
         self._labels = data.labels
         self.stores = {(member.encoder, member.fold): _checked(member, self.folds[member.fold]) for member in team}
 
     def maps(self, fold: int, image: str) -> list[np.ndarray]:
         """Each encoder's ``uint8 [4, H, W]`` of a strip, by the network that was not trained on it."""
         return [self.stores[encoder, fold][image] for encoder in self.encoders]
+
+    def presences(self, fold: int, image: str) -> list[np.ndarray]:
+        """Each encoder's ``uint8 [4]`` of a strip, likewise."""
+        return [self.stores[encoder, fold].presence(image) for encoder in self.encoders]
 
     def truth(self, image: str) -> dict[int, np.ndarray]:
         """Bool ``[H, W]`` of each class that occurs on the strip."""

@@ -121,6 +121,11 @@ class Paths:
         return self.folds / "tuning" / "strips.csv"
 
     @property
+    def head_table(self) -> Path:
+        """What each use of the classification head is worth, where networks have one."""
+        return self.folds / "tuning" / "presence.csv"
+
+    @property
     def times(self) -> Path:
         """How long each stage took when it last had something to do."""
         return self.folds / "times.json"

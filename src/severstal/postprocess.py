@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from severstal.artifacts import read_json
 from severstal.errors import InputError
+from severstal.presence import FULL, UNUSED, Presence
 
 CONNECTIVITY = 8
 SCORES = ("all_empty", "default", "tuned", "honest")
@@ -26,6 +27,8 @@ class Cut(BaseModel):
     * ``component``: a connected component (8 neighbours) is kept from ``min_area`` pixels up;
     * ``whole``: the mask is kept if it has at least ``min_area`` pixels;
     * ``triplet``: the mask is kept if at least ``min_area`` pixels reach the higher threshold ``gate``.
+
+    ``presence`` says what the classification head has to do with it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,6 +37,7 @@ class Cut(BaseModel):
     threshold: int = Field(ge=1, le=255)
     min_area: int = Field(ge=0)
     gate: int | None = Field(None, ge=1, le=255)
+    presence: Presence = UNUSED
 
     @model_validator(mode="after")
     def _gate_is_of_a_triplet(self) -> Cut:
@@ -42,12 +46,12 @@ class Cut(BaseModel):
         return self
 
     def __str__(self) -> str:
-        pixels = f"pixels from {self.threshold}/255"
-        if self.rule == "component":
-            return f"{pixels}, components from {self.min_area} px"
-        if self.rule == "whole":
-            return f"{pixels}, whole masks from {self.min_area} px"
-        return f"{pixels}, where at least {self.min_area} px reach {self.gate}/255"
+        kept = {
+            "component": f"components from {self.min_area} px",
+            "whole": f"whole masks from {self.min_area} px",
+            "triplet": f"where at least {self.min_area} px reach {self.gate}/255",
+        }[self.rule]
+        return f"pixels from {self.threshold}/255, {kept}{self.presence}"
 
 
 DEFAULT = Cut(threshold=128, min_area=0)
@@ -92,25 +96,34 @@ def read(path: Path) -> Tuning:
         raise InputError(f"{path}: {where}: {first['msg']}: delete it and run `{remake}`") from None
 
 
-def mask(probability: np.ndarray, cut: Cut) -> np.ndarray:
+def mask(probability: np.ndarray, cut: Cut, presence: int) -> np.ndarray:
     """Mask of one class.
 
     Args:
         probability: ``uint8 [H, W]``.
+        presence: the head's, 0 to 255.
 
     Returns:
         bool ``[H, W]``.
     """
+    presence = int(presence)  # a uint8 would overflow below
+    probability = cut.presence.applied(probability, presence)
+    worth, least = cut.presence.worth(presence), cut.min_area * FULL
     above = probability >= cut.threshold
     if cut.rule != "component":
         counted = above if cut.gate is None else probability >= cut.gate
-        return above if np.count_nonzero(counted) >= cut.min_area else np.zeros_like(above)
-    if cut.min_area <= 1 or not above.any():
+        return above if np.count_nonzero(counted) * worth >= least else np.zeros_like(above)
+    if least <= worth or not above.any():
         return above
     labels, areas = components(above)
-    keep = areas >= cut.min_area
+    keep = areas.astype(np.int64) * worth >= least
     keep[0] = False
     return keep[labels]
+
+
+def masks_of(probability: np.ndarray, presence: np.ndarray, cuts: tuple[Cut, ...]) -> np.ndarray:
+    """Masks of a strip, bool ``[4, H, W]``, from the graph's two outputs, ``uint8 [4, H, W]`` and ``uint8 [4]``."""
+    return np.stack([mask(one, cut, sure) for one, cut, sure in zip(probability, cuts, presence, strict=True)])
 
 
 def components(above: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

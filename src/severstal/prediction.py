@@ -15,7 +15,7 @@ from severstal import rle
 from severstal.engines import Engine
 from severstal.ensemble import mean_map
 from severstal.errors import InputError
-from severstal.postprocess import Cut, mask
+from severstal.postprocess import Cut, masks_of
 
 Item, Made = TypeVar("Item"), TypeVar("Made")
 
@@ -36,17 +36,17 @@ class Ensemble:
 
     engines: list[Engine]
     weights: list[int]
-    together: Callable[[list[Engine], list[int]], Callable[[np.ndarray], np.ndarray]] | None = None
+    together: Callable[[list[Engine], list[int]], Engine] | None = None
     apart: bool = False
     seconds: np.ndarray = field(init=False)
     strips: int = 0
 
     def __post_init__(self) -> None:
         self.seconds = np.zeros(len(self.engines))
-        self._joined: Callable[[np.ndarray], np.ndarray] | None = None
+        self._joined: Engine | None = None
 
-    def __call__(self, strips: np.ndarray) -> np.ndarray:
-        """Mean maps ``uint8 [N, 4, H, W]`` of strips ``uint8 [N, H, W]``."""
+    def __call__(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean maps ``uint8 [N, 4, H, W]`` and presences ``uint8 [N, 4]`` of strips ``uint8 [N, H, W]``."""
         self.strips += len(strips)
         if self.together is None or self.apart or len(self.engines) == 1:
             return self._one_by_one(strips)
@@ -54,13 +54,14 @@ class Ensemble:
             self._joined = self.together(self.engines, self.weights)
         return self._joined(strips)
 
-    def _one_by_one(self, strips: np.ndarray) -> np.ndarray:
-        maps = []
+    def _one_by_one(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        answers = []
         for number, engine in enumerate(self.engines):
             began = time.monotonic()
-            maps.append(engine(strips)[0])
+            answers.append(engine(strips))
             self.seconds[number] += time.monotonic() - began
-        return mean_map(maps, self.weights)
+        maps, presences = zip(*answers, strict=True)
+        return mean_map(maps, self.weights), mean_map(presences, self.weights)
 
     def keep(self, chosen: list[int]) -> None:
         """Go on with some of the engines only."""
@@ -103,20 +104,23 @@ def codes_of(
     """Yield ``(image, its four codes)`` in order; decoding and cutting run beside the engines."""
     with ThreadPoolExecutor(2) as readers, ThreadPoolExecutor(2) as cutters:
         decoded = _ahead(readers, reader.batch, batches)
-        averaged = ((images, whole, ensemble(maps) if whole else ()) for images, whole, maps in decoded)
+        averaged = ((images, whole, ensemble(maps) if whole else ((), ())) for images, whole, maps in decoded)
         yield from (pair for batch in _ahead(cutters, lambda item: _codes(*item, cuts), averaged) for pair in batch)
 
 
 def _codes(
-    images: list[str], whole: list[str], maps: Iterable[np.ndarray], cuts: tuple[Cut, ...]
+    images: list[str],
+    whole: list[str],
+    answers: tuple[Iterable[np.ndarray], Iterable[np.ndarray]],
+    cuts: tuple[Cut, ...],
 ) -> list[tuple[str, list[str]]]:
-    made = {image: encode(one, cuts) for image, one in zip(whole, maps, strict=True)}
+    made = {image: encode(*answer, cuts) for image, *answer in zip(whole, *answers, strict=True)}
     return [(image, made.get(image, [""] * len(cuts))) for image in images]
 
 
-def encode(probability: np.ndarray, cuts: tuple[Cut, ...]) -> list[str]:
-    """The four codes of a strip's ``uint8 [4, H, W]`` map."""
-    return [rle.encode(mask(one, cut)) for one, cut in zip(probability, cuts, strict=True)]
+def encode(probability: np.ndarray, presence: np.ndarray, cuts: tuple[Cut, ...]) -> list[str]:
+    """The four codes of a strip's ``uint8 [4, H, W]`` map and ``uint8 [4]`` presences."""
+    return [rle.encode(one) for one in masks_of(probability, presence, cuts)]
 
 
 def affordable(seconds: list[float], encoders: list[str], limit: float) -> list[int]:

@@ -60,6 +60,9 @@ class Recipe(BaseModel):
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-2
     warmup: Share = Field(0.05, description="share of all steps in which the learning rate rises")
     dice_weight: Share = Field(0.5, description="weight of the Dice loss; binary cross-entropy has the rest")
+    presence_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        0.0, description="weight in the loss of a classification head that says which classes a strip has; 0: no head"
+    )
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.998, description="decay per step of the averaged weights that are validated and kept"
     )

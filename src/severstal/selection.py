@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from severstal.postprocess import Cut
+from severstal.presence import UNUSED, Presence
 from severstal.sweep import AREAS, GATES, THRESHOLDS
 
 Cell = tuple[int, ...]
@@ -112,8 +113,8 @@ def _standard_error(sums: np.ndarray, counts: np.ndarray) -> float:
     return float(np.sqrt(spread * len(counts) / (len(counts) - 1)) / counts.sum())
 
 
-def choose(blocks: Blocks, pick: Callable[..., Cell] = middle) -> Cut:
-    """Rule and values from all blocks.
+def choose(blocks: Blocks, pick: Callable[..., Cell] = middle, presence: Presence = UNUSED) -> Cut:
+    """Rule and values from all blocks, which were swept with this use of the head.
 
     A more complicated family of rules is taken only where, chosen and scored on different strips, it beats the
     best of the simpler ones by more than the standard error of the difference.
@@ -124,7 +125,8 @@ def choose(blocks: Blocks, pick: Callable[..., Cell] = middle) -> Cut:
         tried = held_out(blocks, parts, other, pick)
         if (tried - held).sum() / blocks.counts.sum() > _standard_error(tried - held, blocks.counts):
             family, held = other, tried
-    return cut_of(family, pick(blocks.sums[family], blocks.counts, STEPS[family]))
+    cut = cut_of(family, pick(blocks.sums[family], blocks.counts, STEPS[family]))
+    return cut.model_copy(update={"presence": presence})
 
 
 def held_out(blocks: Blocks, parts: np.ndarray, family: str, pick: Callable[..., Cell]) -> np.ndarray:
@@ -144,10 +146,42 @@ def choose_blend(sums: np.ndarray, counts: np.ndarray, folds: np.ndarray) -> int
         counts: ``[blocks]``.
         folds: ``[blocks]``.
     """
-    held = []
-    for of_blend in sums:
-        classes = [Blocks({"whole": of_blend[:, c]}, counts, folds) for c in range(of_blend.shape[1])]
-        held.append(sum(held_out(one, _parts(one), "whole", peak) for one in classes) / len(classes))
+    held = [
+        np.mean([_held_out_whole(of_blend[:, c], counts, folds) for c in range(of_blend.shape[1])], axis=0)
+        for of_blend in sums
+    ]
+    return _surely_best(held, counts)
+
+
+def choose_presence(sums: np.ndarray, counts: np.ndarray, folds: np.ndarray) -> int:
+    """The use of the head for a class: the first (none) unless another is better by more than noise.
+
+    Args:
+        sums: ``float64 [uses, blocks, *cells]`` of the whole-mask rule.
+        counts: ``[blocks]``.
+        folds: ``[blocks]``.
+    """
+    return _surely_best(held_out_whole(sums, counts, folds), counts)
+
+
+def held_out_whole(sums: np.ndarray, counts: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Each alternative's sums of Dice over blocks, by the whole-mask rule chosen on the other parts.
+
+    Args:
+        sums: ``float64 [alternatives, blocks, *cells]``.
+
+    Returns:
+        ``float64 [alternatives, blocks]``.
+    """
+    return np.stack([_held_out_whole(one, counts, folds) for one in sums])
+
+
+def _held_out_whole(sums: np.ndarray, counts: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    blocks = Blocks({"whole": sums}, counts, folds)
+    return held_out(blocks, _parts(blocks), "whole", peak)
+
+
+def _surely_best(held: list[np.ndarray] | np.ndarray, counts: np.ndarray) -> int:
     best = int(np.argmax([one.sum() for one in held]))
     gain = held[best] - held[0]
     return best if gain.sum() / counts.sum() > _standard_error(gain, counts) else 0

@@ -14,16 +14,30 @@ plain Python beneath it can be read and debugged.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numba import njit
+
+from severstal.presence import FULL
 
 THRESHOLDS = np.arange(1, 256)  # of the 8-bit probability: every one there is
 AREAS = np.concatenate([[0], np.geomspace(8, 20_000, 63).round().astype(np.int64)])  # px
 GATES = np.arange(8, 256, 8)  # thresholds of the triplet rule, high and low
 LEVELS = 256
 
-_bins = np.searchsorted(AREAS, np.arange(AREAS[-1] + 1), side="right") - 1
-AREA_BIN = _bins.astype(np.uint8)  # area -> index of the largest minimum area that keeps it
+
+@lru_cache(maxsize=32)
+def area_bins(worth: int) -> np.ndarray:
+    """Area -> index of the largest minimum area that keeps it, ``uint8``, if a pixel counts ``worth`` 255ths.
+
+    Larger areas than the last are kept by what keeps the last.
+    """
+    if not worth:
+        return np.zeros(2, dtype=np.uint8)
+    last = -(-AREAS[-1] * FULL // worth)
+    return (np.searchsorted(AREAS * FULL, np.arange(last + 1) * worth, side="right") - 1).astype(np.uint8)
+
 
 # Neighbours clockwise from the north; those before a pixel in raster order are north-west to north-east and west.
 _RING = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
@@ -91,13 +105,15 @@ class Grids:
         self.whole = np.zeros((len(THRESHOLDS), len(AREAS)))
         self.triplet = np.zeros((len(GATES), len(AREAS), len(GATES)))
 
-    def add(self, workspace: Workspace, probability: np.ndarray, truth: np.ndarray | None) -> None:
+    def add(self, workspace: Workspace, probability: np.ndarray, truth: np.ndarray | None, worth: int = FULL) -> None:
         """Add one strip and class.
 
         Args:
             probability: ``uint8 [H, W]``.
             truth: bool ``[H, W]``, or None where the class does not occur.
+            worth: by how many 255ths a pixel counts towards an area.
         """
+        bins = area_bins(worth)
         pixels = _load(workspace, probability, truth)
         made = _sweep(
             workspace.field,
@@ -108,13 +124,13 @@ class Grids:
             workspace.counts,
             workspace.around,
             REPRESENTATIVES,
-            AREA_BIN,
+            bins,
             len(AREAS),
             pixels,
             self.component,
         )
-        _add_whole(made, pixels, AREA_BIN, self.whole)
-        _add_triplet(made, pixels, AREA_BIN, GATES, self.triplet)
+        _add_whole(made, pixels, bins, self.whole)
+        _add_triplet(made, pixels, bins, GATES, self.triplet)
         self.count += 1
 
 
@@ -124,9 +140,9 @@ def level_counts(workspace: Workspace, probability: np.ndarray, truth: np.ndarra
     return _cumulated(workspace.field, workspace.words, workspace.truth), pixels
 
 
-def add_whole(counts: np.ndarray, pixels: int, grid: np.ndarray) -> None:
+def add_whole(counts: np.ndarray, pixels: int, grid: np.ndarray, worth: int = FULL) -> None:
     """Add a map's Dice at every cell of the whole-mask rule to ``float64 [255, 64]``, from its level counts."""
-    _add_whole(counts, pixels, AREA_BIN, grid)
+    _add_whole(counts, pixels, area_bins(worth), grid)
 
 
 def _load(workspace: Workspace, probability: np.ndarray, truth: np.ndarray | None) -> int:

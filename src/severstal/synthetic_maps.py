@@ -36,6 +36,7 @@ class SyntheticMaps:
             InputError: if a class has no mask to draw from.
         """
         self.encoders, self.height, self.width = ["synthetic"], height, width
+        self.has_heads = False
         self._pools = {defect: [codes[defect] for codes in labels.values() if defect in codes] for defect in CLASSES}
         lacking = [defect for defect, pool in self._pools.items() if not pool]
         if lacking:
@@ -49,6 +50,9 @@ class SyntheticMaps:
 
     def maps(self, fold: int, image: str) -> list[np.ndarray]:
         return [self.stores[fold][image]]
+
+    def presences(self, fold: int, image: str) -> list[np.ndarray]:
+        return [self.stores[fold].presence(image)]
 
     def truth(self, image: str) -> dict[int, np.ndarray]:
         return {defect: decode(code, self.height, self.width) for defect, code in self._codes[image].items()}
@@ -65,12 +69,13 @@ class SyntheticMaps:
     def _write(self, fold: int, file: Path) -> None:
         oof.write(file, self._made(fold), {})
 
-    def _made(self, fold: int) -> Iterator[tuple[str, np.ndarray]]:
+    def _made(self, fold: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         rng = np.random.default_rng(fold)
         noises = [self._noise(rng) for _ in range(NOISES)]
         for image in self.folds[fold]:
             truth = self.truth(image)
-            yield image, np.stack([self._map(rng, noises, truth.get(defect)) for defect in CLASSES])
+            maps = np.stack([self._map(rng, noises, truth.get(defect)) for defect in CLASSES])
+            yield image, maps, maps.max(axis=(1, 2))
 
     def _noise(self, rng: np.random.Generator) -> np.ndarray:
         """What a network sees in clean steel, of 255: mostly nothing, here and there a faint cloud."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
@@ -154,14 +155,22 @@ class Training:
             wait = nullcontext() if complete or self.world.size == 1 else self.wrapped.no_sync()
             with wait:
                 with self.precision.autocast():
-                    logits = self.wrapped(self.normalise(crops).contiguous(memory_format=torch.channels_last))
-                loss = self.loss(logits.float(), masks)
+                    output = self.wrapped(self.normalise(crops).contiguous(memory_format=torch.channels_last))
+                loss = self._loss(output, masks)
                 self.precision.backward(loss / accumulate)
             total += loss.detach()
             if complete:
                 self._step((epoch - 1) * self._steps + count // accumulate - 1)
         mean = self.world.sum(total / len(self.train_loader)) / self.world.size
         return float(mean)
+
+    def _loss(self, output: torch.Tensor | tuple[torch.Tensor, torch.Tensor], masks: torch.Tensor) -> torch.Tensor:
+        logits, presence = network.parts(output)
+        loss = self.loss(logits.float(), masks)
+        if presence is None:
+            return loss
+        occurs = masks.amax(dim=(2, 3))
+        return loss + self.recipe.presence_weight * F.binary_cross_entropy_with_logits(presence.float(), occurs)
 
     def _step(self, step: int) -> None:
         for group in self.precision.optimizer.param_groups:

@@ -40,7 +40,8 @@ class UsualLoop:
             strip = torch.from_numpy((grey - self._config.mean) / self._config.std)[None, None]
             probability = self._views(strip.to(self._device))[0].cpu().numpy()
             for defect, one, cut in zip(CLASSES, probability, self._cuts, strict=True):
-                rows.append((image, defect, rle.encode(mask((one * 255).round().astype(np.uint8), cut))))
+                eight_bit = (one * 255).round().astype(np.uint8)
+                rows.append((image, defect, rle.encode(mask(eight_bit, cut, eight_bit.max()))))
         with tempfile.NamedTemporaryFile(suffix=".csv") as file:
             pd.DataFrame(rows, columns=["ImageId", "ClassId", "EncodedPixels"]).to_csv(file.name, index=False)
 

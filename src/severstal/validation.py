@@ -57,13 +57,16 @@ def scores_of_fold(model: WholeModel, loader: DataLoader, world: World) -> FoldS
 @torch.inference_mode()
 def out_of_fold(
     model: WholeModel, validation: WholeStrips, batch: int, device: torch.device, *, bars: bool = True
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield ``(image, uint8 [4, H, W])`` for each strip, in float32: what every engine is held against."""
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yield image, map ``uint8 [4, H, W]`` and presences ``uint8 [4]`` of each strip, made in float32.
+
+    Every engine is held against them.
+    """
     loader = DataLoader(validation, batch_size=batch, num_workers=default_workers(1))
     images = iter(validation.images)
     for whole, _ in tqdm(loader, "out-of-fold", leave=False, disable=None if bars else True):
-        probability, _ = model(whole.to(device))
-        yield from zip(islice(images, len(whole)), probability.cpu().numpy(), strict=True)
+        probability, presence = (answer.cpu().numpy() for answer in model(whole.to(device)))
+        yield from zip(islice(images, len(whole)), probability, presence, strict=True)
 
 
 def default_workers(processes: int) -> int:

@@ -4,7 +4,8 @@
 
 A runtime is one file here and is imported only when it is asked for. Each has ``build(member, fold)``, which makes
 the runtime's own file where it has one, and ``load(member)``. One that averages where it computes has
-``together(engines, weights)`` too: the weighted mean map of loaded engines, as ``ensemble.mean_map`` makes it.
+``together(engines, weights)`` too: an engine whose answers are the weighted means of loaded engines' answers, as
+``ensemble.mean_map`` makes them.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from severstal import strips
 from severstal.ensemble import mean_map
 from severstal.labels import CLASSES, masks
 from severstal.outline import svg_path
-from severstal.postprocess import mask
+from severstal.postprocess import masks_of
 from severstal.report.facts import Sources
 from severstal.report.strip_study import Study
 
@@ -72,7 +72,8 @@ def _training_strip(sources: Sources, seen: Study, number: int, group: str, role
     image, fold = seen.images[number], int(seen.folds[number])
     weights = [sources.values.blend[encoder] for encoder in sources.maps.encoders]
     averaged, truth = mean_map(sources.maps.maps(fold, image), weights), sources.maps.truth(image)
-    predicted = {defect: mask(averaged[defect - 1], sources.values.cuts[defect - 1]) for defect in CLASSES}
+    presence = mean_map(sources.maps.presences(fold, image), weights)
+    predicted = dict(zip(CLASSES, masks_of(averaged, presence, sources.values.cuts), strict=True))
     honest = sources.strip_scores.loc[image]
     facts = {
         "image": image,

@@ -93,17 +93,19 @@ def _look(source: OutOfFold, values: Tuning, chunk: list[tuple[int, str]]) -> tu
     nothing = np.zeros((source.height, source.width), dtype=bool)
     for row, (fold, image) in enumerate(chunk):
         maps, known = source.maps(fold, image), source.truth(image)
-        averaged = mean_map(maps, weights)
+        sures = source.presences(fold, image)
+        averaged, sure = mean_map(maps, weights), mean_map(sures, weights)
         for c, defect in enumerate(CLASSES):
             truth, cut = known.get(defect, nothing), values.cuts[c]
-            counts[row, c] = compare(mask(averaged[c], cut), truth)
+            counts[row, c] = compare(mask(averaged[c], cut, sure[c]), truth)
             levels[0, c] += np.bincount(averaged[c].ravel(), minlength=LEVELS)
             levels[1, c] += np.bincount(averaged[c][truth], minlength=LEVELS)
             for number in range(len(weights)):
-                others[0, number, row, c] = _dice(mask(maps[number][c], cut), truth)
+                others[0, number, row, c] = _dice(mask(maps[number][c], cut, sures[number][c]), truth)
                 rest = [weight if i != number else 0 for i, weight in enumerate(weights)]
                 if any(rest):
-                    others[1, number, row, c] = _dice(mask(mean_map([one[c] for one in maps], rest), cut), truth)
+                    fewer, without = (mean_map([one[c] for one in given], rest) for given in (maps, sures))
+                    others[1, number, row, c] = _dice(mask(fewer, cut, without), truth)
     return counts, others, levels
 
 

@@ -71,7 +71,10 @@ class Batch:
         self._buffers, self._loaded, self._weights = buffers, loaded, weights
         self._given = buffers.device((count, 1, height, width), np.uint8)
         self._probability, self._presence = buffers.device(maps, np.uint8), buffers.device((count, 4), np.uint8)
-        self._total = buffers.device(maps, np.int32) if len(loaded) > 1 else None
+        self._outputs = (self._probability, self._presence)
+        # One sum for each output, where there is more than one answer to sum.
+        shapes = (maps, (count, 4)) if len(loaded) > 1 else ()
+        self._totals = [buffers.device(shape, np.int32) for shape in shapes]
         self._strips = buffers.pinned((count, 1, height, width))
         self._answers = buffers.pinned(maps), buffers.pinned((count, 4))
         self._contexts = [self._bound(engine, scratch, self._strips.shape) for engine in loaded]
@@ -87,7 +90,7 @@ class Batch:
         return context
 
     def __call__(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Maps ``uint8 [count, 4, H, W]`` (the weighted mean of all engines) and presences of the last engine."""
+        """Maps ``uint8 [count, 4, H, W]`` and presences ``uint8 [count, 4]``: the weighted means of all engines."""
         self._strips[:, 0] = strips
         self._run()
         self._buffers.synchronize()
@@ -111,16 +114,16 @@ class Batch:
     def _queue(self) -> None:
         buffers, divisor = self._buffers, sum(self._weights)
         buffers.upload(self._given, self._strips)
-        if self._total is not None:
-            buffers.fill(self._total, divisor // 2)  # rounds half up, as ensemble.mean_map does
+        for total in self._totals:
+            buffers.fill(total, divisor // 2)  # rounds half up, as ensemble.mean_map does
         for engine, context, weight in zip(self._loaded, self._contexts, self._weights, strict=True):
             if not context.execute_async_v3(buffers.stream):
                 raise RuntimeError(f"TensorRT refused to run an engine: {engine.errors()}")
-            if self._total is not None:
-                buffers.add(self._total, self._probability, weight)
-        if self._total is not None:
-            buffers.divide(self._probability, self._total, divisor)
-        for host, array in zip(self._answers, (self._probability, self._presence), strict=True):
+            for total, output in zip(self._totals, self._outputs, strict=False):
+                buffers.add(total, output, weight)
+        for total, output in zip(self._totals, self._outputs, strict=False):
+            buffers.divide(output, total, divisor)
+        for host, array in zip(self._answers, self._outputs, strict=True):
             buffers.download(host, array)
 
 
@@ -156,12 +159,11 @@ class TensorRTEngine:
         return self._runner(strips)
 
 
-def together(engines: Sequence[TensorRTEngine], weights: Sequence[int]) -> Callable[[np.ndarray], np.ndarray]:
-    """The weighted mean of several engines' maps, ``uint8 [N, H, W]`` -> ``uint8 [N, 4, H, W]``, made on the GPU.
+def together(engines: Sequence[TensorRTEngine], weights: Sequence[int]) -> Runner:
+    """The weighted means of several engines' maps and presences, made on the GPU.
 
-    To the bit what :func:`ensemble.mean_map` makes of their maps.
+    To the bit what :func:`ensemble.mean_map` makes of their answers.
     """
     pairs = [(engine, weight) for engine, weight in zip(engines, weights, strict=True) if weight]
     loaded = [engine.loaded for engine, _ in pairs]
-    runner = Runner(pairs[0][0].buffers, loaded, [weight for _, weight in pairs])
-    return lambda strips: runner(strips)[0]
+    return Runner(pairs[0][0].buffers, loaded, [weight for _, weight in pairs])
