@@ -11,7 +11,6 @@ engine, and folds/postprocess.json; writes submissions/submission.csv and submis
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,18 +21,17 @@ from tqdm import tqdm
 from severstal import engines, postprocess, prediction, strips, submission
 from severstal.artifacts import file_hash, fingerprint, listing_hash, read_json, replacing, write_json
 from severstal.command_line import parser, paths_of, seconds_of
-from severstal.errors import InputError, run_stage
+from severstal.deadline import Deadline
+from severstal.errors import run_stage
 from severstal.labels import CLASSES, masks, read_labels
 from severstal.member import Member
 from severstal.metric import dice
 from severstal.paths import Paths
 from severstal.rle import decode
-from severstal.stage import Stage, duration
+from severstal.stage import Stage
 from severstal.team import ready_team
 
 BATCH = 4  # strips per call of an engine
-MEASURED = 12  # strips after which it is known how long the rest will take
-MARGIN = 1.05
 
 
 def main() -> None:
@@ -51,7 +49,7 @@ def main() -> None:
     )
     options = made.parse_args()
     began = time.monotonic()
-    limit = began + seconds_of(options.time_limit) if options.time_limit else None
+    limit = began + seconds_of(options.time_limit) if options.time_limit is not None else None
     paths = paths_of(options)
     stage = Stage("predict", paths)
     folder = options.images.resolve() if options.images else paths.test_images
@@ -65,7 +63,8 @@ def main() -> None:
     if is_up_to_date(paths, made_from, team):
         stage.up_to_date(paths.submission)
     else:
-        run = Run(stage, paths, folder, form, team, values, engine, options.on_error == "empty", limit)
+        deadline = Deadline(limit, team, stage.say)
+        run = Run(stage, paths, folder, form, deadline, values, engine, options.on_error == "empty")
         report = run.predict()
         write_json(paths.submission_report, {"made_from": made_from} | report)
     print_report(stage, paths, values)
@@ -95,25 +94,25 @@ class Run:
     paths: Paths
     folder: Path
     form: submission.Form
-    team: list[Member]
+    deadline: Deadline
     values: postprocess.Tuning
     engine: str
     skip_damaged: bool
-    limit: float | None  # when it has to be over, on the monotonic clock
 
     def predict(self) -> dict[str, Any]:
         """Predict, check and write; returns what the report tells of it."""
-        config = self.team[0].config()
+        team = self.deadline.team
+        config = team[0].config()
         height, width = config.height, config.width
         reader = prediction.Reader(
             lambda image: strips.read_sized(self.folder / image, height, width), skip=self.skip_damaged
         )
-        runtime, weights = engines.runtime(self.engine), [self.values.blend[member.encoder] for member in self.team]
+        runtime, weights = engines.runtime(self.engine), [self.values.blend[member.encoder] for member in team]
         ensemble = prediction.Ensemble(
-            [runtime.load(member) for member in self.team],
+            [runtime.load(member) for member in team],
             weights,
             together=getattr(runtime, "together", None),
-            apart=self.limit is not None,  # until it is known which members finish in time
+            apart=self.deadline.ends is not None,  # until it is known which members finish in time
         )
         began = time.monotonic()
         codes = self._codes(reader, ensemble)
@@ -123,13 +122,13 @@ class Run:
             counts = submission.check(temporary, self.form, height, width)
         self.stage.wrote(self.paths.submission)
         rate = len(codes) / seconds
-        self.stage.say(f"{rate:.2f} strips per second with {len(self.team)} networks")
+        self.stage.say(f"{rate:.2f} strips per second with {len(self.deadline.team)} networks")
         own = self.folder == self.paths.test_images
         truth = self.paths.test_truth if own and self.paths.test_truth.exists() else None
         return {
             "submission": file_hash(self.paths.submission),
             "engine": self.engine,
-            "members": {member.name: self.values.members[member.name] for member in self.team},
+            "members": {member.name: self.values.members[member.name] for member in self.deadline.team},
             "blend": self.values.blend,
             "cuts": [cut.model_dump(exclude_none=True) for cut in self.values.cuts],
             "strips_per_second": round(rate, 3),
@@ -142,46 +141,12 @@ class Run:
     def _codes(self, reader: prediction.Reader, ensemble: prediction.Ensemble) -> dict[str, list[str]]:
         codes, images = {}, self.form.images
         batches = prediction.in_batches(images, BATCH)
-        made = prediction.codes_of(self._watched(batches, ensemble), reader, ensemble, self.values.cuts)
+        made = prediction.codes_of(
+            self.deadline.watch(batches, len(images), ensemble), reader, ensemble, self.values.cuts
+        )
         for image, code in tqdm(made, "predict", total=len(images), unit="strip", leave=False, disable=None):
             codes[image] = code
         return codes
-
-    def _watched(self, batches: Iterable[list[str]], ensemble: prediction.Ensemble) -> Iterator[list[str]]:
-        """Pass batches on; once some are through, see whether the whole ensemble will finish in time."""
-        if self.limit is None:
-            yield from batches
-            return
-        decided, done = False, 0
-        for batch in batches:
-            if not decided and ensemble.strips >= MEASURED:
-                decided = True
-                self._fit(ensemble, len(self.form.images) - done)
-                ensemble.apart = False
-            yield batch
-            done += len(batch)
-
-    def _fit(self, ensemble: prediction.Ensemble, left: int) -> None:
-        """Go on with the members that finish in time; says which are left out."""
-        each = (ensemble.seconds / ensemble.strips * left * MARGIN).tolist()
-        rest = self.limit - time.monotonic()
-        kept = prediction.affordable(each, [member.encoder for member in self.team], rest)
-        if len(kept) == len(self.team):
-            self.stage.say(f"{duration(sum(each))} to go, {duration(rest)} left: the whole ensemble finishes in time")
-            return
-        if not kept:
-            quickest = self.team[int(np.argmin(each))].name
-            raise InputError(
-                f"no member of the ensemble finishes in the {duration(rest)} that are left; the quickest, {quickest}, "
-                f"takes {duration(min(each))}: give a longer --time-limit, or a faster --engine"
-            )
-        out = [member.name for number, member in enumerate(self.team) if number not in kept]
-        self.stage.say(
-            f"the whole ensemble would take {duration(sum(each))} and {duration(rest)} are left: goes on without "
-            f"{', '.join(out)}"
-        )
-        self.team = [self.team[number] for number in kept]
-        ensemble.keep(kept)
 
 
 def score(form: submission.Form, codes: dict[str, list[str]], truth: Path, height: int, width: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 
 from severstal import prediction, rle
 from severstal.command_line import seconds_of
+from severstal.deadline import affordable
 from severstal.ensemble import mean_map
 from severstal.errors import InputError
 from severstal.postprocess import Cut, mask
@@ -97,11 +98,11 @@ def test_reading_and_cutting_run_beside_the_engine() -> None:
 def test_members_that_finish_in_time_are_one_fold_of_each_encoder_first() -> None:
     encoders = ["a", "a", "a", "b", "b", "b"]
     seconds = [10.0, 10.0, 10.0, 20.0, 20.0, 20.0]
-    assert prediction.affordable(seconds, encoders, 90) == [0, 1, 2, 3, 4, 5]
-    assert prediction.affordable(seconds, encoders, 75) == [0, 1, 2, 3, 4]
-    assert prediction.affordable(seconds, encoders, 30) == [0, 3]
-    assert prediction.affordable(seconds, encoders, 25) == [0, 1]
-    assert prediction.affordable(seconds, encoders, 9) == []
+    assert affordable(seconds, encoders, 90) == [0, 1, 2, 3, 4, 5]
+    assert affordable(seconds, encoders, 75) == [0, 1, 2, 3, 4]
+    assert affordable(seconds, encoders, 30) == [0, 3]
+    assert affordable(seconds, encoders, 25) == [0, 1]
+    assert affordable(seconds, encoders, 9) == []
 
 
 def test_an_ensemble_goes_on_with_some_of_its_members() -> None:

@@ -133,8 +133,8 @@ def test_the_surest_place_decides_whatever_the_width(encoder: str) -> None:
     with torch.inference_mode():
         logits, presence = network.parts(made(crop))
         features = made.unet.encoder(torch.nn.functional.avg_pool2d(crop, 2))[-1]
-    assert (logits.shape, presence.shape) == ((1, 4, 64, 128), (1, 4))
         by_place = made.unet.classification_head.logits(features)
+    assert (logits.shape, presence.shape) == ((1, 4, 64, 128), (1, 4))
     assert torch.allclose(presence, by_place.flatten(2).max(dim=2).values)
 
 

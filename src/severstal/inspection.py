@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from severstal import engines, postprocess, prediction, strips
+from severstal.deadline import affordable
 from severstal.errors import InputError
 from severstal.labels import CLASSES
 from severstal.paths import Paths
@@ -81,7 +82,7 @@ class Inspector:
 
     def keep_within(self, limit: float) -> None:
         """Go on with the networks that together answer within ``limit`` seconds; at the least with the quickest."""
-        kept = prediction.affordable(self.seconds, self._encoders, limit) or [int(np.argmin(self.seconds))]
+        kept = affordable(self.seconds, self._encoders, limit) or [int(np.argmin(self.seconds))]
         self._ensemble.keep(kept)
         self.names = [self.names[i] for i in kept]
         self.seconds = [self.seconds[i] for i in kept]

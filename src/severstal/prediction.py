@@ -123,29 +123,6 @@ def encode(probability: np.ndarray, presence: np.ndarray, cuts: tuple[Cut, ...])
     return [rle.encode(one) for one in masks_of(probability, presence, cuts)]
 
 
-def affordable(seconds: list[float], encoders: list[str], limit: float) -> list[int]:
-    """Which members finish within the limit: one fold of each encoder in turn, as long as the next one fits.
-
-    Unlike encoders add more to an ensemble than further folds of one, so they go first.
-
-    Args:
-        seconds: what each member would take for all strips.
-        encoders: the encoder of each member.
-        limit: seconds.
-    """
-    seen: dict[str, int] = {}
-    turns = []
-    for number, encoder in enumerate(encoders):
-        seen[encoder] = seen.get(encoder, -1) + 1
-        turns.append((seen[encoder], number))
-    chosen, spent = [], 0.0
-    for _, number in sorted(turns):
-        if spent + seconds[number] <= limit:
-            chosen.append(number)
-            spent += seconds[number]
-    return sorted(chosen)
-
-
 def in_batches(images: list[str], size: int) -> Iterator[list[str]]:
     for start in range(0, len(images), size):
         yield images[start : start + size]
