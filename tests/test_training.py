@@ -188,7 +188,7 @@ def test_crops_avoid_the_black_bar(tiny) -> None:
         Strips(read_training_set(tiny)),
         recipe.read(tiny.recipe).model_copy(update={"crop_height": 48, "crop_width": 48}),
     )
-    lefts = {crops._corner(Draw("000000000.jpg", 0, 0), np.random.default_rng(seed))[1] for seed in range(200)}
+    lefts = {crops._corner(Draw("000000000.jpg", 0, 0), np.random.default_rng(seed), 48, 48)[1] for seed in range(200)}
     assert min(lefts) == 0
     assert max(lefts) == 56 - 48
 

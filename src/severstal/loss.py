@@ -1,22 +1,76 @@
-"""BCE + Dice on logits, each over the whole batch."""
+"""Losses on logits, each over the whole batch: cross-entropy and Dice, and what winners put beside or after them."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
+from severstal.recipe import Recipe
 from severstal.vision import smp
 
+LOG_OF_ZERO = -4.0  # stands for log 0 in the reverse cross-entropy, as in its paper
 
-class BceDice(nn.Module):
-    """``(1 - w) * BCE + w * soft Dice``; Dice is per class over the batch, over the classes present in it."""
 
-    def __init__(self, dice_weight: float) -> None:
+class Loss(nn.Module):
+    """``(1 - w) * cross-entropy + w * Dice``, and late in training what the recipe names in place of one of them.
+
+    Dice is soft, per class over the batch, over the classes present in it. The other two share the rest of the weight
+    as they are: Lovasz takes the place of Dice, focal that of cross-entropy.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
         super().__init__()
-        self._weight = dice_weight
-        self._bce = nn.BCEWithLogitsLoss()
-        self._dice = smp.losses.DiceLoss(mode="multilabel", smooth=1.0)
+        self._weight, self._reverse = recipe.dice_weight, recipe.reverse_weight
+        self._late, self._late_from = recipe.late_loss, recipe.late_from * recipe.epochs
+        self._bce, self._dice = nn.BCEWithLogitsLoss(), smp.losses.DiceLoss(mode="multilabel", smooth=1.0)
+        self._focal = smp.losses.FocalLoss(mode="multilabel", gamma=2.0)
 
-    def forward(self, logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        """Scalar loss of float32 logits ``[N, 4, H, W]`` against float32 masks of the same shape."""
-        return (1 - self._weight) * self._bce(logits, masks) + self._weight * self._dice(logits, masks)
+    def forward(self, logits: torch.Tensor, masks: torch.Tensor, epoch: int) -> torch.Tensor:
+        """Scalar loss of float32 logits ``[N, 4, H, W]`` against float32 masks of the same shape.
+
+        Args:
+            epoch: from 1.
+        """
+        late = self._late if epoch > self._late_from else "none"
+        pixels = self._focal(logits, masks) if late == "focal" else self._bce(logits, masks)
+        regions = lovasz(logits, masks, late) if "lovasz" in late else self._dice(logits, masks)
+        loss = (1 - self._weight) * pixels + self._weight * regions
+        return loss + self._reverse * reverse_cross_entropy(logits, masks) if self._reverse else loss
+
+
+def reverse_cross_entropy(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy with the roles of prediction and label exchanged: a wrong label costs a bounded amount.
+
+    Added to the plain one it makes the symmetric cross-entropy (Wang et al., "Symmetric Cross Entropy for Robust
+    Learning with Noisy Labels", ICCV 2019, eq. 6, with log 0 = -4). For labels of 0 and 1 it comes to
+    ``4 * |p - label|``.
+    """
+    return -LOG_OF_ZERO * (torch.sigmoid(logits) - masks).abs().mean()
+
+
+def lovasz(logits: torch.Tensor, masks: torch.Tensor, kind: str) -> torch.Tensor:
+    """Lovasz hinge (Berman et al., CVPR 2018, alg. 1), per class and strip, over the classes that the batch has.
+
+    ``symmetric-lovasz`` is the mean of that and of the hinge of what is not the class, against what is not its mask:
+    pixels beyond a loosely drawn border then weigh as much as those within it.
+    """
+    occurs = masks.amax(dim=(0, 2, 3)) > 0
+    if not occurs.any():
+        return logits.sum() * 0
+    logits, masks = logits[:, occurs], masks[:, occurs]
+    hinge = _hinge(logits, masks)
+    return (hinge + _hinge(-logits, 1 - masks)) / 2 if kind == "symmetric-lovasz" else hinge
+
+
+def _hinge(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Mean over strips and classes; all are sorted in one go, which smp's loop over strips does one by one."""
+    logits, masks = logits.flatten(2).flatten(0, 1), masks.flatten(2).flatten(0, 1)
+    errors = 1 - logits * (2 * masks - 1)
+    ordered, order = torch.sort(errors, dim=1, descending=True)
+    truth = masks.gather(1, order)
+    left = truth.sum(dim=1, keepdim=True) - truth.cumsum(dim=1)
+    union = truth.sum(dim=1, keepdim=True) + (1 - truth).cumsum(dim=1)
+    jaccard = 1 - left / union
+    steps = torch.cat((jaccard[:, :1], jaccard[:, 1:] - jaccard[:, :-1]), dim=1)
+    return (F.relu(ordered) * steps).sum(dim=1).mean()

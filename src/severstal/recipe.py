@@ -51,6 +51,13 @@ class Recipe(BaseModel):
         description="share of training samples drawn for: clean strips, then classes 1 to 4",
     )
     defect_crops: Share = Field(0.75, description="share of defect samples whose crop is made to hold the defect")
+    crop_growth: Share = Field(
+        0.0, description="share of the epochs in which crops grow from half of their height and width to all of it"
+    )
+    copy_paste: Share = Field(
+        0.0, description="share of training samples into which a defect of another strip is pasted"
+    )
+    copy_paste_class: Annotated[int, Field(ge=1, le=4)] = Field(2, description="class of the defects that are pasted")
     samples_per_epoch: Positive = Field(4096, description="crops shown per epoch")
     # optimisation
     epochs: Positive = 30
@@ -60,11 +67,21 @@ class Recipe(BaseModel):
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-2
     warmup: Share = Field(0.05, description="share of all steps in which the learning rate rises")
     dice_weight: Share = Field(0.5, description="weight of the Dice loss; binary cross-entropy has the rest")
+    reverse_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        0.0, description="weight of the reverse cross-entropy, which forgives masks that were drawn loosely"
+    )
+    late_loss: Literal["none", "lovasz", "symmetric-lovasz", "focal"] = Field(
+        "none", description="loss of the last epochs: Lovász in place of Dice, or focal in place of cross-entropy"
+    )
+    late_from: Share = Field(0.75, description="share of the epochs after which the late loss takes over")
     presence_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         0.0, description="weight in the loss of a classification head that says which classes a strip has; 0: no head"
     )
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.998, description="decay per step of the averaged weights that are validated and kept"
+    )
+    average_best: Positive = Field(
+        1, description="best epochs whose weights are averaged in the end; kept if that scores better than the best"
     )
     amp: Literal["auto", "fp16", "bf16", "apex", "off"] = Field(
         "auto", description="mixed precision: fp16 on CUDA, bf16 on a CPU that has it, else off"

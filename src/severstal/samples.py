@@ -18,20 +18,31 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks PyPI for news 
 import albumentations as A
 
 from severstal.cache import Strips
+from severstal.copy_paste import CopyPaste
 from severstal.data import TrainingSet
 from severstal.labels import CLASSES
 from severstal.recipe import Recipe
 
 CLEAN = 0
+CROP_STEP = 64  # px: every network at half size takes sides of multiples of it
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One sample to be made: the strip, the class it was drawn for (0: none), the seed of crop and augmentation."""
+    """One sample to be made. It holds all that depends on the epoch: loader processes keep their data set for good.
+
+    Attributes:
+        defect: the class it was drawn for; 0: none.
+        seed: of crop and augmentation.
+        share: of the recipe's crop height and width.
+        donor: a strip of which a defect is pasted.
+    """
 
     image: str
     defect: int
     seed: int
+    share: float = 1.0
+    donor: str | None = None
 
 
 class ClassShares(Sampler[Draw]):
@@ -48,7 +59,8 @@ class ClassShares(Sampler[Draw]):
         if not shares.sum():
             shares = np.array([float(bool(pool)) for pool in self._pools])
         self._shares = shares / shares.sum()
-        self._seed, self._rank, self._world = recipe.seed, rank, world
+        self._recipe, self._rank, self._world = recipe, rank, world
+        self._donors = self._pools[recipe.copy_paste_class]
         batch = recipe.batch_size * recipe.accumulate
         self._count = max(recipe.samples_per_epoch // batch, 1) * batch
         self.epoch = 0
@@ -57,12 +69,33 @@ class ClassShares(Sampler[Draw]):
         return self._count // self._world
 
     def __iter__(self) -> Iterator[Draw]:
-        rng = np.random.default_rng([self._seed, self.epoch])
+        rng = np.random.default_rng([self._recipe.seed, self.epoch])
         kinds = rng.choice(len(self._pools), size=self._count, p=self._shares)
         picks, seeds = rng.random(self._count), rng.integers(2**31, size=self._count)
+        donors, share = self._draw_donors(rng), crop_share(self._recipe, self.epoch)
         for position in range(self._rank, self._count, self._world):
-            pool = self._pools[kinds[position]]
-            yield Draw(pool[int(picks[position] * len(pool))], int(kinds[position]), int(seeds[position]))
+            pool, kind = self._pools[kinds[position]], int(kinds[position])
+            image = pool[int(picks[position] * len(pool))]
+            yield Draw(image, kind, int(seeds[position]), share, donors.get(position))
+
+    def _draw_donors(self, rng: np.random.Generator) -> dict[int, str]:
+        """The strip of which a defect is pasted, for the positions that get one."""
+        if not self._recipe.copy_paste or not self._donors:
+            return {}
+        positions = np.flatnonzero(rng.random(self._count) < self._recipe.copy_paste)
+        drawn = rng.integers(len(self._donors), size=len(positions))
+        return {int(position): self._donors[number] for position, number in zip(positions, drawn, strict=True)}
+
+
+def crop_share(recipe: Recipe, epoch: int) -> float:
+    """Share of the full height and width that crops have in an epoch (from 1): from a half up to all, evenly."""
+    growing = recipe.crop_growth * recipe.epochs
+    return 1.0 if not growing or epoch > growing else 0.5 + 0.5 * (epoch - 1) / growing
+
+
+def crop_size(full: int, share: float) -> int:
+    """Pixels of a share of a crop's side, to the nearest multiple of ``CROP_STEP``, and at the least that."""
+    return full if share == 1 else min(full, max(CROP_STEP, round(full * share / CROP_STEP) * CROP_STEP))
 
 
 class Crops(Dataset):
@@ -73,30 +106,34 @@ class Crops(Dataset):
         _, height, width = source.shape
         self._height, self._width = min(recipe.crop_height, height), min(recipe.crop_width, width)
         self._augment = augmentation()
+        self._paste = CopyPaste(source, recipe.copy_paste_class)
 
     def __getitem__(self, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng(draw.seed)
-        top, left = self._corner(draw, rng)
-        grey = self._source.grey(draw.image)[top : top + self._height, left : left + self._width]
-        bits = self._source.runs(draw.image).bits(top, left, self._height, self._width)
+        size = crop_size(self._height, draw.share), crop_size(self._width, draw.share)
+        top, left = self._corner(draw, rng, *size)
+        grey = self._source.grey(draw.image)[top : top + size[0], left : left + size[1]]
+        bits = self._source.runs(draw.image).bits(top, left, *size)
+        if draw.donor is not None:
+            grey, bits = self._paste(grey, bits, draw.donor, rng)
         self._augment.set_random_seed(draw.seed)
-        made = self._augment(image=np.ascontiguousarray(grey), mask=bits)
+        made = self._augment(image=np.array(grey), mask=bits)
         return (
             torch.from_numpy(np.ascontiguousarray(made["image"]))[None],
             torch.from_numpy(np.ascontiguousarray(made["mask"])),
         )
 
-    def _corner(self, draw: Draw, rng: np.random.Generator) -> tuple[int, int]:
+    def _corner(self, draw: Draw, rng: np.random.Generator, crop_height: int, crop_width: int) -> tuple[int, int]:
         """Top left of a crop that lies on steel and, in a set share of cases, holds a pixel of the class."""
         _, height, width = self._source.shape
-        lowest, highest = _range(*self._source.steel(draw.image), self._width, width)
-        top, left = rng.integers(height - self._height + 1), rng.integers(lowest, highest + 1)
+        lowest, highest = _range(*self._source.steel(draw.image), crop_width, width)
+        top, left = rng.integers(height - crop_height + 1), rng.integers(lowest, highest + 1)
         if draw.defect != CLEAN and rng.random() < self._recipe.defect_crops:
             runs = self._source.runs(draw.image)
             y, x = runs.pixel(draw.defect, int(rng.integers(runs.count(draw.defect))))
-            top = rng.integers(max(y - self._height + 1, 0), min(y, height - self._height) + 1)
+            top = rng.integers(max(y - crop_height + 1, 0), min(y, height - crop_height) + 1)
             # Loose masks reach into the bar: the defect goes before the bar.
-            low, high = max(x - self._width + 1, 0), min(x, width - self._width)
+            low, high = max(x - crop_width + 1, 0), min(x, width - crop_width)
             kept = (max(low, lowest), min(high, highest))
             low, high = kept if kept[0] <= kept[1] else (low, high)
             left = rng.integers(low, high + 1)

@@ -1,7 +1,8 @@
 """Training of one encoder on one fold, resumable after any whole epoch.
 
 Writes into the fold's folder: ``config.json``, ``log.jsonl`` and ``tensorboard/`` as it goes, ``checkpoint.pt``
-after every epoch, and at the end ``weights.safetensors`` (the averaged weights of the best epoch).
+after every epoch, and at the end ``weights.safetensors``: the moving average of the weights as of the best epoch or,
+where that scores better, the mean of those of the best epochs.
 
 An epoch's randomness is seeded by its number and every sample by its position, so a run that was interrupted
 ends with the weights of one that was not, bit for bit on a CPU.
@@ -24,17 +25,18 @@ from tqdm import tqdm
 
 from severstal import checkpoint, network, weights
 from severstal.artifacts import write_text
+from severstal.best_epochs import BestEpochs
 from severstal.cache import Strips
 from severstal.data import TrainingSet
 from severstal.errors import InputError
 from severstal.graph import Normalise, WholeModel
 from severstal.labels import CLASSES
-from severstal.loss import BceDice
+from severstal.loss import Loss
 from severstal.member import FoldConfig, Member
 from severstal.precision import Precision
 from severstal.samples import ClassShares, Crops, WholeStrips, planes
 from severstal.stage import duration
-from severstal.validation import default_workers, scores_of_fold
+from severstal.validation import FoldScores, default_workers, scores_of_fold
 from severstal.vision import timm
 from severstal.world import World
 
@@ -53,7 +55,7 @@ class Training:
         self._build()
         self._load_data()
         self.log: list[dict[str, Any]] = []
-        self.best: dict[str, Any] = {"dice": -1.0, "epoch": None, "state": None}
+        self.best = BestEpochs(self.recipe.average_best)
         self._restore()
 
     def _build(self) -> None:
@@ -72,7 +74,7 @@ class Training:
         self.plain = self.precision.network
         self.wrapped = self.world.wrap(self.plain)
         self.normalise = Normalise(self.config.mean, self.config.std)
-        self.loss = BceDice(self.recipe.dice_weight)
+        self.loss = Loss(self.recipe)
 
     def _load_data(self) -> None:
         recipe, world = self.recipe, self.world
@@ -110,17 +112,43 @@ class Training:
             print(f"   {self.member.name}: precision {self.precision.route} on {self.device}", flush=True)
         for epoch in range(len(self.log) + 1, self.recipe.epochs + 1):
             entry = self._epoch(epoch)
-            if entry["dice"] > self.best["dice"]:
-                state = {name: value.cpu().clone() for name, value in self.ema.module.state_dict().items()}
-                self.best = {"dice": entry["dice"], "epoch": epoch, "state": state}
+            self.best.add(entry["dice"], epoch, self._state)
             self.log.append(entry)
             if self.world.leads:
                 self._save(writer, entry)
+        epochs, state = self._final()
         if self.world.leads:
-            metadata = {"fingerprint": self.config.fingerprint, "epoch": str(self.best["epoch"])}
-            weights.save(files.weights, self.best["state"], metadata)
+            weights.save(files.weights, state, {"fingerprint": self.config.fingerprint, "epoch": epochs})
             writer.close()
         self.world.wait()
+
+    def _state(self) -> dict[str, torch.Tensor]:
+        return {name: value.cpu().clone() for name, value in self.ema.module.state_dict().items()}
+
+    def _final(self) -> tuple[str, dict[str, torch.Tensor]]:
+        """The epochs and the weights to keep: the best epoch's, or the mean over the best ones if it scores better."""
+        best = self.best.best
+        if len(self.best.kept) > 1:
+            average = self.best.average()
+            self.ema.module.load_state_dict(average)
+            dice = float(self._scores().tuned.mean())
+            epochs = "+".join(str(one["epoch"]) for one in sorted(self.best.kept, key=lambda one: one["epoch"]))
+            if self.world.leads:
+                verdict = "kept" if dice > best["dice"] else "not kept"
+                print(
+                    f"   {self.member.name}: mean of epochs {epochs}: Dice {dice:.4f}, the best alone "
+                    f"{best['dice']:.4f}: {verdict}",
+                    flush=True,
+                )
+            if dice > best["dice"]:
+                return epochs, average
+        return str(best["epoch"]), best["state"]
+
+    def _scores(self) -> FoldScores:
+        with self.precision.autocast():
+            return scores_of_fold(
+                WholeModel.of(self.config, self.ema.module, flips=()), self.validation_loader, self.world
+            )
 
     def _epoch(self, epoch: int) -> dict[str, Any]:
         began = time.monotonic()
@@ -128,9 +156,7 @@ class Training:
         self.sampler.epoch = epoch
         loss = self._train(epoch)
         trained = time.monotonic()
-        with self.precision.autocast():
-            model = WholeModel.of(self.config, self.ema.module, flips=())
-            scores = scores_of_fold(model, self.validation_loader, self.world)
+        scores = self._scores()
         return {
             "epoch": epoch,
             "loss": loss,
@@ -156,7 +182,7 @@ class Training:
             with wait:
                 with self.precision.autocast():
                     output = self.wrapped(self.normalise(crops).contiguous(memory_format=torch.channels_last))
-                loss = self._loss(output, masks)
+                loss = self._loss(output, masks, epoch)
                 self.precision.backward(loss / accumulate)
             total += loss.detach()
             if complete:
@@ -164,9 +190,11 @@ class Training:
         mean = self.world.sum(total / len(self.train_loader)) / self.world.size
         return float(mean)
 
-    def _loss(self, output: torch.Tensor | tuple[torch.Tensor, torch.Tensor], masks: torch.Tensor) -> torch.Tensor:
+    def _loss(
+        self, output: torch.Tensor | tuple[torch.Tensor, torch.Tensor], masks: torch.Tensor, epoch: int
+    ) -> torch.Tensor:
         logits, presence = network.parts(output)
-        loss = self.loss(logits.float(), masks)
+        loss = self.loss(logits.float(), masks, epoch)
         if presence is None:
             return loss
         occurs = masks.amax(dim=(2, 3))
@@ -204,7 +232,7 @@ class Training:
                 "ema": self.ema.module.state_dict(),
                 "optimizer": self.precision.optimizer.state_dict(),
                 "precision": self.precision.state_dict(),
-                "best": self.best,
+                "best": self.best.kept,
                 "log": self.log,
                 "threads": torch.get_num_threads(),
             },
@@ -230,7 +258,7 @@ class Training:
         self.ema.module.load_state_dict(state["ema"])
         self.precision.optimizer.load_state_dict(state["optimizer"])
         self.precision.load_state_dict(state["precision"])
-        self.best, self.log = state["best"], state["log"]
+        self.best.kept, self.log = state["best"], state["log"]
         torch.set_num_threads(state["threads"])  # sums in another order give other weights
         if self.world.leads:
             print(f"   {self.member.name}: goes on after epoch {len(self.log)}", flush=True)
@@ -239,7 +267,8 @@ class Training:
         seconds = np.mean([line["train_seconds"] + line["validation_seconds"] for line in self.log])
         left = seconds * (self.recipe.epochs - entry["epoch"])
         classes = " ".join(f"{score:.3f}" for score in entry["dice_per_class"])
-        best = "best" if self.best["epoch"] == entry["epoch"] else f"best {self.best['dice']:.4f}"
+        leader = self.best.best
+        best = "best" if leader["epoch"] == entry["epoch"] else f"best {leader['dice']:.4f}"
         print(
             f"   {self.member.name}  epoch {entry['epoch']}/{self.recipe.epochs}  loss {entry['loss']:.4f}  "
             f"Dice {entry['dice']:.4f} ({classes})  {best}  {seconds:.0f} s/epoch, {duration(left)} left",
