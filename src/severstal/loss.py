@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from severstal.recipe import Recipe
 from severstal.vision import smp
 
+SMOOTH = 1.0  # pixels; keeps the Dice of next to nothing from jumping
 LOG_OF_ZERO = -4.0  # stands for log 0 in the reverse cross-entropy, as in its paper
 
 
@@ -23,20 +24,37 @@ class Loss(nn.Module):
         super().__init__()
         self._weight, self._reverse = recipe.dice_weight, recipe.reverse_weight
         self._late, self._late_from = recipe.late_loss, recipe.late_from * recipe.epochs
-        self._bce, self._dice = nn.BCEWithLogitsLoss(), smp.losses.DiceLoss(mode="multilabel", smooth=1.0)
+        self._bce = nn.BCEWithLogitsLoss()
         self._focal = smp.losses.FocalLoss(mode="multilabel", gamma=2.0)
 
     def forward(self, logits: torch.Tensor, masks: torch.Tensor, epoch: int) -> torch.Tensor:
-        """Scalar loss of float32 logits ``[N, 4, H, W]`` against float32 masks of the same shape.
+        """Scalar loss.
 
         Args:
+            logits: float32 ``[N, 4, h, w]``.
+            masks: float32 ``[N, 4, H, W]``, of the same size or some times as large.
             epoch: from 1.
         """
+        masks = shrunk(masks, logits)
         late = self._late if epoch > self._late_from else "none"
         pixels = self._focal(logits, masks) if late == "focal" else self._bce(logits, masks)
-        regions = lovasz(logits, masks, late) if "lovasz" in late else self._dice(logits, masks)
+        regions = lovasz(logits, masks, late) if "lovasz" in late else dice(logits, masks)
         loss = (1 - self._weight) * pixels + self._weight * regions
         return loss + self._reverse * reverse_cross_entropy(logits, masks) if self._reverse else loss
+
+
+def shrunk(masks: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """Masks in the size of the logits: each value the mean of the pixels that it stands for."""
+    factor = masks.shape[-1] // logits.shape[-1]
+    return masks if factor == 1 else F.avg_pool2d(masks, factor)
+
+
+def dice(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Soft Dice loss per class over the whole batch, 0 for a class that the batch lacks; the mean over the classes."""
+    probability, axes = torch.sigmoid(logits), (0, 2, 3)
+    overlap, total, truth = (probability * masks).sum(axes), probability.sum(axes), masks.sum(axes)
+    score = (overlap + SMOOTH) / ((total + truth) / 2 + SMOOTH)
+    return ((1 - score) * (truth > 0)).mean()
 
 
 def reverse_cross_entropy(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
@@ -55,6 +73,7 @@ def lovasz(logits: torch.Tensor, masks: torch.Tensor, kind: str) -> torch.Tensor
     ``symmetric-lovasz`` is the mean of that and of the hinge of what is not the class, against what is not its mask:
     pixels beyond a loosely drawn border then weigh as much as those within it.
     """
+    masks = (masks >= 0.5).float()  # it knows no half pixels
     occurs = masks.amax(dim=(0, 2, 3)) > 0
     if not occurs.any():
         return logits.sum() * 0
