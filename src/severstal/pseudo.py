@@ -33,13 +33,29 @@ class FoldRecord(BaseModel):
     table: str  # hash of the file
 
 
+class Worth(BaseModel):
+    """Labelled strips, judged by the networks that were held back from them: how many would be taken, and their Dice.
+
+    Attributes:
+        dice: mean per class over all of them.
+        dice_of_taken: over those taken; None where none was.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    strips: int
+    taken: int
+    dice: list[float]
+    dice_of_taken: list[float] | None
+
+
 class Record(BaseModel):
     """What ``pseudo.json`` holds.
 
     Attributes:
         images: the folder of strips.
         strips: hash of names and sizes of those that any fold took.
-        counts: strips by verdict and class, over all folds.
+        counts: strips by verdict, per class and over all folds.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,7 +64,8 @@ class Record(BaseModel):
     images: str
     strips: str
     folds: tuple[FoldRecord, ...]
-    counts: dict[str, dict[str, int]]
+    counts: dict[str, list[int]]
+    worth: Worth
 
 
 @dataclass(frozen=True)
@@ -85,7 +102,8 @@ def write_record(
     images: Path,
     taken: list[dict[str, list[str]]],
     made_by: list[tuple[dict[str, str], list[str]]],
-    counts: dict[str, dict[str, int]],
+    counts: dict[str, list[int]],
+    worth: Worth,
 ) -> None:
     """Write what the tables beside it are: the last of the stage's files.
 
@@ -99,7 +117,12 @@ def write_record(
     ]
     names = sorted(set().union(*taken))
     record = Record(
-        made_from=made_from, images=str(images), strips=listing_hash(images, names), folds=tuple(folds), counts=counts
+        made_from=made_from,
+        images=str(images),
+        strips=listing_hash(images, names),
+        folds=tuple(folds),
+        counts=counts,
+        worth=worth,
     )
     write_json(paths.record, record.model_dump())
 

@@ -22,6 +22,7 @@ MASK_UNSURE = "mask unsure"  # the mask changes much with its threshold
 MEMBERS_DIFFER = "members differ"  # a network's own mask is another than that of their mean
 OVERLAP = "classes overlap"  # the truth never has two classes on a pixel
 REASONS = (GATE_UNSURE, GATE_AGAINST_MASK, MASK_UNSURE, MEMBERS_DIFFER, OVERLAP)
+VERDICTS = (THERE, ABSENT, *REASONS)
 
 
 @dataclass(frozen=True)
