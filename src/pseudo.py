@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from severstal import engines, folds, postprocess, pseudo, rle, strips
+from severstal import engines, postprocess, pseudo, rle, strips
 from severstal.artifacts import file_hash, fingerprint, listing_hash, replacing
 from severstal.command_line import parser, paths_of
 from severstal.data import read_training_set
@@ -29,6 +29,7 @@ from severstal.paths import PseudoPaths
 from severstal.stage import Stage
 from severstal.sureness import VERDICTS, Limits
 
+METHOD = 1  # of judging: raised when the same answers would give other verdicts
 TWIN = "like a labelled strip"
 
 
@@ -86,7 +87,7 @@ def identity(folder: Path, images: list[str], labelling: Labelling, engine: str)
         for one in labelling.labellers
     ]
     strips_of = str(folder), listing_hash(folder, images), labelling.data.fingerprint
-    return fingerprint(strips_of, made_by, asdict(labelling.limits), engine, folds.ALIKE)
+    return fingerprint(strips_of, made_by, asdict(labelling.limits), engine, METHOD)
 
 
 def is_up_to_date(output: PseudoPaths, made_from: str) -> bool:

@@ -81,12 +81,12 @@ class Labelling:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for batch in in_batches(images, BATCH):
                 read = np.stack([strips.read_sized(folder / image, *self.size) for image in batch])
-                jobs = []
+                steel, jobs = [strips.steel_columns(strip) for strip in read], []
                 for one, networks in zip(self.labellers, loaded, strict=True):
                     maps, presences = zip(*(network(read) for network in networks), strict=True)
                     for row, image in enumerate(batch):
                         answers = [found[row] for found in maps], [found[row] for found in presences]
-                        job = pool.submit(judge, *answers, one.weights, one.choice.cuts, self.limits)
+                        job = pool.submit(judge, *answers, one.weights, one.choice.cuts, self.limits, steel[row])
                         jobs.append((image, one.fold, job))
                 yield from ((image, fold, job.result()) for image, fold, job in jobs)
 
@@ -97,7 +97,8 @@ class Labelling:
             of_encoder = dict(zip(self.source.encoders, self.source.maps(labeller.fold, image), strict=True))
             maps = [of_encoder[member.encoder] for member in labeller.team]
             presences = [found.max(axis=(1, 2)) for found in maps]  # as the graph makes them
-            judged = judge(maps, presences, labeller.weights, labeller.choice.cuts, self.limits)
+            steel = strips.steel_columns(strips.read_sized(self.data.paths.train_images / image, *self.size))
+            judged = judge(maps, presences, labeller.weights, labeller.choice.cuts, self.limits, steel)
             return judged.is_sure, dice(judged.masks, masks(self.data.labels[image], *self.size))
 
         jobs = (

@@ -13,7 +13,7 @@ import numpy as np
 
 from severstal.ensemble import mean_map
 from severstal.metric import dice
-from severstal.postprocess import Cut, mask
+from severstal.postprocess import Cut, components, mask
 
 THERE, ABSENT = "there", "absent"
 GATE_UNSURE = "gate unsure"  # presence between the two limits
@@ -21,7 +21,8 @@ GATE_AGAINST_MASK = "gate against mask"  # one says there, the other absent
 MASK_UNSURE = "mask unsure"  # the mask changes much with its threshold
 MEMBERS_DIFFER = "members differ"  # a network's own mask is another than that of their mean
 OVERLAP = "classes overlap"  # the truth never has two classes on a pixel
-REASONS = (GATE_UNSURE, GATE_AGAINST_MASK, MASK_UNSURE, MEMBERS_DIFFER, OVERLAP)
+OFF_STEEL = "off the steel"  # a defect lies in the black bar beside the steel
+REASONS = (GATE_UNSURE, GATE_AGAINST_MASK, MASK_UNSURE, MEMBERS_DIFFER, OVERLAP, OFF_STEEL)
 VERDICTS = (THERE, ABSENT, *REASONS)
 
 
@@ -60,6 +61,7 @@ def judge(
     weights: Sequence[int],
     cuts: Sequence[Cut],
     limits: Limits,
+    steel: tuple[int, int],
 ) -> Judged:
     """Judge one strip.
 
@@ -68,6 +70,7 @@ def judge(
         presences: each network's ``uint8 [4]``.
         weights: of the networks in the mean.
         cuts: of the classes.
+        steel: first and past-the-last column of the steel.
     """
     mean, presence = mean_map(maps, weights), mean_map(presences, weights)
     verdicts, masks = [], []
@@ -78,10 +81,18 @@ def judge(
         masks.append(drawn)
     drawn = np.stack(masks)
     shared = drawn & (drawn.sum(axis=0) > 1)
-    for c in np.flatnonzero(shared.any(axis=(1, 2))):
+    for c in np.flatnonzero(drawn.any(axis=(1, 2))):
         if verdicts[c] not in REASONS:
-            verdicts[c] = OVERLAP
+            doubt = OVERLAP if shared[c].any() else OFF_STEEL if _has_defect_off(drawn[c], *steel) else None
+            verdicts[c] = doubt or verdicts[c]
     return Judged(verdicts, drawn)
+
+
+def _has_defect_off(drawn: np.ndarray, first: int, last: int) -> bool:
+    """Whether a connected part of a mask has no pixel on the steel; loose masks may reach beyond it."""
+    labels, areas = components(drawn)
+    on_steel = np.unique(labels[:, first:last])
+    return np.count_nonzero(on_steel) < len(areas) - 1
 
 
 def _verdict(
