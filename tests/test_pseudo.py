@@ -19,7 +19,7 @@ from finished_run import write_finished
 from safetensors.torch import load_file
 
 import pseudo as stage
-from severstal import engines, onnx_file, postprocess, pseudo, recipe, rle, strips
+from severstal import engines, onnx_file, oof, postprocess, pseudo, recipe, rle, strips
 from severstal.artifacts import write_json
 from severstal.cache import Strips
 from severstal.data import TrainingSet, read_training_set
@@ -409,8 +409,9 @@ def test_from_networks_to_a_second_experiment_through_the_stages(tmp_path) -> No
     other = Paths(first.input, tmp_path / "second", first.submissions)
     shutil.copytree(first.folds, other.folds, ignore=shutil.ignore_patterns("tu-*", "pseudo", "cache"))
     run_stage_alone("make_folds", other, "--pseudo", first.pseudo.folder, "--epochs", 1)
-    run_stage_alone("train", other)
+    run_stage_alone("train", other, ENCODER, 0)
     assert recipe.read(other.recipe).pseudo == str(first.pseudo.folder)
-    for name in ("tune", "export", "predict"):
-        run_stage_alone(name, other)
-    assert len(read_labels(other.submission, 64, 96)) == 3
+    trained = Member(other, ENCODER, 0)
+    labels = read_training_set(other)
+    assert trained.config().data == labels.with_pseudo(str(first.pseudo.folder), 0).fingerprint != labels.fingerprint
+    assert sorted(oof.Store(trained.files.oof, "").images) == sorted(labels.images(0, held_out=True))
