@@ -25,7 +25,7 @@ from severstal.paths import Paths
 from severstal.presence import CANDIDATES
 from severstal.stage import Stage
 
-METHOD = 4  # of tuning: raised when the same maps would give other values, so that old values are made anew
+METHOD = 5  # of tuning: raised when the same maps would give other values, so that old values are made anew
 KEYS = ("mean", *map(str, CLASSES))
 
 
@@ -52,7 +52,8 @@ def is_up_to_date(paths: Paths, made_from: str) -> bool:
     if not all(file.exists() for file in [*seen, paths.strip_scores]):
         return False
     try:
-        return postprocess.read(paths.postprocess).fingerprint == made_from
+        known = postprocess.read(paths.postprocess)
+        return known.fingerprint == made_from and bool(known.held_out)
     except InputError:
         return False  # missing, damaged or of another version: it is made anew
 
@@ -91,6 +92,10 @@ def tune(stage: Stage, paths: Paths, source: OutOfFold, made_from: str) -> None:
         scores=scores,
         intervals=tuning.intervals(result.dices),
         strips=strips,
+        held_out=tuple(
+            postprocess.Choice(blend=dict(zip(source.encoders, one.blend, strict=True)), cuts=one.cuts)
+            for one in result.honest
+        ),
     )
     write_json(paths.postprocess, values.model_dump(exclude_none=True))
     stage.wrote(paths.postprocess, paths.grid_picture(1).parent)

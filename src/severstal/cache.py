@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from severstal import strips
+from severstal import pseudo, strips
 from severstal.artifacts import listing_hash, replacing
 from severstal.data import TrainingSet
 from severstal.runs import Runs
@@ -23,24 +25,23 @@ SPARE = 2 << 30  # bytes of the disk that are left to others
 
 
 class Strips:
-    """The training strips and their masks, by name.
+    """The training strips, with pseudo-labels or not, and their masks, by name.
 
     Processes that load samples inherit the map, not the strips: the system shares the pages among them.
     """
 
     def __init__(self, data: TrainingSet) -> None:
-        self._data = data
-        self._position = {image: number for number, image in enumerate(sorted(data.labels))}
-        self._runs = {image: Runs.of(codes, data.height, data.width) for image, codes in data.labels.items()}
+        self._data, paths, size = data, data.paths, (data.height, data.width)
+        labels = data.labels | (data.pseudo.labels if data.pseudo else {})
+        self._runs = {image: Runs.of(codes, *size) for image, codes in labels.items()}
         self._steel: dict[str, tuple[int, int]] = {}
-        self._map = self._open()
+        self._labelled = Decoded(paths.train_images, sorted(data.labels), size, paths.strip_cache)
+        if data.pseudo and data.pseudo.images:
+            self._pseudo = Decoded(data.pseudo.folder, data.pseudo.images, size, paths.pseudo_cache)
 
     def grey(self, image: str) -> np.ndarray:
         """The strip, ``uint8 [H, W]``, not to be written to."""
-        if self._map is None:
-            data = self._data
-            return strips.read_sized(data.paths.train_images / image, data.height, data.width)
-        return self._map[self._position[image]]
+        return self._labelled[image] if image in self._data.labels else self._pseudo[pseudo.name_of(image)]
 
     def runs(self, image: str) -> Runs:
         return self._runs[image]
@@ -53,16 +54,34 @@ class Strips:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        return len(self._position), self._data.height, self._data.width
+        return len(self._runs), self._data.height, self._data.width
 
-    def _open(self) -> np.ndarray | None:
-        data = self._data
-        path = data.paths.strip_cache(listing_hash(data.paths.train_images, list(self._position)))
+
+class Decoded:
+    """Strips of one folder: ``decoded[name]`` is ``uint8 [H, W]``.
+
+    Args:
+        size: height and width.
+        path_of: gives the cache's file by a hash of the strips; files of other strips beside it are deleted.
+    """
+
+    def __init__(self, folder: Path, images: list[str], size: tuple[int, int], path_of: Callable[[str], Path]) -> None:
+        self._folder, self._size = folder, size
+        self._position = {image: number for number, image in enumerate(images)}
+        self._map = self._open(path_of(listing_hash(folder, images)))
+
+    def __getitem__(self, image: str) -> np.ndarray:
+        if self._map is None:
+            return strips.read_sized(self._folder / image, *self._size)
+        return self._map[self._position[image]]
+
+    def _open(self, path: Path) -> np.ndarray | None:
+        shape = len(self._position), *self._size
         if not path.exists():
             for stale in path.parent.glob("*.grey"):
                 print(f"   {stale.name} is of other data: decoding the strips anew", flush=True)
                 stale.unlink()
-            size = int(np.prod(self.shape))
+            size = int(np.prod(shape))
             path.parent.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(path.parent).free
             if free < size + SPARE:
@@ -74,14 +93,12 @@ class Strips:
                 return None
             # Two trainings that start at once both write; the last to finish replaces the other's equal file.
             with replacing(path) as temporary:
-                self._decode(np.memmap(temporary, np.uint8, "w+", shape=self.shape))
-        return np.memmap(path, np.uint8, "r", shape=self.shape)
+                self._decode(np.memmap(temporary, np.uint8, "w+", shape=shape))
+        return np.memmap(path, np.uint8, "r", shape=shape)
 
     def _decode(self, made: np.ndarray) -> None:
-        data = self._data
-
         def decode(image: str) -> None:
-            made[self._position[image]] = strips.read_sized(data.paths.train_images / image, data.height, data.width)
+            made[self._position[image]] = strips.read_sized(self._folder / image, *self._size)
 
         jobs = Parallel(n_jobs=os.cpu_count(), prefer="threads", return_as="generator")(
             delayed(decode)(image) for image in self._position

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from severstal import folds, strips
+from severstal import folds, pseudo, strips
 from severstal.artifacts import file_hash, fingerprint, listing_hash
 from severstal.errors import InputError
 from severstal.labels import Labels, read_labels
 from severstal.paths import Paths
+from severstal.recipe import NO_PSEUDO
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What the later stages need to know of the training strips."""
+    """What the later stages need to know of the training strips.
+
+    Attributes:
+        pseudo: strips with pseudo-labels that one fold may train on beside its own; no fold validates on them.
+    """
 
     paths: Paths
     height: int
@@ -25,6 +31,18 @@ class TrainingSet:
     labels: Labels
     split: pd.DataFrame
     fingerprint: str
+    pseudo: pseudo.Pseudo | None = None
+
+    def with_pseudo(self, folder: str, fold: int) -> TrainingSet:
+        """The same with the pseudo-labels of a folder that are one fold's own (``none``: as it is).
+
+        Raises:
+            InputError: if they are missing, damaged, or not made for what this fold validates on.
+        """
+        if folder == NO_PSEUDO:
+            return self
+        made = pseudo.read(Path(folder), fold, self.images(fold, held_out=True), self.height, self.width)
+        return replace(self, pseudo=made, fingerprint=fingerprint(self.fingerprint, made.fingerprint))
 
     def images(self, fold: int, *, held_out: bool) -> list[str]:
         """Strips that a fold validates on (``held_out``) or trains on.

@@ -52,6 +52,22 @@ def near_duplicates(thumbnails: np.ndarray) -> np.ndarray:
     return connected_components(links, directed=False)[1]
 
 
+def have_twins(thumbnails: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which strips are near-duplicates of one of the others, ``bool [n]``."""
+    parts = [thumbnails[start : start + BLOCK] for start in range(0, len(thumbnails), BLOCK)]
+    return np.concatenate([(part @ others.T > ALIKE).any(axis=1) for part in parts])
+
+
+def thumbnails_of(folder: Path, images: list[str], height: int, width: int, workers: int) -> np.ndarray:
+    """The strips' thumbnails, ``float32 [n, d]``, having decoded every one.
+
+    Raises:
+        InputError: naming the first strip that is damaged or of another size.
+    """
+    jobs = (delayed(_thumbnail_of)(folder / image, height, width) for image in images)
+    return np.stack(Parallel(n_jobs=workers, prefer="threads")(jobs))
+
+
 def examine(folder: Path, images: list[str], workers: int) -> tuple[int, int, np.ndarray]:
     """Height and width of the strips and the group of each, having decoded every one.
 
@@ -59,9 +75,7 @@ def examine(folder: Path, images: list[str], workers: int) -> tuple[int, int, np
         InputError: naming the first strip that is damaged or of another size than the first.
     """
     height, width = strips.read(folder / images[0]).shape
-    jobs = (delayed(_thumbnail_of)(folder / image, height, width) for image in images)
-    thumbnails = Parallel(n_jobs=workers, prefer="threads")(jobs)
-    return height, width, near_duplicates(np.stack(thumbnails))
+    return height, width, near_duplicates(thumbnails_of(folder, images, height, width, workers))
 
 
 def split(labels: Labels, groups: np.ndarray, count: int, seed: int) -> pd.DataFrame:

@@ -39,7 +39,8 @@ class Job:
         is deleted.
         """
         overrides = (member.config().overrides if member.files.config.exists() else {}) | given
-        return cls(member, data, recipe.for_encoder(member.encoder, overrides), overrides)
+        values = recipe.for_encoder(member.encoder, overrides)
+        return cls(member, data.with_pseudo(values.pseudo, member.fold), values, overrides)
 
     @property
     def fingerprint(self) -> str:
@@ -109,7 +110,7 @@ class Job:
             if (new := self.recipe.model_dump()[name]) != old
         ]
         if before.data != self.data.fingerprint:
-            changed.append("the training data or the split changed")
+            changed.append("the training data, the split or the pseudo-labels changed")
         return ", ".join(changed) or "its configuration changed"
 
     def _config(self) -> FoldConfig:

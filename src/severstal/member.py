@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from severstal.artifacts import file_hash, fingerprint, read_json
 from severstal.errors import InputError
 from severstal.paths import FoldPaths, Paths
-from severstal.recipe import Recipe
+from severstal.recipe import NO_PSEUDO, Recipe
 
 VERSIONS = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "numpy")
 
@@ -84,12 +84,14 @@ class Member:
 def training_fingerprint(encoder: str, fold: int, recipe: Recipe, data: str) -> str:
     """Equal where training would give the same weights, as far as the configuration goes.
 
-    Flips only shape what is made from the weights; how many processes load the data shapes nothing. Values at their
-    default do not count, so that a value which a later version brings leaves finished folds finished.
+    Flips only shape what is made from the weights; how many processes load the data shapes nothing. Pseudo-labels
+    count by what they are, which is part of ``data``, not by where they lie. Values at their default do not count, so
+    that a value which a later version brings leaves finished folds finished.
     """
-    values = recipe.model_dump(
-        mode="json", exclude_defaults=True, exclude={"name", "flips", "workers", "eval_batch_size"}
-    )
+    unused = {"name", "flips", "workers", "eval_batch_size", "pseudo"}
+    if recipe.pseudo == NO_PSEUDO:
+        unused.add("pseudo_share")
+    values = recipe.model_dump(mode="json", exclude_defaults=True, exclude=unused)
     return fingerprint(encoder, fold, values, data)
 
 

@@ -63,6 +63,27 @@ class FoldPaths:
 
 
 @dataclass(frozen=True)
+class PseudoPaths:
+    """Pseudo-labels of one folder of strips; any fold reads its own table only."""
+
+    folder: Path
+
+    @property
+    def record(self) -> Path:
+        """Which networks labelled which strips: written last, so that with it everything is complete."""
+        return self.folder / "pseudo.json"
+
+    @property
+    def verdicts(self) -> Path:
+        """What was found of every strip and class by each fold's networks, taken or not."""
+        return self.folder / "verdicts.csv"
+
+    def labels(self, fold: int) -> Path:
+        """Strips that the fold's networks are sure of, in the form of train.csv, four rows each."""
+        return self.folder / f"fold_{fold}.csv"
+
+
+@dataclass(frozen=True)
 class Paths:
     """The three folders of one experiment and the files in them."""
 
@@ -114,6 +135,15 @@ class Paths:
     def strip_cache(self, key: str) -> Path:
         """Decoded training strips, one after the other; training makes it, and it may be deleted at any time."""
         return self.folds / "cache" / f"{key}.grey"
+
+    def pseudo_cache(self, key: str) -> Path:
+        """The same of pseudo-labelled strips."""
+        return self.folds / "cache" / "pseudo" / f"{key}.grey"
+
+    @property
+    def pseudo(self) -> PseudoPaths:
+        """Where pseudo-labels go by default."""
+        return PseudoPaths(self.folds / "pseudo")
 
     @property
     def strip_scores(self) -> Path:

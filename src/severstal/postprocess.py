@@ -57,6 +57,15 @@ class Cut(BaseModel):
 DEFAULT = Cut(threshold=128, min_area=0)
 
 
+class Choice(BaseModel):
+    """How maps are averaged and cut: one complete choice."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    blend: dict[str, Annotated[int, Field(ge=0)]]
+    cuts: tuple[Cut, Cut, Cut, Cut]
+
+
 class Tuning(BaseModel):
     """What ``folds/postprocess.json`` holds."""
 
@@ -71,6 +80,9 @@ class Tuning(BaseModel):
         description="95 % of bootstrap resamples of the strips: of each score, and of gain: honest less default"
     )
     strips: int
+    held_out: tuple[Choice, ...] = Field(
+        (), description="for each fold, what was chosen without its strips: the values of the honest score"
+    )
 
     @field_validator("scores")
     @classmethod

@@ -10,13 +10,15 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from severstal.artifacts import read_json
 from severstal.errors import InputError
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
+
+NO_PSEUDO = "none"
 
 
 class Recipe(BaseModel):
@@ -59,6 +61,10 @@ class Recipe(BaseModel):
     )
     copy_paste_class: Annotated[int, Field(ge=1, le=4)] = Field(2, description="class of the defects that are pasted")
     samples_per_epoch: Positive = Field(4096, description="crops shown per epoch")
+    pseudo: str = Field(NO_PSEUDO, description="folder of pseudo-labels that bin/pseudo.sh wrote, or none")
+    pseudo_share: Share = Field(
+        0.25, description="share of the samples that pseudo-labelled strips give, where there are any of the kind"
+    )
     # optimisation
     epochs: Positive = 30
     batch_size: Positive = Field(16, description="crops per optimiser step and micro-batch, over all GPUs")
@@ -92,6 +98,12 @@ class Recipe(BaseModel):
     )
     eval_batch_size: Positive = Field(8, description="whole strips per forward pass in validation")
     workers: Annotated[int, Field(ge=-1)] = Field(-1, description="loader processes; -1: by number of cores")
+
+    @field_validator("pseudo")
+    @classmethod
+    def _pseudo_is_a_whole_path(cls, value: str) -> str:
+        # The recipe is read again from other working folders.
+        return value if value == NO_PSEUDO else str(Path(value).resolve())
 
     @model_validator(mode="after")
     def _encoders_hold_known_values(self) -> Recipe:

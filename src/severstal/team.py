@@ -17,7 +17,12 @@ def ready_team(paths: Paths, values: Tuning) -> list[Member]:
     """
     team = [member for member in members(paths, recipe.read(paths.recipe)) if values.blend.get(member.encoder, 1)]
     for member in team:
-        if values.members.get(member.name) != member.weights_hash():
-            raise InputError(f"{member.name} was trained after tuning: run `bash bin/tune.sh` again")
-        onnx_file.check_identity(member)
+        check_ready(member, values)
     return team
+
+
+def check_ready(member: Member, values: Tuning) -> None:
+    """Raise if a member is missing, or is not of the weights that the values were tuned with."""
+    if values.members.get(member.name) != member.weights_hash():
+        raise InputError(f"{member.name} was trained after tuning: run `bash bin/tune.sh` again")
+    onnx_file.check_identity(member)

@@ -33,6 +33,7 @@ from severstal.graph import Normalise, WholeModel
 from severstal.labels import CLASSES
 from severstal.loss import Loss
 from severstal.member import FoldConfig, Member
+from severstal.mixed_shares import MixedShares
 from severstal.precision import Precision
 from severstal.samples import ClassShares, Crops, WholeStrips, planes
 from severstal.stage import duration
@@ -86,7 +87,8 @@ class Training:
                 f"{self.member.name}: {len(training)} strips to train on, {len(validation)} to validate on, batches "
                 f"of {recipe.batch_size} over {world.size} processes: choose a --batch-size that divides evenly"
             )
-        self.sampler = ClassShares(self.data, training, recipe, world.rank, world.size)
+        shares = ClassShares if self.data.pseudo is None else MixedShares
+        self.sampler = shares(self.data, training, recipe, world.rank, world.size)
         workers = recipe.workers if recipe.workers >= 0 else default_workers(world.size)
         share = {
             "num_workers": workers,
