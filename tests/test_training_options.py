@@ -8,7 +8,7 @@ import torch
 from test_training import ENCODER, job, same, weights_of
 from torch.nn import functional as F
 
-from severstal import network, recipe
+from severstal import recipe
 from severstal.best_epochs import BestEpochs
 from severstal.cache import Strips
 from severstal.copy_paste import CopyPaste
@@ -49,14 +49,6 @@ def test_off_the_loss_is_cross_entropy_and_dice(logits, masks) -> None:
     expected = 0.5 * F.binary_cross_entropy_with_logits(logits, masks) + 0.5 * dice
     for epoch in (1, 4):
         assert float(Loss(values())(logits, masks, epoch)) == pytest.approx(float(expected), rel=1e-5)
-
-
-def test_masks_of_twice_the_size_count_by_the_share_of_their_pixels(logits, masks) -> None:
-    large = masks.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
-    assert torch.equal(Loss(values())(logits, large, 1), Loss(values())(logits, masks, 1))
-    large[:, :, ::2] = 0  # half of every 2 x 2 pixels
-    assert torch.equal(Loss(values())(logits, large, 1), Loss(values())(logits, masks / 2, 1))
-    assert torch.equal(lovasz(logits, masks / 2, "lovasz"), lovasz(logits, masks, "lovasz"))
 
 
 @pytest.mark.parametrize("late", ["lovasz", "symmetric-lovasz", "focal"])
@@ -104,13 +96,6 @@ def test_each_value_changes_the_weights_and_its_off_state_does_not(tiny, on) -> 
     tiny.fold(ENCODER, 0).folder.rename(tiny.folds / "off")
     job(tiny, base | on).run()
     assert not same(weights_of(tiny), plain)
-
-
-def test_a_network_at_half_size_learns_from_small_logits_and_answers_in_full_ones() -> None:
-    made = network.build(values(), "resnet18", pretrained=False)
-    crop = torch.randn(2, 1, 64, 128)
-    assert made.train()(crop).shape == (2, 4, 32, 64)
-    assert made.eval()(crop).shape == (2, 4, 64, 128)
 
 
 # -- the best epochs -------------------------------------------------------------------------------

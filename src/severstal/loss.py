@@ -31,22 +31,15 @@ class Loss(nn.Module):
         """Scalar loss.
 
         Args:
-            logits: float32 ``[N, 4, h, w]``.
-            masks: float32 ``[N, 4, H, W]``, of the same size or some times as large.
+            logits: float32 ``[N, 4, H, W]``.
+            masks: float32 of the same shape, 0 and 1.
             epoch: from 1.
         """
-        masks = shrunk(masks, logits)
         late = self._late if epoch > self._late_from else "none"
         pixels = self._focal(logits, masks) if late == "focal" else self._bce(logits, masks)
         regions = lovasz(logits, masks, late) if "lovasz" in late else dice(logits, masks)
         loss = (1 - self._weight) * pixels + self._weight * regions
         return loss + self._reverse * reverse_cross_entropy(logits, masks) if self._reverse else loss
-
-
-def shrunk(masks: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-    """Masks in the size of the logits: each value the mean of the pixels that it stands for."""
-    factor = masks.shape[-1] // logits.shape[-1]
-    return masks if factor == 1 else F.avg_pool2d(masks, factor)
 
 
 def dice(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
@@ -73,7 +66,6 @@ def lovasz(logits: torch.Tensor, masks: torch.Tensor, kind: str) -> torch.Tensor
     ``symmetric-lovasz`` is the mean of that and of the hinge of what is not the class, against what is not its mask:
     pixels beyond a loosely drawn border then weigh as much as those within it.
     """
-    masks = (masks >= 0.5).float()  # it knows no half pixels
     occurs = masks.amax(dim=(0, 2, 3)) > 0
     if not occurs.any():
         return logits.sum() * 0

@@ -38,8 +38,8 @@ def parts(output: torch.Tensor | tuple[torch.Tensor, torch.Tensor]) -> tuple[tor
 class Downscaled(nn.Module):
     """A U-Net that sees its input some times smaller: a crop costs a quarter at half size, and fine edges.
 
-    In training its logits stay small, and the loss brings the masks to their size: scaling logits up and comparing
-    them there took a third of a step, and teaches nothing that a mean of mask pixels does not.
+    Logits are scaled up in training too: with masks brought to their size instead, a step took a fifth less, and the
+    Dice was .800 where it is .810 (NEU-strips, 1,050 steps, one run each).
     """
 
     def __init__(self, unet: nn.Module, factor: int) -> None:
@@ -52,10 +52,9 @@ class Downscaled(nn.Module):
         return stride_of(self.unet) * self.factor
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-        """Logits ``[N, 4, H, W]`` in the size of the input (small in training), and the head's where there is one."""
+        """Logits in the size of the input, ``[N, 4, H, W]``, and those of the head where there is one."""
         logits, presence = parts(self.unet(F.avg_pool2d(x, self.factor)))
-        if not self.training:
-            logits = F.interpolate(logits, scale_factor=self.factor, mode="bilinear", align_corners=False)
+        logits = F.interpolate(logits, scale_factor=self.factor, mode="bilinear", align_corners=False)
         return logits if presence is None else (logits, presence)
 
 

@@ -202,5 +202,15 @@ class Paths:
         """What the engines gave on this machine's GPU."""
         return self.submissions / "gpu_check.json"
 
+    @property
+    def kaggle_dataset(self) -> Path:
+        """What Kaggle's client uploads as a data set."""
+        return self.submissions / "kaggle" / "dataset"
+
+    @property
+    def kaggle_kernel(self) -> Path:
+        """What it uploads as a notebook."""
+        return self.submissions / "kaggle" / "kernel"
+
     def fold(self, encoder: str, fold: int) -> FoldPaths:
         return FoldPaths(self.folds / encoder / str(fold))

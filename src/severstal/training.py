@@ -199,7 +199,7 @@ class Training:
         loss = self.loss(logits.float(), masks, epoch)
         if presence is None:
             return loss
-        occurs = masks.amax(dim=(2, 3))  # of the crop at full size: a defect of a few pixels is one
+        occurs = masks.amax(dim=(2, 3))
         return loss + self.recipe.presence_weight * F.binary_cross_entropy_with_logits(presence.float(), occurs)
 
     def _step(self, step: int) -> None:
