@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Check a submission and upload it to Kaggle: bash bin/submit.sh [FILE] [--dry-run] [--message TEXT]
+# Submit with Kaggle's client: bash bin/submit.sh --notebook [--dry-run], or a file: bash bin/submit.sh [FILE] [--dry-run]
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 exec "$PYTHON" "$ROOT/src/submit.py" "$@"

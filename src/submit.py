@@ -1,8 +1,12 @@
-"""Check a submission file against the test strips and upload it with the Kaggle client.
+"""Submit with Kaggle's client: the packaged notebook, which the competition takes, or a file.
 
-Reads a submission, input/test_images/ and input/sample_submission.csv; writes nothing.
+With --notebook, reads submissions/kaggle/ (of bin/package_kaggle.sh), uploads data set and notebook, waits until it has
+run, submits what it wrote and waits for the score. Without, checks a submission file against input/test_images/ and
+input/sample_submission.csv and uploads it, where a competition takes files.
 
-    bash bin/submit.sh --dry-run                 check only
+    bash bin/submit.sh --notebook --dry-run      what would be uploaded and done
+    bash bin/submit.sh --notebook
+    bash bin/submit.sh --dry-run                 check a file only
     bash bin/submit.sh --message "four encoders"
     bash bin/submit.sh other.csv
 """
@@ -15,6 +19,7 @@ from severstal import strips, submission
 from severstal.command_line import parser, paths_of
 from severstal.errors import InputError, run_stage
 from severstal.madeup import is_made_up
+from severstal.paths import Paths
 from severstal.stage import Stage
 
 
@@ -23,10 +28,39 @@ def main() -> None:
     made.add_argument("file", nargs="?", type=Path, help="default: submission.csv of --submissions")
     made.add_argument("--dry-run", action="store_true", help="stop before the upload")
     made.add_argument("--message", default="severstal", help="shown beside the score on Kaggle")
+    made.add_argument("--notebook", action="store_true", help="submit by the packaged notebook")
     options = made.parse_args()
     paths = paths_of(options)
     stage = Stage("submit", paths)
-    file = options.file or paths.submission
+    if options.notebook:
+        submit_notebook(stage, paths, options.message, dry=options.dry_run)
+    else:
+        submit_file(stage, paths, options.file, options.message, dry=options.dry_run)
+    stage.done(keep_time=False)
+
+
+def submit_notebook(stage: Stage, paths: Paths, message: str, *, dry: bool) -> None:
+    from severstal import kaggle_notebook
+
+    if dry:
+        for line in kaggle_notebook.plan(paths.kaggle_dataset, paths.kaggle_kernel):
+            stage.say(line)
+        stage.say("dry run: nothing was uploaded")
+        return
+    refuse_made_up(paths)
+    score = kaggle_notebook.push(paths.kaggle_dataset, paths.kaggle_kernel, message, stage.say)
+    stage.say(f"public score {score}" if score else "scored; Kaggle gives no public score")
+
+
+def refuse_made_up(paths: Paths) -> None:
+    if is_made_up(paths.input):
+        raise InputError(
+            f"{paths.input} holds made-up steel, which Kaggle cannot score: run bin/download_data.sh first"
+        )
+
+
+def submit_file(stage: Stage, paths: Paths, given: Path | None, message: str, *, dry: bool) -> None:
+    file = given or paths.submission
     form = submission.form_of(paths)
     height, width = strips.read(paths.test_images / form.images[0]).shape
     counts = submission.check(file, form, height, width)
@@ -34,18 +68,14 @@ def main() -> None:
     for line in counts.lines():
         stage.say(line)
     stage.say(f"valid: {len(form.images)} strips, {4 * len(form.images)} rows")
-    if options.dry_run:
+    if dry:
         stage.say("dry run: nothing was uploaded")
-    elif is_made_up(paths.input):
-        raise InputError(
-            f"{paths.input} holds made-up steel, which Kaggle cannot score: run bin/download_data.sh first"
-        )
-    else:
-        from severstal import kaggle
+        return
+    refuse_made_up(paths)
+    from severstal import kaggle
 
-        kaggle.submit(file, options.message)
-        stage.say("uploaded")
-    stage.done()
+    kaggle.submit(file, message)
+    stage.say("uploaded")
 
 
 if __name__ == "__main__":

@@ -68,6 +68,13 @@ class StandIn:
         self.ranges: list[str | None] = []
         self.uploads: list[bytes] = []
         self.submissions: list[dict] = []
+        self.datasets: list[tuple[str, dict]] = []  # call and body of each data set or version that was made
+        self.kernels: list[dict] = []
+        self.code_submissions: list[dict] = []
+        self.dataset_states = ["BLOBS_RECEIVED", "READY"]  # one an answer, the last for good
+        self.kernel_states = ["QUEUED", "RUNNING", "COMPLETE"]
+        self.score_states = ["PENDING", "COMPLETE"]
+        self.kernel_answer: dict = {}  # put over that to a notebook
         self.closing = threading.Event()
 
     def __enter__(self) -> StandIn:
@@ -82,6 +89,10 @@ class StandIn:
         self.closing.set()
         self.server.shutdown()
         self.server.server_close()
+
+
+def _next(states: list[str]) -> str:
+    return states.pop(0) if len(states) > 1 else states[0]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -117,6 +128,44 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(*self.site.refusal)
         self.site.submissions.append(body)
         return self._json(200, {"message": "Successfully submitted to Severstal", "ref": 1})
+
+    def StartBlobUpload(self, body: dict) -> None:
+        address = f"{self.site.url}/upload/{body['name']}"
+        self._json(200, {"token": f"blob of {body['name']}", "createUrl": address})
+
+    def GetDatasetStatus(self, body: dict) -> None:
+        if not self.site.datasets:
+            return self._refuse(403, "Permission 'datasets.get' was denied")
+        return self._json(200, {"status": _next(self.site.dataset_states)})
+
+    def CreateDataset(self, body: dict) -> None:
+        self.site.datasets.append(("create", body))
+        self._json(200, {"ref": f"/{USER}/{body['slug']}", "status": "ok", "error": ""})
+
+    def CreateDatasetVersion(self, body: dict) -> None:
+        self.site.datasets.append(("version", body))
+        self._json(200, {"ref": f"/{USER}/{body['datasetSlug']}", "status": "ok", "error": ""})
+
+    def SaveKernel(self, body: dict) -> None:
+        self.site.kernels.append(body)
+        made = {"ref": f"/{body['slug']}", "versionNumber": len(self.site.kernels), "error": ""}
+        self._json(200, made | self.site.kernel_answer)
+
+    def GetKernelSessionStatus(self, body: dict) -> None:
+        state = _next(self.site.kernel_states)
+        self._json(
+            200, {"status": state, "failureMessage": "the notebook ran into an error" if state == "ERROR" else ""}
+        )
+
+    def CreateCodeSubmission(self, body: dict) -> None:
+        self.site.code_submissions.append(body)
+        self._json(200, {"message": "Successfully submitted to Severstal", "ref": 7})
+
+    def ListSubmissions(self, body: dict) -> None:
+        state = _next(self.site.score_states)
+        own = {"ref": 7, "status": state, "publicScore": "0.91234" if state == "COMPLETE" else ""}
+        own["errorDescription"] = "Submission CSV Not Found" if state == "ERROR" else ""
+        self._json(200, {"submissions": [{"ref": 6, "status": "COMPLETE", "publicScore": "0.1"}, own]})
 
     def do_PUT(self) -> None:
         self.site.uploads.append(self._body())

@@ -100,13 +100,13 @@ def submit(csv: Path, message: str, competition: Competition = SEVERSTAL) -> Non
     """
     if not csv.is_file() or not csv.stat().st_size:
         raise InputError(f"{csv} is missing or empty: make it with bash bin/predict.sh")
-    client = _client(competition)
+    client = client_for(competition)
     from requests import RequestException
 
     try:
         answer = client.competition_submit(str(csv), message, competition.slug)
     except (RequestException, json.JSONDecodeError) as error:
-        raise _explained(error, competition, uploading=True) from error
+        raise explained(error, competition, uploading=True) from error
     # The client prints why an upload failed and returns this sentence; it raises nothing.
     if answer.message == client.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:
         raise InputError(f"{csv} did not reach Kaggle (the reason, if known, stands above): run this again")
@@ -114,7 +114,7 @@ def submit(csv: Path, message: str, competition: Competition = SEVERSTAL) -> Non
     print(f"the score will appear at {competition.page}/submissions")
 
 
-def _client(competition: Competition) -> Any:
+def client_for(competition: Competition) -> Any:
     """Kaggle's client, with a token.
 
     ``import kaggle`` authenticates, swallows what goes wrong and prints a page of help; ``authenticate()``
@@ -133,7 +133,7 @@ def _client(competition: Competition) -> Any:
         with redirect_stdout(said):
             kaggle.api.authenticate()
     except (RequestException, json.JSONDecodeError) as error:
-        raise _explained(error, competition) from error
+        raise explained(error, competition) from error
     except (SystemExit, ValueError):  # ValueError: a token that fits into no HTTP header, such as two lines
         raise InputError(_no_token(competition)) from None
     print(said.getvalue(), end="")  # such as: kaggle.json is readable by others
@@ -163,7 +163,7 @@ def _no_token(competition: Competition) -> str:
     )
 
 
-def _explained(error: Exception, competition: Competition, *, uploading: bool = False) -> InputError:
+def explained(error: Exception, competition: Competition, *, uploading: bool = False) -> InputError:
     """The InputError for what a call to Kaggle raised."""
     response = getattr(error, "response", None)
     # Compared with None: a requests response of 4xx counts as false (the client itself falls for that).
@@ -209,14 +209,14 @@ def _check_room(folder: Path, archive: Path, competition: Competition) -> None:
 
 def _fetch(archive: Path, competition: Competition) -> None:
     """Download the zip, or what is missing of it, with the client's progress bar."""
-    client = _client(competition)
+    client = client_for(competition)
     from requests import RequestException
 
     try:
         client.competition_download_files(competition.slug, path=str(archive.parent), quiet=False)
     except RequestException as error:
         if error.response is not None or not archive.exists():
-            raise _explained(error, competition) from error
+            raise explained(error, competition) from error
         raise InputError(
             f"the download broke off: check the network and run this again, it goes on behind the "
             f"{archive.stat().st_size} bytes that are in {archive} ({error})"

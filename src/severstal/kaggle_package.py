@@ -40,7 +40,6 @@ def write_dataset(folder: Path, paths: Paths, team: list[Member], values: Tuning
         target = folder / "folds" / file.relative_to(paths.folds)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, target)
-    (folder / "wheels").mkdir(exist_ok=True)
     write_json(folder / RECORD, record(team, values))
     metadata = {"title": "Severstal networks", "id": f"{owner}/{DATASET}", "licenses": [{"name": "apache-2.0"}]}
     write_json(folder / "dataset-metadata.json", metadata)
