@@ -3,12 +3,14 @@
 #   bash bin/setup.sh [--dev]        --dev adds what the tests need
 #   INSTALLER=pip bash bin/setup.sh  plain pip instead of uv
 #   PYTHON=python3.12 bash bin/setup.sh
+#   WITH_GPU=1 bash bin/setup.sh     what a GPU can use, though none is here (building a container)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 files=(-r requirements.txt)
 if [ "${1:-}" = --dev ] || [ -e .venv/.dev ]; then files+=(-r requirements-dev.txt); fi
-if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then gpu=1; else gpu=0; fi
+gpu="${WITH_GPU:-0}"
+if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then gpu=1; fi
 wanted="$(cat requirements*.txt | cksum) ${files[*]} gpu=$gpu"
 if [ "$(cat .venv/.complete 2>/dev/null)" = "$wanted" ]; then exit 0; fi
 
