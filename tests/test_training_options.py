@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +20,7 @@ from severstal.loss import Loss, lovasz, reverse_cross_entropy
 from severstal.samples import ClassShares, Crops, Draw, crop_share, crop_size
 from severstal.training import Training
 from severstal.vision import smp
+from severstal.waiting import Waiting, told
 
 ON = [
     {"late_loss": "lovasz", "late_from": 0.0},
@@ -229,3 +233,31 @@ def test_a_draw_gives_the_same_sample_every_time(tiny) -> None:
     assert draw.donor
     first, second = (Crops(Strips(data), chosen)[draw] for _ in range(2))
     assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))
+
+
+# -- waiting for samples ---------------------------------------------------------------------------
+
+
+def test_the_time_spent_waiting_for_samples_is_told_and_kept(tiny, capsys) -> None:
+    made = job(tiny, {"epochs": 1})
+    made.run()
+    (line,) = [json.loads(line) for line in made.member.files.log.read_text().splitlines()]
+    assert 0 < line["loading_share"] < 1
+    assert f"loading {line['loading_share']:.1%}" in capsys.readouterr().out
+
+
+def test_waiting_counts_the_source_and_not_the_work() -> None:
+    waiting = Waiting()
+
+    def slow():
+        for number in range(3):
+            time.sleep(0.03)
+            yield number
+
+    began = time.monotonic()
+    for _ in waiting(slow()):
+        time.sleep(0.05)
+    assert 0.09 <= waiting.seconds < time.monotonic() - began - 0.15 + 0.02
+    assert told(0.02, 0) == "loading 2.0%"
+    assert "--workers 1" in told(0.2, 0)
+    assert "more than 3 loader processes" in told(0.2, 3)

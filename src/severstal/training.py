@@ -39,6 +39,8 @@ from severstal.samples import ClassShares, Crops, WholeStrips, planes
 from severstal.stage import duration
 from severstal.validation import FoldScores, default_workers, scores_of_fold
 from severstal.vision import timm
+from severstal.waiting import Waiting
+from severstal.waiting import told as waiting_told
 from severstal.world import World
 
 GRADIENT_NORM = 5.0  # steps of a rare huge gradient are shortened to it
@@ -156,7 +158,8 @@ class Training:
         began = time.monotonic()
         torch.manual_seed(self.recipe.seed * 100_003 + epoch)
         self.sampler.epoch = epoch
-        loss = self._train(epoch)
+        waiting = Waiting()
+        loss = self._train(epoch, waiting)
         trained = time.monotonic()
         scores = self._scores()
         return {
@@ -167,15 +170,16 @@ class Training:
             "dice_untuned": float(scores.default.mean()),
             "learning_rate": self._learning_rate(epoch * self._steps),
             "train_seconds": round(trained - began, 2),
+            "loading_share": round(waiting.seconds / (trained - began), 4),
             "validation_seconds": round(time.monotonic() - trained, 2),
         }
 
-    def _train(self, epoch: int) -> float:
+    def _train(self, epoch: int, waiting: Waiting) -> float:
         """One pass over the epoch's samples; returns the mean loss."""
         self.wrapped.train()
         accumulate, total = self.recipe.accumulate, torch.zeros((), device=self.device)
         batches = tqdm(self.train_loader, f"epoch {epoch}", leave=False, disable=None if self._bars else True)
-        for count, (crops, bits) in enumerate(batches, start=1):
+        for count, (crops, bits) in enumerate(waiting(batches), start=1):
             crops = crops.to(self.device, non_blocking=True)
             masks = planes(bits.to(self.device, non_blocking=True)).float()
             complete = count % accumulate == 0
@@ -273,6 +277,7 @@ class Training:
         best = "best" if leader["epoch"] == entry["epoch"] else f"best {leader['dice']:.4f}"
         print(
             f"   {self.member.name}  epoch {entry['epoch']}/{self.recipe.epochs}  loss {entry['loss']:.4f}  "
-            f"Dice {entry['dice']:.4f} ({classes})  {best}  {seconds:.0f} s/epoch, {duration(left)} left",
+            f"Dice {entry['dice']:.4f} ({classes})  {best}  {seconds:.0f} s/epoch, "
+            f"{waiting_told(entry['loading_share'], self.train_loader.num_workers)}, {duration(left)} left",
             flush=True,
         )
