@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -20,8 +22,10 @@ class Loss(nn.Module):
     as they are: Lovasz takes the place of Dice, focal that of cross-entropy.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, total: Callable[[torch.Tensor], torch.Tensor] = lambda sums: sums) -> None:
+        """Args: total: adds up sums over all processes that train together, for a Dice of the whole batch."""
         super().__init__()
+        self._total = total
         self._weight, self._reverse = recipe.dice_weight, recipe.reverse_weight
         self._late, self._late_from = recipe.late_loss, recipe.late_from * recipe.epochs
         self._bce = nn.BCEWithLogitsLoss()
@@ -37,15 +41,16 @@ class Loss(nn.Module):
         """
         late = self._late if epoch > self._late_from else "none"
         pixels = self._focal(logits, masks) if late == "focal" else self._bce(logits, masks)
-        regions = lovasz(logits, masks, late) if "lovasz" in late else dice(logits, masks)
+        regions = lovasz(logits, masks, late) if "lovasz" in late else dice(logits, masks, self._total)
         loss = (1 - self._weight) * pixels + self._weight * regions
         return loss + self._reverse * reverse_cross_entropy(logits, masks) if self._reverse else loss
 
 
-def dice(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+def dice(logits: torch.Tensor, masks: torch.Tensor, summed: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
     """Soft Dice loss per class over the whole batch, 0 for a class that the batch lacks; the mean over the classes."""
     probability, axes = torch.sigmoid(logits), (0, 2, 3)
-    overlap, total, truth = (probability * masks).sum(axes), probability.sum(axes), masks.sum(axes)
+    sums = torch.stack([(probability * masks).sum(axes), probability.sum(axes), masks.sum(axes)])
+    overlap, total, truth = summed(sums)
     score = (overlap + SMOOTH) / ((total + truth) / 2 + SMOOTH)
     return ((1 - score) * (truth > 0)).mean()
 

@@ -77,7 +77,7 @@ class Training:
         self.plain = self.precision.network
         self.wrapped = self.world.wrap(self.plain)
         self.normalise = Normalise(self.config.mean, self.config.std)
-        self.loss = Loss(self.recipe)
+        self.loss = Loss(self.recipe, self.world.total)
 
     def _load_data(self) -> None:
         recipe, world = self.recipe, self.world

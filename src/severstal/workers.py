@@ -55,6 +55,10 @@ class Workers:
         Raises:
             InputError: naming the jobs that failed twice, after all others are done.
         """
+        if "WORLD_SIZE" in os.environ:  # torchrun's processes do one job together, and end together
+            for job in jobs:
+                say(job.run())
+            return
         failed = self._attempt(jobs, say)
         if failed:
             say(f"tried once more: {', '.join(outcome.name for outcome in failed)}")
@@ -100,8 +104,7 @@ def attempt(job: Job, *, alone: bool) -> Outcome:
     name = job.member.name
     try:
         _check_folders(job)
-        if "WORLD_SIZE" not in os.environ:
-            claim_gpu()
+        claim_gpu()
         return Outcome(name, line=job.run(alone=alone))
     except InputError as error:
         return Outcome(name, error=str(error))

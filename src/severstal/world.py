@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import distributed, nn
+from torch.distributed.nn.functional import all_reduce
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class World:
         distributed.all_reduce(values)
         return values.cpu()
 
+    def total(self, sums: torch.Tensor) -> torch.Tensor:
+        """Sums over all processes that gradients flow through, where they are."""
+        return all_reduce(sums) if self.size > 1 else sums
+
     def wait(self) -> None:
         if self.size > 1:
             distributed.barrier()
@@ -38,8 +43,9 @@ class World:
         """The network with its gradients averaged over all processes, batch statistics too."""
         if self.size == 1:
             return network
-        if self.device.type == "cuda":
-            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        from severstal.synced_norm import synced
+
+        network = synced(network, self.device)
         ids = [self.device.index] if self.device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(network, device_ids=ids)
 
