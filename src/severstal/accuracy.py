@@ -49,8 +49,12 @@ class FoldDice:
     def of(self, engine: Engine) -> float:
         """Mean Dice of an engine over the fold's strips."""
         bar = tqdm(self.images, "Dice of the fold", leave=False, disable=None)
-        answers = ((image, engine(self.strip(image)[None])) for image in bar)
-        return float(np.mean([self.score(image, maps[0], presences[0]) for image, (maps, presences) in answers]))
+        return float(np.mean([self.of_strip(engine, image) for image in bar]))
+
+    def of_strip(self, engine: Engine, image: str) -> float:
+        """Mean Dice of an engine over the classes of a strip."""
+        maps, presences = engine(self.strip(image)[None])
+        return self.score(image, maps[0], presences[0])
 
     def strip(self, image: str) -> np.ndarray:
         return strips.read_sized(self._data.paths.train_images / image, self._data.height, self._data.width)

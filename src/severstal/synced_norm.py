@@ -6,10 +6,11 @@ PyTorch has this for GPUs alone; here it works on a CPU too, which is slow, and 
 from __future__ import annotations
 
 import torch
-from timm.layers.norm_act import SyncBatchNormAct, convert_sync_batchnorm
 from torch import distributed, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional as F
+
+from severstal.vision import timm
 
 
 class CpuBatchNorm(nn.BatchNorm2d):
@@ -44,10 +45,10 @@ def synced(network: nn.Module, device: torch.device) -> nn.Module:
 
     timm's conversion, not PyTorch's: that one drops the activation that timm keeps inside its normalisation.
     """
-    network = convert_sync_batchnorm(network)
+    network = timm.layers.convert_sync_batchnorm(network)
     if device.type == "cpu":
         for module in network.modules():
             if isinstance(module, nn.SyncBatchNorm):
                 # DistributedDataParallel refuses a SyncBatchNorm on a CPU by its class; its state is that of any other.
-                module.__class__ = CpuBatchNormAct if isinstance(module, SyncBatchNormAct) else CpuBatchNorm
+                module.__class__ = CpuBatchNormAct if isinstance(module, timm.layers.SyncBatchNormAct) else CpuBatchNorm
     return network

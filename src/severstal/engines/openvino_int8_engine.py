@@ -76,7 +76,7 @@ def _with_accuracy_control(
 ) -> openvino.Model:
     def dices(model: openvino.CompiledModel, images: Iterable[str]) -> tuple[float, list[float]]:
         engine = OpenVinoEngine(model)
-        scores = [fold.score(image, engine(fold.strip(image)[None])[0][0]) for image in images]
+        scores = [fold.of_strip(engine, image) for image in images]
         return float(np.mean(scores)), scores
 
     return nncf.quantize_with_accuracy_control(
