@@ -72,7 +72,7 @@ def test_what_was_tuned_can_be_seen(experiment) -> None:
         values = postprocess.read(experiment.postprocess)
         cut = values.cuts[defect - 1]
         if cut.rule != "triplet":
-            best = table.loc[cut.threshold, str(cut.min_area)]
+            best = table.loc[cut.threshold, str(cut.smallest)]
             assert best == pytest.approx(values.scores["tuned"][str(defect)], abs=1e-5)
 
 

@@ -12,7 +12,7 @@ from severstal import rle, sweep
 from severstal.labels import read_labels
 from severstal.metric import dice, dice_of_counts
 from severstal.postprocess import Cut, components, mask
-from severstal.selection import cut_of
+from severstal.selection import FAMILIES, cut_of
 
 
 def swept(probability: np.ndarray, truth: np.ndarray) -> sweep.Grids:
@@ -33,11 +33,11 @@ def plain_components(probability: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def check(probability: np.ndarray, truth: np.ndarray) -> None:
-    """All three grids: components whole, and a draw of cells of each against prediction's own code."""
+    """All four grids: components whole, and a draw of cells of each against prediction's own code."""
     grids = swept(probability, truth)
     assert np.array_equal(grids.component, plain_components(probability, truth))
     rng = np.random.default_rng(0)
-    for family in ("component", "whole", "triplet"):
+    for family in FAMILIES:
         grid = getattr(grids, family)
         for _ in range(60):
             cell = tuple(int(rng.integers(n)) for n in grid.shape)

@@ -153,7 +153,7 @@ def test_a_class_that_never_occurs_is_predicted_empty() -> None:
 
 def blocks_with(component: np.ndarray, **others: np.ndarray) -> Blocks:
     """Eight blocks of ten strips in two folds from mean Dice at each cell, ``[blocks, *cells]``."""
-    shape = {"component": (255, 64), "whole": (255, 64), "triplet": (31, 64, 31)}
+    shape = {"component": (255, 64), "whole": (255, 64), "triplet": (31, 64, 31), "promise": (24, 64)}
     sums = {name: 10 * others.get(name, np.zeros((8, *cells))) for name, cells in shape.items()}
     return Blocks(sums | {"component": 10 * component}, np.full(8, 10), np.arange(8) // 4)
 
@@ -178,11 +178,14 @@ def test_a_complicated_rule_is_taken_only_where_it_beats_the_simple_one_by_more_
     assert selection.choose(blocks_with(flat, whole=flat + 0.1 + noise)).rule == "whole"
     triplet = np.full((8, 31, 64, 31), 0.9)
     assert selection.choose(blocks_with(flat, whole=flat + 0.1 + noise, triplet=triplet)).rule == "triplet"
+    promise = np.full((8, 24, 64), 0.95)
+    best = selection.choose(blocks_with(flat, triplet=triplet, promise=promise))
+    assert (best.rule, best.min_area) == ("promise", 0)
 
 
-@given(st.sampled_from(selection.FAMILIES), st.integers(0, 30), st.integers(0, 63), st.integers(0, 30))
+@given(st.sampled_from(selection.FAMILIES), st.integers(0, 23), st.integers(0, 63), st.integers(0, 30))
 def test_cells_and_cuts_are_one_to_one(family: str, first: int, area: int, last: int) -> None:
-    cell = (first, area, last) if family == "triplet" else (first * 8, area)
+    cell = {"triplet": (first, area, last), "promise": (first, area)}.get(family, (first * 8, area))
     assert selection.cell_of(selection.cut_of(family, cell)) == cell
 
 

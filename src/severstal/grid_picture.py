@@ -16,18 +16,30 @@ from matplotlib.ticker import FuncFormatter
 from severstal import selection
 from severstal.postprocess import Cut
 from severstal.selection import Blocks
-from severstal.sweep import AREAS, GATES, THRESHOLDS
+from severstal.sweep import AREAS, GATES, HALVES, LEAST, THRESHOLDS
 
-WHAT = {"component": "minimum area of a component", "whole": "minimum pixels of the mask", "triplet": "minimum pixels"}
+WHAT = {
+    "component": "minimum area of a component (px, log scale)",
+    "whole": "minimum pixels of the mask (log scale)",
+    "triplet": "minimum pixels (log scale)",
+    "promise": "least promised Dice (of 255)",
+}
+TICKS = {"area": (0, 25, 100, 300, 1000, 3000, 10_000, 20_000), "promise": (0, 40, 80, 120, 160, 200, 240)}
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Mean Dice over all strips by threshold and area, ``float64 [thresholds, areas]``, and what was taken of it."""
+    """Mean Dice over all strips by threshold and what a mask must have, and what was taken of it.
+
+    Attributes:
+        dice: ``float64 [thresholds, smallest]``.
+        smallest: minimum areas, or the least promised Dice, of the columns.
+    """
 
     dice: np.ndarray
     plateau: np.ndarray
     thresholds: np.ndarray
+    smallest: np.ndarray
     cut: Cut
 
 
@@ -37,20 +49,22 @@ def grid_of(blocks: Blocks, cut: Cut) -> Grid:
     dice, plateau = sums.sum(axis=0) / blocks.counts.sum(), selection.plateau(sums, blocks.counts)
     if cut.rule == "triplet":
         gate = selection.cell_of(cut)[0]
-        return Grid(dice[gate].T, plateau[gate].T, GATES, cut)
-    return Grid(dice, plateau, THRESHOLDS, cut)
+        return Grid(dice[gate].T, plateau[gate].T, GATES, AREAS, cut)
+    if cut.rule == "promise":
+        return Grid(dice, plateau, HALVES, LEAST, cut)
+    return Grid(dice, plateau, THRESHOLDS, AREAS, cut)
 
 
 def write_table(path: Path, grid: Grid) -> None:
-    """CSV: a row per threshold (of 255), a column per minimum area (px)."""
-    frame = pd.DataFrame(grid.dice, index=pd.Index(grid.thresholds, name="threshold"), columns=AREAS)
+    """CSV: a row per threshold (of 255), a column per minimum area (px) or least promised Dice (of 255)."""
+    frame = pd.DataFrame(grid.dice, index=pd.Index(grid.thresholds, name="threshold"), columns=grid.smallest)
     frame.to_csv(path, float_format="%.6f")
 
 
 def draw(path: Path, grid: Grid, title: str) -> None:
-    """PNG: Dice by threshold and area (log scale), the plateau's outline, the peak and the chosen cell."""
+    """PNG: Dice by threshold and what a mask must have, the plateau's outline, the peak and the chosen cell."""
     figure, axes = plt.subplots(figsize=(9, 5.4), layout="constrained")
-    columns = np.arange(len(AREAS))
+    columns, smallest = np.arange(len(grid.smallest)), grid.smallest
     # Below the 5th percentile of scores nothing is worth telling apart; the colours go to the top.
     low, high = np.percentile(grid.dice, 5), grid.dice.max()
     mesh = axes.pcolormesh(
@@ -63,9 +77,10 @@ def draw(path: Path, grid: Grid, title: str) -> None:
         )
     row, column = np.unravel_index(grid.dice.argmax(), grid.dice.shape)
     axes.plot(grid.thresholds[row], column, "x", color="white", markersize=9, label=f"best, {high:.4f}")
-    chosen = (int(np.searchsorted(grid.thresholds, grid.cut.threshold)), int(np.searchsorted(AREAS, grid.cut.min_area)))
+    cut = grid.cut
+    chosen = (int(np.searchsorted(grid.thresholds, cut.threshold)), int(np.searchsorted(smallest, cut.smallest)))
     axes.plot(
-        grid.cut.threshold,
+        cut.threshold,
         chosen[1],
         "o",
         color="#ff5a36",
@@ -74,11 +89,12 @@ def draw(path: Path, grid: Grid, title: str) -> None:
         label=f"taken, {grid.dice[chosen]:.4f}",
     )
     axes.plot([], [], color="white", linewidth=1.4, label="within one standard error of the best")
-    axes.set_title(f"{title}: {grid.cut}", loc="left", fontsize=11)
-    axes.set_xlabel("threshold (of 255)")
-    axes.set_ylabel(f"{WHAT[grid.cut.rule]} (px, log scale)")
-    axes.set_yticks([int(np.searchsorted(AREAS, area)) for area in (0, 25, 100, 300, 1000, 3000, 10_000, 20_000)])
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{AREAS[int(np.clip(round(y), 0, len(AREAS) - 1))]:,}"))
+    axes.set_title(f"{title}: {cut}", loc="left", fontsize=11)
+    promised = cut.rule == "promise"
+    axes.set_xlabel("level that is worth one half (of 255)" if promised else "threshold (of 255)")
+    axes.set_ylabel(WHAT[cut.rule])
+    axes.set_yticks([int(np.searchsorted(smallest, one)) for one in TICKS["promise" if promised else "area"]])
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{smallest[int(np.clip(round(y), 0, columns[-1]))]:,}"))
     axes.legend(loc="lower left", fontsize=9, facecolor="#333333", labelcolor="white", framealpha=0.85)
     figure.savefig(path, dpi=110, format="png")
     plt.close(figure)

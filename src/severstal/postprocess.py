@@ -1,7 +1,8 @@
 """How a map of 8-bit probabilities becomes a mask: cut at a threshold, then drop what is too small.
 
 Tuning, prediction and reports all use this one function. Winners dropped small components, or small whole masks,
-or cut at one threshold and counted at a higher one; the three are easily confused, so a rule says which it is.
+or cut at one threshold and counted at a higher one; the three are easily confused, so a rule says which it is. A fourth
+chooses the threshold strip by strip.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from severstal import promise
 from severstal.artifacts import read_json
 from severstal.errors import InputError
 from severstal.presence import FULL, UNUSED, Presence
@@ -26,17 +28,20 @@ class Cut(BaseModel):
 
     * ``component``: a connected component (8 neighbours) is kept from ``min_area`` pixels up;
     * ``whole``: the mask is kept if it has at least ``min_area`` pixels;
-    * ``triplet``: the mask is kept if at least ``min_area`` pixels reach the higher threshold ``gate``.
+    * ``triplet``: the mask is kept if at least ``min_area`` pixels reach the higher threshold ``gate``;
+    * ``promise``: each strip is cut where it promises most Dice if ``threshold`` is read as one half, and the mask is
+      kept if it promises at least ``least`` 255ths (see :mod:`severstal.promise`).
 
     ``presence`` says what the classification head has to do with it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rule: Literal["component", "whole", "triplet"] = "component"
+    rule: Literal["component", "whole", "triplet", "promise"] = "component"
     threshold: int = Field(ge=1, le=255)
-    min_area: int = Field(ge=0)
+    min_area: int = Field(0, ge=0)
     gate: int | None = Field(None, ge=1, le=255)
+    least: int | None = Field(None, ge=0, le=255)
     presence: Presence = UNUSED
 
     @model_validator(mode="after")
@@ -45,12 +50,26 @@ class Cut(BaseModel):
             raise ValueError("gate: the triplet rule takes one, the others none")
         return self
 
+    @model_validator(mode="after")
+    def _least_is_of_a_promise(self) -> Cut:
+        if (self.least is not None) != (self.rule == "promise") or (self.least is not None and self.min_area):
+            raise ValueError("least: the promise rule takes it in place of min_area, the others do not")
+        return self
+
+    @property
+    def smallest(self) -> int:
+        """What a mask or component must have to be kept: pixels, or 255ths of promised Dice."""
+        return self.min_area if self.least is None else self.least
+
     def __str__(self) -> str:
         kept = {
             "component": f"components from {self.min_area} px",
             "whole": f"whole masks from {self.min_area} px",
             "triplet": f"where at least {self.min_area} px reach {self.gate}/255",
+            "promise": f"if that is at least {self.least}/255",
         }[self.rule]
+        if self.rule == "promise":
+            return f"where most Dice is promised with {self.threshold}/255 as one half, {kept}{self.presence}"
         return f"pixels from {self.threshold}/255, {kept}{self.presence}"
 
 
@@ -120,7 +139,10 @@ def mask(probability: np.ndarray, cut: Cut, presence: int) -> np.ndarray:
     """
     presence = int(presence)  # a uint8 would overflow below
     probability = cut.presence.applied(probability, presence)
-    worth, least = cut.presence.worth(presence), cut.min_area * FULL
+    worth, least = cut.presence.worth(presence), cut.smallest * FULL
+    if cut.rule == "promise":
+        level, promised = promise.best_of_map(probability, cut.threshold)
+        return probability >= level if promised * worth >= least else np.zeros(probability.shape, dtype=bool)
     above = probability >= cut.threshold
     if cut.rule != "component":
         counted = above if cut.gate is None else probability >= cut.gate

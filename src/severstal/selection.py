@@ -14,18 +14,19 @@ from scipy import ndimage
 
 from severstal.postprocess import Cut
 from severstal.presence import UNUSED, Presence
-from severstal.sweep import AREAS, GATES, THRESHOLDS
+from severstal.sweep import AREAS, GATES, HALVES, LEAST, THRESHOLDS
 
 Cell = tuple[int, ...]
 
-FAMILIES = ("component", "whole", "triplet")  # the simplest first
+FAMILIES = ("component", "whole", "triplet", "promise")  # the simplest first
 
 # Lengths of a grid's steps, for the middle of a plateau: 255 thresholds are as long as 64 areas.
-_AREA_STEP, _GATE_STEP = 4, 8
+_AREA_STEP, _GATE_STEP, _HALF_STEP, _LEAST_STEP = 4, 8, 8, 4
 STEPS = {
     "component": (1, _AREA_STEP),
     "whole": (1, _AREA_STEP),
     "triplet": (_GATE_STEP, _AREA_STEP, _GATE_STEP),
+    "promise": (_HALF_STEP, _LEAST_STEP),
 }
 
 
@@ -54,11 +55,16 @@ def cut_of(family: str, cell: Cell) -> Cut:
     if family == "triplet":
         high, area, low = cell
         return Cut(rule="triplet", threshold=int(GATES[low]), min_area=int(AREAS[area]), gate=int(GATES[high]))
+    if family == "promise":
+        half, least = cell
+        return Cut(rule="promise", threshold=int(HALVES[half]), least=int(LEAST[least]))
     return Cut(rule=family, threshold=int(THRESHOLDS[cell[0]]), min_area=int(AREAS[cell[1]]))
 
 
 def cell_of(cut: Cut) -> Cell:
     """Where a cut made by :func:`cut_of` stands in its family's grid."""
+    if cut.rule == "promise":
+        return int(np.searchsorted(HALVES, cut.threshold)), int(np.searchsorted(LEAST, cut.least))
     area = int(np.searchsorted(AREAS, cut.min_area))
     if cut.rule == "triplet":
         return int(np.searchsorted(GATES, cut.gate)), area, int(np.searchsorted(GATES, cut.threshold))

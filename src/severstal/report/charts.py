@@ -141,9 +141,10 @@ def training(facts: dict[str, Any], value: str, label: str) -> str:
 
 
 def grid(frame: pd.DataFrame, facts: dict[str, Any], defect: int) -> str:
-    """A class's tuned grid: mean Dice by threshold and minimum area, the best cell and the one taken."""
-    told = facts["classes"][str(defect)]["grid"]
-    areas = frame.columns.to_numpy()
+    """A class's tuned grid: mean Dice by threshold and what a mask must have, the best cell and the one taken."""
+    told, rule = (facts["classes"][str(defect)][key] for key in ("grid", "cut"))
+    promised = rule["rule"] == "promise"
+    smallest = frame.columns.to_numpy()
     dice = frame.to_numpy()
     with plt.rc_context(STYLE):
         figure, axes = _axes(WIDE, TALL)
@@ -151,7 +152,7 @@ def grid(frame: pd.DataFrame, facts: dict[str, Any], defect: int) -> str:
         low = min(np.percentile(dice, 5), high - 0.01)  # a flat grid is all of the best colour
         mesh = axes.pcolormesh(
             frame.index,
-            np.arange(len(areas)),
+            np.arange(len(smallest)),
             dice.T,
             vmin=low,
             vmax=high,
@@ -165,18 +166,19 @@ def grid(frame: pd.DataFrame, facts: dict[str, Any], defect: int) -> str:
             where = told[name]
             axes.plot(
                 where["threshold"],
-                int(np.searchsorted(areas, where["min_area"])),
+                int(np.searchsorted(smallest, where["smallest"])),
                 marker,
                 color=colour,
                 markeredgecolor="#ffffff",
                 markersize=8,
             )
         axes.grid(visible=False)
-        axes.set_xlabel("threshold (of 255)")
-        axes.set_ylabel("minimum area (px)")
-        axes.set_yticks([int(np.searchsorted(areas, area)) for area in (0, 25, 100, 300, 1000, 3000, 10_000)])
+        axes.set_xlabel("level that is worth one half (of 255)" if promised else "threshold (of 255)")
+        axes.set_ylabel("least promised Dice (of 255)" if promised else "minimum area (px)")
+        ticks = (0, 40, 80, 120, 160, 200, 240) if promised else (0, 25, 100, 300, 1000, 3000, 10_000)
+        axes.set_yticks([int(np.searchsorted(smallest, one)) for one in ticks])
         axes.yaxis.set_major_formatter(
-            FuncFormatter(lambda y, _: f"{areas[int(np.clip(round(y), 0, len(areas) - 1))]:,}")
+            FuncFormatter(lambda y, _: f"{smallest[int(np.clip(round(y), 0, len(smallest) - 1))]:,}")
         )
         return _svg(figure, f"grid-{defect}")
 

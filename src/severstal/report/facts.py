@@ -22,7 +22,7 @@ from severstal.paths import Paths
 from severstal.report import mistakes, scoring
 from severstal.report.strip_study import NEAR, Study
 from severstal.report.strip_study import study as study_strips
-from severstal.sweep import AREAS
+from severstal.sweep import AREAS, LEAST
 
 STEPS = ("folds", "train", "tune", "export", "predict")  # stages that do the run's work, in order
 
@@ -151,16 +151,16 @@ def _grid(paths: Paths, defect: int, cut: postprocess.Cut) -> dict[str, Any]:
     """The best cell of the tuned grid, and the one taken."""
     grid = read_grid(paths, defect)
     row, column = divmod(int(grid.to_numpy().argmax()), grid.shape[1])
-    best = {"threshold": int(grid.index[row]), "min_area": int(grid.columns[column])}
-    taken = {"threshold": cut.threshold, "min_area": cut.min_area}
+    best = {"threshold": int(grid.index[row]), "smallest": int(grid.columns[column])}
+    taken = {"threshold": cut.threshold, "smallest": cut.smallest}
     return {
         "best": best | {"dice": float(grid.iloc[row, column])},
-        "taken": taken | {"dice": float(grid.loc[cut.threshold, cut.min_area])},
+        "taken": taken | {"dice": float(grid.loc[cut.threshold, cut.smallest])},
     }
 
 
 def read_grid(paths: Paths, defect: int) -> pd.DataFrame:
-    """Mean Dice by threshold (index) and minimum area (columns) of a class.
+    """Mean Dice by threshold (index) and minimum area or least promised Dice (columns) of a class.
 
     Raises:
         InputError: if the table is missing or no such table.
@@ -173,7 +173,7 @@ def read_grid(paths: Paths, defect: int) -> pd.DataFrame:
         raise InputError(f"{path} is missing: delete {paths.strip_scores} and run `bash bin/tune.sh`") from None
     except ValueError as error:
         raise InputError(f"{path} cannot be read ({error}): {cure}") from None
-    if frame.columns.tolist() != AREAS.tolist():
+    if frame.columns.tolist() not in (AREAS.tolist(), LEAST.tolist()):
         raise InputError(f"{path}, line 1: the columns are not the areas that tuning tries: {cure}")
     return frame
 
