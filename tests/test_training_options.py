@@ -16,8 +16,9 @@ from severstal.best_epochs import BestEpochs
 from severstal.cache import Strips
 from severstal.copy_paste import CopyPaste
 from severstal.data import read_training_set
+from severstal.errors import InputError
 from severstal.loss import Loss, lovasz, reverse_cross_entropy
-from severstal.samples import ClassShares, Crops, Draw, crop_share, crop_size
+from severstal.samples import ClassShares, Crops, Draw, augmentation, crop_share, crop_size
 from severstal.training import Training
 from severstal.vision import smp
 from severstal.waiting import Waiting, told
@@ -261,3 +262,29 @@ def test_waiting_counts_the_source_and_not_the_work() -> None:
     assert told(0.02, 0) == "loading 2.0%"
     assert "--workers 1" in told(0.2, 0)
     assert "more than 3 loader processes" in told(0.2, 3)
+
+
+# -- augmentation ------------------------------------------------------------------------------------
+
+
+def test_strong_augmentation_exchanges_rows_and_columns_of_strip_and_mask_alike() -> None:
+    """A bright band down the columns, which is the defect too, lies along the rows in about half of the samples."""
+    grey = np.full((64, 64), 90, dtype=np.uint8)
+    grey[:, 24:40] = 200
+    along = {"light": 0, "strong": 0}
+    for strength in along:
+        change = augmentation(strength)
+        for seed in range(60):
+            change.set_random_seed(seed)
+            made = change(image=grey, mask=(grey == 200).astype(np.uint8))
+            drawn = made["mask"] > 0
+            bright = made["image"] > (int(made["image"].min()) + int(made["image"].max())) / 2
+            assert (drawn == bright).mean() > 0.9
+            along[strength] += drawn[32].mean() > drawn[:, 32].mean()
+    assert along["light"] == 0
+    assert 15 < along["strong"] < 45
+
+
+def test_strong_augmentation_asks_for_square_crops(tiny) -> None:
+    with pytest.raises(InputError, match="crops of 64x96 are not square: choose --crop-height"):
+        Crops(Strips(read_training_set(tiny)), values(augment="strong", crop_height=64, crop_width=96))

@@ -60,6 +60,11 @@ class Recipe(BaseModel):
         0.0, description="share of training samples into which a defect of another strip is pasted"
     )
     copy_paste_class: Annotated[int, Field(ge=1, le=4)] = Field(2, description="class of the defects that are pasted")
+    augment: Literal["light", "strong"] = Field(
+        "light",
+        description="changes of grey and shape; strong ones, for few strips, exchange rows and columns too and take "
+        "square crops",
+    )
     samples_per_epoch: Positive = Field(4096, description="crops shown per epoch")
     pseudo: str = Field(NO_PSEUDO, description="folder of pseudo-labels that bin/pseudo.sh wrote, or none")
     pseudo_share: Share = Field(

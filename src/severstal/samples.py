@@ -20,6 +20,7 @@ import albumentations as A
 from severstal.cache import Strips
 from severstal.copy_paste import CopyPaste
 from severstal.data import TrainingSet
+from severstal.errors import InputError
 from severstal.labels import CLASSES
 from severstal.recipe import Recipe
 
@@ -105,7 +106,12 @@ class Crops(Dataset):
         self._source, self._recipe = source, recipe
         _, height, width = source.shape
         self._height, self._width = min(recipe.crop_height, height), min(recipe.crop_width, width)
-        self._augment = augmentation()
+        if recipe.augment == "strong" and self._height != self._width:
+            raise InputError(
+                f"--augment strong exchanges rows and columns; crops of {self._height}x{self._width} are not square: "
+                "choose --crop-height and --crop-width alike, no larger than the strips, or --augment light"
+            )
+        self._augment = augmentation(recipe.augment)
         self._paste = CopyPaste(source, recipe.copy_paste_class)
 
     def __getitem__(self, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
@@ -148,14 +154,24 @@ def _range(first: int, last: int, crop: int, width: int) -> tuple[int, int]:
     return left, left
 
 
-def augmentation() -> A.Compose:
-    """Flips and light changes of grey and shape; strong ones teach a rolling mill that does not exist."""
+def augmentation(strength: str) -> A.Compose:
+    """Flips and changes of grey and shape: light ones, or strong ones where strips are few and are seen often."""
+    strong = strength == "strong"
     return A.Compose(
         [
             A.HorizontalFlip(p=0.5),
             A.VerticalFlip(p=0.5),
-            A.RandomBrightnessContrast(brightness_limit=0.15, contrast_limit=0.2, p=0.7),
-            A.Affine(scale=(0.85, 1.15), rotate=(-6, 6), shear=(-4, 4), border_mode=4, p=0.4),
+            *([A.Transpose(p=0.5), A.RandomGamma(gamma_limit=(60, 160), p=0.5)] if strong else []),
+            A.RandomBrightnessContrast(
+                brightness_limit=0.25 if strong else 0.15, contrast_limit=0.3 if strong else 0.2, p=0.7
+            ),
+            A.Affine(
+                scale=(0.75, 1.25) if strong else (0.85, 1.15),
+                rotate=(-12, 12) if strong else (-6, 6),
+                shear=(-4, 4),
+                border_mode=4,
+                p=0.6 if strong else 0.4,
+            ),
             A.GaussNoise(std_range=(0.005, 0.02), p=0.15),
         ],
         seed=0,  # replaced for every sample
