@@ -52,7 +52,7 @@ def test_areas_count_by_the_presence(rule: str) -> None:
 def test_a_promise_counts_by_the_presence() -> None:
     square = np.zeros((30, 30), dtype=np.uint8)
     square[5:25, 5:25] = 180  # worth 0.7045 of 1: promises 2 * 0.7045 / 1.7045 = 0.8267, 210/255
-    cut = Cut(rule="promise", threshold=128, least=105, presence=Presence(use="area"))
+    cut = Cut(rule="promise", threshold=128, min_area=0, least=105, presence=Presence(use="area"))
     assert mask(square, cut, np.uint8(128)).sum() == 400  # 210 * 128 / 255 = 105.4
     assert mask(square, cut, np.uint8(127)).sum() == 0  # 104.6
     assert mask(square, cut.model_copy(update={"presence": UNUSED}), 0).sum() == 400

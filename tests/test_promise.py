@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -15,6 +15,7 @@ from severstal.postprocess import Cut, mask
 maps = arrays(np.uint8, (6, 7), elements=st.sampled_from([0, 1, 40, 128, 200, 255]))
 
 
+@settings(deadline=None)
 @given(maps, st.integers(1, 255))
 def test_the_cut_is_the_best_of_all_by_plain_sums(probability: np.ndarray, half: int) -> None:
     level, promised = promise.best_of_map(probability, half)
@@ -46,7 +47,7 @@ def test_a_sure_strip_is_cut_higher_than_an_unsure_one() -> None:
     sure, unsure = haze.copy(), haze.copy()
     sure[5:30, 5:30] = 250
     unsure[5:10, 5:10] = 120
-    cut = Cut(rule="promise", threshold=128, least=0)
+    cut = Cut(rule="promise", threshold=128, min_area=0, least=0)
     assert mask(sure, cut, 255).sum() == 625
     assert mask(unsure, cut, 255).sum() == 900
     assert not mask(unsure, cut.model_copy(update={"least": 140}), 255).any()
@@ -63,7 +64,7 @@ def test_strips_of_mixed_sureness_gain_over_every_single_threshold() -> None:
         probability = np.repeat(slope[None], 50, axis=0).astype(np.uint8)
         probabilities.append(probability)
         truths.append(rng.random(probability.shape) < probability / 255)
-    cut = Cut(rule="promise", threshold=128, least=0)
+    cut = Cut(rule="promise", threshold=128, min_area=0, least=0)
     reached = np.mean([dice(mask(p, cut, 255), t) for p, t in zip(probabilities, truths, strict=True)])
     single = max(
         np.mean([dice(p >= t, truth) for p, truth in zip(probabilities, truths, strict=True)]) for t in range(1, 256)
@@ -75,7 +76,7 @@ def test_strips_of_mixed_sureness_gain_over_every_single_threshold() -> None:
 
 @pytest.mark.parametrize("wrong", [{"least": None}, {"min_area": 3}])
 def test_a_promise_takes_its_least_and_no_area(wrong) -> None:
-    with pytest.raises(ValueError, match="least: the promise rule takes it in place of min_area"):
-        Cut(**{"rule": "promise", "threshold": 128, "least": 9} | wrong)
+    with pytest.raises(ValueError, match="least: the promise rule takes it, and 0 for min_area"):
+        Cut(**{"rule": "promise", "threshold": 128, "min_area": 0, "least": 9} | wrong)
     with pytest.raises(ValueError, match="least: the promise rule"):
-        Cut(threshold=128, least=9)
+        Cut(threshold=128, min_area=0, least=9)

@@ -39,7 +39,7 @@ class Cut(BaseModel):
 
     rule: Literal["component", "whole", "triplet", "promise"] = "component"
     threshold: int = Field(ge=1, le=255)
-    min_area: int = Field(0, ge=0)
+    min_area: int = Field(ge=0)
     gate: int | None = Field(None, ge=1, le=255)
     least: int | None = Field(None, ge=0, le=255)
     presence: Presence = UNUSED
@@ -53,7 +53,7 @@ class Cut(BaseModel):
     @model_validator(mode="after")
     def _least_is_of_a_promise(self) -> Cut:
         if (self.least is not None) != (self.rule == "promise") or (self.least is not None and self.min_area):
-            raise ValueError("least: the promise rule takes it in place of min_area, the others do not")
+            raise ValueError("least: the promise rule takes it, and 0 for min_area, the others do not")
         return self
 
     @property

@@ -57,7 +57,7 @@ def cut_of(family: str, cell: Cell) -> Cut:
         return Cut(rule="triplet", threshold=int(GATES[low]), min_area=int(AREAS[area]), gate=int(GATES[high]))
     if family == "promise":
         half, least = cell
-        return Cut(rule="promise", threshold=int(HALVES[half]), least=int(LEAST[least]))
+        return Cut(rule="promise", threshold=int(HALVES[half]), min_area=0, least=int(LEAST[least]))
     return Cut(rule=family, threshold=int(THRESHOLDS[cell[0]]), min_area=int(AREAS[cell[1]]))
 
 
