@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from severstal import engines, onnx_file, postprocess, recipe, strips
+from severstal import engines, kept_layers, onnx_file, postprocess, recipe, strips
 from severstal.accuracy import FoldDice
 from severstal.artifacts import file_hash, read_json, write_json
 from severstal.command_line import parser, paths_of
@@ -82,6 +82,9 @@ def export(stage: Stage, member: Member, engine: str, data: TrainingSet, cuts: t
     if fold is not None:
         record["dice"] = exporting.check_dice(f"{member.name}: engine {engine}", fold, built)
         stage.say(f"{member.name}: {engine} {told(record['dice'])}")
+        kept = kept_layers.read(member, engine)
+        if kept is not None:
+            stage.say(f"{member.name}: {engine}, {kept_layers.told(kept)}")
     write_json(member.files.sidecar(engine), record)
     stage.wrote(member.files.onnx, member.files.sidecar(engine))
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from severstal import engines, exporting, onnx_file, postprocess, prediction, recipe
+from severstal import engines, exporting, kept_layers, onnx_file, postprocess, prediction, recipe
 from severstal.accuracy import FoldDice
 from severstal.artifacts import write_json
 from severstal.command_line import parser, paths_of
@@ -94,7 +94,7 @@ def check(
         runtime = engines.runtime(name)
         runtime.build(member, fold)
         engine = runtime.load(member)
-        row["built_in"] = time.monotonic() - began
+        row |= {"built_in": time.monotonic() - began, "kept": kept_layers.read(member, name)}
         reference = engines.runtime("torch").load(member)
         parity = exporting.compare(reference, engine, strips[:8], [cut.threshold for cut in cuts])
         row |= parity.as_json() | {"dice": fold.of(engine), "pytorch": fold.reference}
@@ -145,17 +145,19 @@ def timed(call: Callable[[np.ndarray], Any], strips: np.ndarray, batch: int) -> 
 def table(rows: list[Row]) -> list[str]:
     """The rows in markdown."""
     rates = " | ".join(f"strips/s, {batch} a call" for batch in BATCHES)
-    lines = [f"| network | engine | built in | largest, mean of 255 | flipped | Dice (PyTorch) | {rates} |"]
-    lines.append("|---" * (6 + len(BATCHES)) + "|")
+    lines = [
+        f"| network | engine | built in | largest, mean of 255 | flipped | Dice (PyTorch) | kept in float32 | {rates} |"
+    ]
+    lines.append("|---" * (7 + len(BATCHES)) + "|")
     for row in rows:
         cells = [row["network"], row["engine"]]
         if "failed" in row:
             cells.append(f"failed: {row['failed']}")
         elif "dice" in row:
             cells += [f"{row['built_in']:.1f} s", f"{row['largest']}, {row['mean']:.2g}", f"{row['flipped']:.1g}"]
-            cells.append(f"{row['dice']:.5f} ({row['pytorch']:.5f})")
+            cells += [f"{row['dice']:.5f} ({row['pytorch']:.5f})", ", ".join(row["kept"] or [])]
         else:
-            cells += [""] * 4
+            cells += [""] * 5
         cells += [f"{row[f'rate_{batch}']:.1f}" for batch in BATCHES if f"rate_{batch}" in row]
         lines.append(f"| {' | '.join(cells)} |")
     return lines

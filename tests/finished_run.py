@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from conftest import TINY, run_stage_alone, write_tiny, write_tiny_strips
 
-from severstal import oof, postprocess, recipe, rle, submission
+from severstal import kept_layers, oof, postprocess, recipe, rle, submission
 from severstal.artifacts import file_hash, fingerprint, replacing, write_json, write_text
 from severstal.data import TrainingSet, read_training_set
 from severstal.member import FoldConfig, Member, current_versions, members
@@ -98,4 +98,6 @@ def _write_member(member: Member, data: TrainingSet, chosen: recipe.Recipe, shif
     write_text(files.onnx, f"graph of {member.name}")
     parity = {"strips": 4, "largest": 1 + shift, "mean": 0.002, "flipped": 1e-5}
     write_json(files.sidecar("openvino"), {"engine": "openvino", "onnx": file_hash(files.onnx), "parity": parity})
+    if shift:  # one encoder's engines keep layers, as those of a lower precision may
+        kept_layers.write(member, "openvino", "int8", 0.01, ["node_first", "node_last"])
     write_json(files.sidecar("torch"), {"engine": "torch", "onnx": "of an earlier export", "parity": parity})

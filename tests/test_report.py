@@ -79,6 +79,12 @@ def test_engines_of_an_earlier_export_are_left_out(told) -> None:
     ]
 
 
+def test_layers_that_an_engine_keeps_in_float32_are_named(run, told) -> None:
+    assert [row["kept"] for row in told["engines"]] == [None, None, *[["node_first", "node_last"]] * 2]
+    page = run.report_page.read_text()
+    assert page.count("<td>node_first, node_last</td>") == 2
+
+
 def test_an_encoder_alone_scores_what_its_own_maps_score(run, told) -> None:
     source = facts.Sources.read(run)
     without = replace(source, values=source.values.model_copy(update={"blend": dict.fromkeys(source.values.blend, 1)}))

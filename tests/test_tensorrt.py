@@ -60,6 +60,7 @@ def gpu(monkeypatch):
     """A GPU of the stand-in: real builds, made-up running."""
     held = fake_tensorrt.FakeBuffers()
     monkeypatch.setattr(engine_file, "buffers", lambda: held)
+    monkeypatch.setattr(engine_file, "gpu_count", lambda: 0)  # nothing is scored: see test_fallback.py
     monkeypatch.setattr(sidecar, "gpus", lambda: [T4])
     return held
 

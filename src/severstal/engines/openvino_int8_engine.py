@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import openvino
 
+from severstal import kept_layers
 from severstal.accuracy import LARGEST_DROP, FoldDice
-from severstal.artifacts import write_json
 from severstal.data import TrainingSet
 from severstal.engines.openvino_engine import OpenVinoEngine
 from severstal.errors import InputError
@@ -64,7 +64,7 @@ def _build(parts: tuple[Member, TrainingSet, tuple[Cut, ...]], limit: float) -> 
         quantised = _with_accuracy_control(nncf, original, calibration, fold, limit)
         kept = _float_layers(quantised)
     _save(member, quantised)
-    write_json(member.files.sidecar(f"{NAME}-layers"), {"drop_of_all_int8": drop, "kept_in_float32": kept})
+    kept_layers.write(member, NAME, "int8", drop, kept)
 
 
 def load(member: Member) -> OpenVinoEngine:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from severstal import postprocess, recipe, stage, strips
+from severstal import kept_layers, postprocess, recipe, stage, strips
 from severstal.artifacts import file_hash, fingerprint, read_json
 from severstal.data import TrainingSet, read_training_set
 from severstal.errors import InputError
@@ -206,7 +206,8 @@ def _engines(member: Member) -> list[dict[str, Any]]:
         told = read_json(path, f"bash bin/export.sh {member.encoder} {member.fold}")
         if "parity" in told and member.files.onnx.exists() and told["onnx"] == file_hash(member.files.onnx):
             known = {"encoder": member.encoder, "fold": member.fold, "engine": told["engine"]}
-            made.append(known | {"parity": told["parity"], "dice": told.get("dice")})
+            kept = kept_layers.read(member, told["engine"])
+            made.append(known | {"parity": told["parity"], "dice": told.get("dice"), "kept": kept})
     return made
 
 

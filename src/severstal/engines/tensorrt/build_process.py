@@ -15,7 +15,10 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+
+from tqdm import tqdm
 
 from severstal.artifacts import replacing
 from severstal.engines.tensorrt.builder import Profile, build_plan
@@ -44,13 +47,24 @@ def build_file(onnx: Path, engine: Path, profile: Profile, timing_cache: Path | 
         (folder / "profile.json").write_text(json.dumps(profile.as_json()))
         known = timing_cache and timing_cache.exists()
         (folder / "timing.cache").write_bytes(timing_cache.read_bytes() if known else b"")
-        code = subprocess.run(COMMAND, cwd=folder, env=_environment(), check=False).returncode
+        code = _run(folder)
         if code:
             reason = folder / "error.txt"
             raise InputError(reason.read_text() if reason.exists() else _last_words(code))
         _move(folder / "engine", engine)
         if timing_cache and (folder / "timing.cache").stat().st_size:
             _move(folder / "timing.cache", timing_cache)
+
+
+def _run(folder: Path) -> int:
+    """The builder's exit code; the seconds are counted, as a build of minutes shall not look like one that hangs."""
+    process = subprocess.Popen(COMMAND, cwd=folder, env=_environment())
+    with process, tqdm(bar_format="building the engine {elapsed}", leave=False, disable=None) as clock:
+        while process.poll() is None:
+            clock.refresh()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=1)
+    return process.returncode
 
 
 def _environment() -> dict[str, str]:
@@ -85,11 +99,12 @@ def addresses_are_fixed() -> bool:
 
 
 def main() -> None:
-    if not addresses_are_fixed() and fix_addresses():
-        os.execv(sys.executable, COMMAND)
-    profile = Profile(**json.loads(Path("profile.json").read_text()))
     try:
-        plan = build_plan(library(), Path("model.onnx").read_bytes(), profile, Path("timing.cache"))
+        trt = library()  # ahead of the new start: the first import of a module compiles it, which moves memory too
+        if not addresses_are_fixed() and fix_addresses():
+            os.execv(sys.executable, COMMAND)
+        profile = Profile(**json.loads(Path("profile.json").read_text()))
+        plan = build_plan(trt, Path("model.onnx").read_bytes(), profile, Path("timing.cache"))
     except InputError as error:
         Path("error.txt").write_text(str(error))
         sys.exit(2)

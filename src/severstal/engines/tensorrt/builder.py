@@ -1,7 +1,8 @@
 """From an ONNX file to a serialized engine: strongly typed network, one optimisation profile, timing cache.
 
-One path for TensorRT 10.13 to 11 and TensorRT-RTX; the latter builds without a GPU too. Progress is printed, and
-every error of the parser is in the exception.
+One path for TensorRT 10.13 to 11 and TensorRT-RTX; the latter builds without a GPU too. Every error of the parser is
+in the exception. TensorRT is given no progress monitor: calls of Python from its threads move what it allocates, and
+with that the engine's bytes (see ``build_process.py``, which counts the seconds meanwhile).
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-
-from tqdm import tqdm
 
 from severstal.artifacts import replacing
 from severstal.engines.tensorrt.library import logger
@@ -49,7 +48,6 @@ def build_plan(
     _parse(trt, definition, model, log)
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
-    config.progress_monitor = _progress(trt)
     _allow_capture(trt, config)
     if profile:
         config.add_optimization_profile(_optimisation(builder, definition.get_input(0), profile))
@@ -97,27 +95,3 @@ def _write_cache(config: Any, path: Path | None) -> None:
     if path is not None:
         with replacing(path) as temporary:
             temporary.write_bytes(bytes(config.get_timing_cache().serialize()))
-
-
-def _progress(trt: ModuleType) -> Any:
-    """A bar for the outermost phase; a build of minutes shall not look like one that hangs."""
-
-    class Progress(trt.IProgressMonitor):
-        def __init__(self) -> None:
-            trt.IProgressMonitor.__init__(self)
-            self._bars: dict[str, tqdm] = {}
-
-        def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
-            if parent is None:
-                self._bars[phase] = tqdm(total=steps, desc=phase, leave=False, disable=None)
-
-        def step_complete(self, phase: str, step: int) -> bool:
-            if phase in self._bars:
-                self._bars[phase].update(step + 1 - self._bars[phase].n)
-            return True  # go on
-
-        def phase_finish(self, phase: str) -> None:
-            if phase in self._bars:
-                self._bars.pop(phase).close()
-
-    return Progress()

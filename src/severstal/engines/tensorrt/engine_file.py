@@ -1,11 +1,12 @@
 """A member's TensorRT files: the graph in the engine's precision, the engine, and the sidecar of both.
 
 ``model.tensorrt.onnx`` is what the engine is built from, kept so that another machine rebuilds the engine from it
-without PyTorch, and without the strips that int8 was measured on.
+without PyTorch, without the strips that int8 was measured on, and with the same layers in float32.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import onnx
 from google.protobuf.message import DecodeError
 
+from severstal import kept_layers
 from severstal.artifacts import file_hash, replacing, write_json
 from severstal.engines.tensorrt import sidecar
 from severstal.engines.tensorrt.buffers import Buffers, buffers
@@ -23,12 +25,14 @@ from severstal.engines.tensorrt.library import library
 from severstal.engines.tensorrt.lowered import lower
 from severstal.engines.tensorrt.runtime import LoadedEngine, TensorRTEngine
 from severstal.errors import InputError
+from severstal.gpu import gpu_count
 from severstal.member import Member
 
 if TYPE_CHECKING:
     from severstal.accuracy import FoldDice
 
 PROFILE = Profile()
+KEPT = "kept_in_float32"
 NAMES = {"fp32": "tensorrt-fp32", "fp16": "tensorrt", "int8": "tensorrt-int8"}
 
 
@@ -68,11 +72,19 @@ class EngineFile:
     def build(self, fold: FoldDice | None = None) -> None:
         """Make the lowered graph and the engine, unless they are those of ``model.onnx`` on this machine already.
 
+        On a machine with a GPU a lower precision is scored too, once; layers that cost too much Dice are given back to
+        float32, and ``model.<engine>-layers.json`` tells which.
+
         Args:
-            fold: whose training strips int8 ranges are measured on.
+            fold: whose training strips int8 ranges are measured on, and whose held-out ones are scored.
+
+        Raises:
+            InputError: if it costs too much Dice with all layers given back.
         """
         if self.differences():
             self._make(fold)
+        if fold and self.precision != "fp32" and gpu_count() and kept_layers.read(self.member, self.name) is None:
+            self._score(fold)
 
     def load(self) -> TensorRTEngine:
         """The engine on the GPU; one of another machine, library or graph is built anew, with a line of notice.
@@ -102,27 +114,54 @@ class EngineFile:
 
     def _make(self, fold: FoldDice | None) -> None:
         if not self._lowered_is_current():
-            self._lower(fold)
+            self._lower(fold, kept_layers.read(self.member, self.name) or [])
+        self._build()
+
+    def _lower(self, fold: FoldDice | None, kept: list[str]) -> None:
+        strips = fold.calibration() if fold and self.precision == "int8" else ()
+        self._write(lower(onnx.load(self.member.files.onnx), self.precision, strips, frozenset(kept)), kept)
+
+    def _write(self, model: onnx.ModelProto, kept: list[str]) -> None:
+        for key, value in (self._made_from() | {KEPT: json.dumps(kept)}).items():
+            model.metadata_props.add(key=key, value=value)
+        with replacing(self.lowered) as temporary:
+            onnx.save(model, temporary)
+
+    def _build(self) -> None:
         began = time.monotonic()
         build_file(self.lowered, self.engine, PROFILE, self.member.paths.timing_cache)
         write_json(self.sidecar, self._facts() | {"engine": file_hash(self.engine)})
         taken, size = time.monotonic() - began, self.engine.stat().st_size / 1e6
         print(f"   {self.member.name}: {self.name} engine built in {taken:.1f} s, {size:.0f} MB", flush=True)
 
-    def _lower(self, fold: FoldDice | None) -> None:
-        strips = fold.calibration() if fold and self.precision == "int8" else ()
-        model = lower(onnx.load(self.member.files.onnx), self.precision, strips)
-        for key, value in self._made_from().items():
-            model.metadata_props.add(key=key, value=value)
-        with replacing(self.lowered) as temporary:
-            onnx.save(model, temporary)
+    def _score(self, fold: FoldDice) -> None:
+        from severstal.accuracy import LARGEST_DROP
+        from severstal.engines.tensorrt import fallback  # brings ONNX Runtime, which prediction does without
+
+        if self._metadata().get(KEPT) != "[]":  # of a search that did not end
+            self._lower(fold, [])
+            self._build()
+        drop, kept = fold.reference - fold.of(self._open(buffers())), []
+        if drop > LARGEST_DROP:
+            cost = f"{self.precision} costs {drop:.4f} of Dice"
+            print(f"   {self.member.name}: {cost}; looking for the layers that cause it", flush=True)
+            model = onnx.load(self.member.files.onnx)
+            kept = fallback.search(model, self.precision, fold, self._with, LARGEST_DROP)
+        kept_layers.write(self.member, self.name, self.precision, drop, kept)
+
+    def _with(self, model: onnx.ModelProto, kept: list[str]) -> TensorRTEngine:
+        self._write(model, kept)
+        self._build()
+        return self._open(buffers())
 
     def _lowered_is_current(self) -> bool:
+        return self._metadata().items() >= self._made_from().items()
+
+    def _metadata(self) -> dict[str, str]:
         try:
-            model = onnx.load(self.lowered)
+            return {entry.key: entry.value for entry in onnx.load(self.lowered).metadata_props}
         except (OSError, DecodeError):  # not there, or cut short
-            return False
-        return {entry.key: entry.value for entry in model.metadata_props}.items() >= self._made_from().items()
+            return {}
 
     def _made_from(self) -> dict[str, str]:
         return {"precision": self.precision, "lowered_from": file_hash(self.member.files.onnx)}

@@ -8,21 +8,27 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 import numpy as np
 import onnx
 
+from severstal.engines.tensorrt.layers import WEIGHTED, join_casts, nodes_of
 from severstal.errors import InputError
 from severstal.onnx_file import INPUT
 
 PRECISIONS = ("fp32", "fp16", "int8")
-# What gains from int8; additions and resizes between them stay in float16.
-QUANTISED = ["Conv", "ConvTranspose", "MatMul", "Gemm"]
+NONE: Set[str] = frozenset()
 
 
-def lower(model: onnx.ModelProto, precision: str, strips: Sequence[np.ndarray] = ()) -> onnx.ModelProto:
+def lower(
+    model: onnx.ModelProto,
+    precision: str,
+    strips: Sequence[np.ndarray] = (),
+    keep: Set[str] = NONE,
+    ranges: Path | None = None,
+) -> onnx.ModelProto:
     """The same graph in ``fp32``, ``fp16``, or ``int8`` with the rest in float16.
 
     The int8 file is for TensorRT. ONNX Runtime folds pairs of its float16 scales into products that underflow (0.8% of
@@ -30,14 +36,17 @@ def lower(model: onnx.ModelProto, precision: str, strips: Sequence[np.ndarray] =
 
     Args:
         strips: ``uint8 [H, W]`` each, which int8 ranges are measured on.
+        keep: names of :func:`layers.layers` that stay in float32.
+        ranges: file of the measured int8 ranges; written if it is not there, else read: measuring is what takes long.
     """
     if precision == "fp32":
         return model
-    return to_float16(model if precision == "fp16" else to_int8(model, strips))
+    nodes = nodes_of(model, keep)
+    return to_float16(model if precision == "fp16" else to_int8(model, strips, nodes, ranges), nodes)
 
 
-def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph in float16.
+def to_float16(model: onnx.ModelProto, keep: Sequence[str] = ()) -> onnx.ModelProto:
+    """The graph in float16, but for the nodes of these names.
 
     Converting the file strays less from float32 than exporting a halved network (0.011 against 0.035 of a logit).
     """
@@ -45,10 +54,12 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a line for each weight that is below float16's smallest
-        return convert_float_to_float16(model, keep_io_types=True)
+        return join_casts(convert_float_to_float16(model, keep_io_types=True, node_block_list=keep))
 
 
-def to_int8(model: onnx.ModelProto, strips: Sequence[np.ndarray]) -> onnx.ModelProto:
+def to_int8(
+    model: onnx.ModelProto, strips: Sequence[np.ndarray], keep: Sequence[str] = (), ranges: Path | None = None
+) -> onnx.ModelProto:
     """The graph with symmetric quantise/dequantise pairs around its convolutions, the rest in float32.
 
     Activations per tensor and weights per channel, both signed with zero point 0; biases stay floats: TensorRT takes
@@ -70,7 +81,8 @@ def to_int8(model: onnx.ModelProto, strips: Sequence[np.ndarray]) -> onnx.ModelP
             made,
             _Reader(strips),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=QUANTISED,
+            op_types_to_quantize=list(WEIGHTED),  # what gains; additions and resizes between them stay in float16
+            nodes_to_exclude=list(keep),
             per_channel=True,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
@@ -82,6 +94,7 @@ def to_int8(model: onnx.ModelProto, strips: Sequence[np.ndarray]) -> onnx.ModelP
                 "DedicatedQDQPair": False,
                 "CalibTensorRangeSymmetric": True,
             },
+            calibration_cache_path=ranges,
         )
         return onnx.load(made)
 
