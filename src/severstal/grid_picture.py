@@ -11,12 +11,14 @@ matplotlib.use("agg")  # no window: it runs on servers
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from severstal import selection
 from severstal.postprocess import Cut
+from severstal.promise import HALVES, LEAST
 from severstal.selection import Blocks
-from severstal.sweep import AREAS, GATES, HALVES, LEAST, THRESHOLDS
+from severstal.sweep import AREAS, GATES, THRESHOLDS
 
 WHAT = {
     "component": "minimum area of a component (px, log scale)",
@@ -24,7 +26,7 @@ WHAT = {
     "triplet": "minimum pixels (log scale)",
     "promise": "least promised Dice (of 255)",
 }
-TICKS = {"area": (0, 25, 100, 300, 1000, 3000, 10_000, 20_000), "promise": (0, 40, 80, 120, 160, 200, 240)}
+AREA_TICKS = (0, 25, 100, 300, 1000, 3000, 10_000, 20_000)
 
 
 @dataclass(frozen=True)
@@ -90,11 +92,23 @@ def draw(path: Path, grid: Grid, title: str) -> None:
     )
     axes.plot([], [], color="white", linewidth=1.4, label="within one standard error of the best")
     axes.set_title(f"{title}: {cut}", loc="left", fontsize=11)
-    promised = cut.rule == "promise"
-    axes.set_xlabel("level that is worth one half (of 255)" if promised else "threshold (of 255)")
-    axes.set_ylabel(WHAT[cut.rule])
-    axes.set_yticks([int(np.searchsorted(smallest, one)) for one in TICKS["promise" if promised else "area"]])
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{smallest[int(np.clip(round(y), 0, columns[-1]))]:,}"))
+    label(axes, smallest, cut.rule, WHAT[cut.rule], AREA_TICKS)
     axes.legend(loc="lower left", fontsize=9, facecolor="#333333", labelcolor="white", framealpha=0.85)
     figure.savefig(path, dpi=110, format="png")
     plt.close(figure)
+
+
+def label(axes: Axes, smallest: np.ndarray, rule: str, what: str, ticks: tuple[int, ...]) -> None:
+    """Name both axes of a rule's grid, of which a column lies at each whole number.
+
+    Args:
+        smallest: the columns' values.
+        what: they are, unless promised Dice, and ``ticks``: which of them are written.
+    """
+    promised = rule == "promise"
+    axes.set_xlabel("level that is worth one half (of 255)" if promised else "threshold (of 255)")
+    axes.set_ylabel(WHAT[rule] if promised else what)
+    axes.set_yticks([int(np.searchsorted(smallest, one)) for one in (range(0, 241, 40) if promised else ticks)])
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda y, _: f"{smallest[int(np.clip(round(y), 0, len(smallest) - 1))]:,}")
+    )

@@ -62,15 +62,16 @@ class Cut(BaseModel):
         return self.min_area if self.least is None else self.least
 
     def __str__(self) -> str:
+        pixels = f"pixels from {self.threshold}/255"
+        if self.rule == "promise":
+            pixels = f"where most Dice is promised with {self.threshold}/255 as one half"
         kept = {
             "component": f"components from {self.min_area} px",
             "whole": f"whole masks from {self.min_area} px",
             "triplet": f"where at least {self.min_area} px reach {self.gate}/255",
             "promise": f"if that is at least {self.least}/255",
         }[self.rule]
-        if self.rule == "promise":
-            return f"where most Dice is promised with {self.threshold}/255 as one half, {kept}{self.presence}"
-        return f"pixels from {self.threshold}/255, {kept}{self.presence}"
+        return f"{pixels}, {kept}{self.presence}"
 
 
 DEFAULT = Cut(threshold=128, min_area=0)

@@ -19,6 +19,8 @@ import numpy as np
 from severstal.presence import FULL
 
 LEVELS = 256
+HALVES = np.arange(64, 249, 8)  # levels that tuning reads as one half
+LEAST = np.arange(0, 256, 4)  # Dice that a mask must promise, in 255ths
 
 
 @lru_cache(maxsize=LEVELS)
@@ -30,27 +32,46 @@ def worths(half: int) -> np.ndarray:
     return made
 
 
-def best(pixels: np.ndarray, halves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+WORTHS = np.stack([worths(int(half)) for half in HALVES])
+
+
+def best(pixels: np.ndarray, read: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each way to read the levels: the level to cut at, the lowest of equals, and the Dice that this promises.
 
     Args:
         pixels: ``int64 [256]``, how many reach each level from 1 up; what stands at 0 is not looked at.
-        halves: levels that are worth one half, ``[n]``.
+        read: every level's probability, ``float64 [n, 256]``.
 
     Returns:
         ``int64 [n]``, 1 to 255, and ``int64 [n]``, in 255ths, rounded down; 255 and 0 for a map of zeros.
     """
     if not pixels[1]:
-        return np.full(len(halves), FULL), np.zeros(len(halves), dtype=np.int64)
+        return np.full(len(read), FULL), np.zeros(len(read), dtype=np.int64)
     at_level = pixels[1:] - np.append(pixels[2:], 0)
-    sums = np.cumsum((at_level * np.stack([worths(int(half)) for half in halves])[:, 1:])[:, ::-1], axis=1)[:, ::-1]
+    sums = np.cumsum((at_level * read[:, 1:])[:, ::-1], axis=1)[:, ::-1]
     promised = 2 * sums / (pixels[1:] + sums[:, :1])
     levels = promised.argmax(axis=1)
-    return levels + 1, (promised[np.arange(len(halves)), levels] * FULL).astype(np.int64)
+    return levels + 1, (promised[np.arange(len(read)), levels] * FULL).astype(np.int64)
 
 
 def best_of_map(probability: np.ndarray, half: int) -> tuple[int, int]:
     """The level to cut a map at, ``uint8 [H, W]``, and the Dice that this promises, in 255ths."""
     at_level = np.bincount(probability.ravel(), minlength=LEVELS)
-    levels, promised = best(np.cumsum(at_level[::-1])[::-1], np.array([half]))
+    levels, promised = best(np.cumsum(at_level[::-1])[::-1], worths(half)[None])
     return int(levels[0]), int(promised[0])
+
+
+def add(cumulated: np.ndarray, pixels: int, worth: int, grid: np.ndarray) -> None:
+    """Add a map's Dice at every cell to ``float64 [24, 64]``: level that is worth one half, least promise.
+
+    Args:
+        cumulated: pixels and right pixels from each level up, ``int64 [256, 2]``.
+        pixels: of the truth.
+        worth: by how many 255ths a promise counts.
+    """
+    levels, promised = best(cumulated[:, 0], WORTHS)
+    area, overlap = cumulated[levels].T
+    # Truth and mask are both empty where the sum is 0.
+    full = np.divide(2 * overlap, area + pixels, out=np.ones(len(levels)), where=area + pixels > 0)
+    kept = promised[:, None] * worth >= LEAST * FULL
+    grid += np.where(kept, full[:, None], float(not pixels))

@@ -154,23 +154,28 @@ def _range(first: int, last: int, crop: int, width: int) -> tuple[int, int]:
     return left, left
 
 
+CHANGES = {
+    "light": {"brightness": 0.15, "contrast": 0.2, "scale": (0.85, 1.15), "degrees": 6, "shape": 0.4},
+    "strong": {"brightness": 0.25, "contrast": 0.3, "scale": (0.75, 1.25), "degrees": 12, "shape": 0.6},
+}
+
+
 def augmentation(strength: str) -> A.Compose:
     """Flips and changes of grey and shape: light ones, or strong ones where strips are few and are seen often."""
-    strong = strength == "strong"
+    by = CHANGES[strength]
+    exchanged = [A.Transpose(p=0.5), A.RandomGamma(gamma_limit=(60, 160), p=0.5)] if strength == "strong" else []
     return A.Compose(
         [
             A.HorizontalFlip(p=0.5),
             A.VerticalFlip(p=0.5),
-            *([A.Transpose(p=0.5), A.RandomGamma(gamma_limit=(60, 160), p=0.5)] if strong else []),
-            A.RandomBrightnessContrast(
-                brightness_limit=0.25 if strong else 0.15, contrast_limit=0.3 if strong else 0.2, p=0.7
-            ),
+            *exchanged,
+            A.RandomBrightnessContrast(brightness_limit=by["brightness"], contrast_limit=by["contrast"], p=0.7),
             A.Affine(
-                scale=(0.75, 1.25) if strong else (0.85, 1.15),
-                rotate=(-12, 12) if strong else (-6, 6),
+                scale=by["scale"],
+                rotate=(-by["degrees"], by["degrees"]),
                 shear=(-4, 4),
                 border_mode=4,
-                p=0.6 if strong else 0.4,
+                p=by["shape"],
             ),
             A.GaussNoise(std_range=(0.005, 0.02), p=0.15),
         ],

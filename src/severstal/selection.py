@@ -14,7 +14,8 @@ from scipy import ndimage
 
 from severstal.postprocess import Cut
 from severstal.presence import UNUSED, Presence
-from severstal.sweep import AREAS, GATES, HALVES, LEAST, THRESHOLDS
+from severstal.promise import HALVES, LEAST
+from severstal.sweep import AREAS, GATES, THRESHOLDS
 
 Cell = tuple[int, ...]
 

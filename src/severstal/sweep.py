@@ -21,13 +21,11 @@ from numba import njit
 
 from severstal import promise
 from severstal.presence import FULL
+from severstal.promise import LEVELS
 
 THRESHOLDS = np.arange(1, 256)  # of the 8-bit probability: every one there is
 AREAS = np.concatenate([[0], np.geomspace(8, 20_000, 63).round().astype(np.int64)])  # px
 GATES = np.arange(8, 256, 8)  # thresholds of the triplet rule, high and low
-HALVES = np.arange(64, 249, 8)  # levels that the rule of the best promise reads as one half
-LEAST = np.arange(0, 256, 4)  # Dice that a mask must promise, in 255ths
-LEVELS = 256
 
 
 @lru_cache(maxsize=32)
@@ -108,7 +106,7 @@ class Grids:
         self.component = np.zeros((len(THRESHOLDS), len(AREAS)))
         self.whole = np.zeros((len(THRESHOLDS), len(AREAS)))
         self.triplet = np.zeros((len(GATES), len(AREAS), len(GATES)))
-        self.promise = np.zeros((len(HALVES), len(LEAST)))
+        self.promise = np.zeros((len(promise.HALVES), len(promise.LEAST)))
 
     def add(self, workspace: Workspace, probability: np.ndarray, truth: np.ndarray | None, worth: int = FULL) -> None:
         """Add one strip and class.
@@ -136,7 +134,7 @@ class Grids:
         )
         _add_whole(made, pixels, bins, self.whole)
         _add_triplet(made, pixels, bins, GATES, self.triplet)
-        _add_promise(made, pixels, worth, self.promise)
+        promise.add(made, pixels, worth, self.promise)
         self.count += 1
 
 
@@ -294,12 +292,3 @@ def _add_triplet(cumulated, pixels, area_bin, gates, grid):
             else:
                 for low in range(gates.size):
                     grid[high, j, low] += empty
-
-
-def _add_promise(cumulated: np.ndarray, pixels: int, worth: int, grid: np.ndarray) -> None:
-    levels, promised = promise.best(cumulated[:, 0], HALVES)
-    area, overlap = cumulated[levels].T
-    # Truth and mask are both empty where the sum is 0.
-    full = np.divide(2 * overlap, area + pixels, out=np.ones(len(levels)), where=area + pixels > 0)
-    kept = promised[:, None] * worth >= LEAST * FULL
-    grid += np.where(kept, full[:, None], float(not pixels))

@@ -18,8 +18,9 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
+from severstal import grid_picture
 from severstal.labels import CLASSES
 from severstal.outline import COLOURS
 from severstal.report.mistakes import BINS
@@ -143,7 +144,6 @@ def training(facts: dict[str, Any], value: str, label: str) -> str:
 def grid(frame: pd.DataFrame, facts: dict[str, Any], defect: int) -> str:
     """A class's tuned grid: mean Dice by threshold and what a mask must have, the best cell and the one taken."""
     told, rule = (facts["classes"][str(defect)][key] for key in ("grid", "cut"))
-    promised = rule["rule"] == "promise"
     smallest = frame.columns.to_numpy()
     dice = frame.to_numpy()
     with plt.rc_context(STYLE):
@@ -173,13 +173,7 @@ def grid(frame: pd.DataFrame, facts: dict[str, Any], defect: int) -> str:
                 markersize=8,
             )
         axes.grid(visible=False)
-        axes.set_xlabel("level that is worth one half (of 255)" if promised else "threshold (of 255)")
-        axes.set_ylabel("least promised Dice (of 255)" if promised else "minimum area (px)")
-        ticks = (0, 40, 80, 120, 160, 200, 240) if promised else (0, 25, 100, 300, 1000, 3000, 10_000)
-        axes.set_yticks([int(np.searchsorted(smallest, one)) for one in ticks])
-        axes.yaxis.set_major_formatter(
-            FuncFormatter(lambda y, _: f"{smallest[int(np.clip(round(y), 0, len(smallest) - 1))]:,}")
-        )
+        grid_picture.label(axes, smallest, rule["rule"], "minimum area (px)", grid_picture.AREA_TICKS[:-1])
         return _svg(figure, f"grid-{defect}")
 
 

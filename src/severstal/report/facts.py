@@ -19,10 +19,11 @@ from severstal.madeup import is_made_up
 from severstal.member import Member, current_versions, members
 from severstal.oof import OutOfFold
 from severstal.paths import Paths
+from severstal.promise import LEAST
 from severstal.report import mistakes, scoring
 from severstal.report.strip_study import NEAR, Study
 from severstal.report.strip_study import study as study_strips
-from severstal.sweep import AREAS, LEAST
+from severstal.sweep import AREAS
 
 STEPS = ("folds", "train", "tune", "export", "predict")  # stages that do the run's work, in order
 
@@ -149,7 +150,7 @@ def _class(sources: Sources, seen: Study, defect: int) -> dict[str, Any]:
 
 def _grid(paths: Paths, defect: int, cut: postprocess.Cut) -> dict[str, Any]:
     """The best cell of the tuned grid, and the one taken."""
-    grid = read_grid(paths, defect)
+    grid = read_grid(paths, defect, cut.rule)
     row, column = divmod(int(grid.to_numpy().argmax()), grid.shape[1])
     best = {"threshold": int(grid.index[row]), "smallest": int(grid.columns[column])}
     taken = {"threshold": cut.threshold, "smallest": cut.smallest}
@@ -159,8 +160,8 @@ def _grid(paths: Paths, defect: int, cut: postprocess.Cut) -> dict[str, Any]:
     }
 
 
-def read_grid(paths: Paths, defect: int) -> pd.DataFrame:
-    """Mean Dice by threshold (index) and minimum area or least promised Dice (columns) of a class.
+def read_grid(paths: Paths, defect: int, rule: str) -> pd.DataFrame:
+    """Mean Dice by threshold (index) and minimum area, or least promised Dice (columns), of a class cut by this rule.
 
     Raises:
         InputError: if the table is missing or no such table.
@@ -173,7 +174,8 @@ def read_grid(paths: Paths, defect: int) -> pd.DataFrame:
         raise InputError(f"{path} is missing: delete {paths.strip_scores} and run `bash bin/tune.sh`") from None
     except ValueError as error:
         raise InputError(f"{path} cannot be read ({error}): {cure}") from None
-    if frame.columns.tolist() not in (AREAS.tolist(), LEAST.tolist()):
+    tried = LEAST if rule == "promise" else AREAS
+    if frame.columns.tolist() != tried.tolist():
         raise InputError(f"{path}, line 1: the columns are not the areas that tuning tries: {cure}")
     return frame
 

@@ -33,7 +33,12 @@ def render(paths: Paths, facts: dict[str, Any], shown: list[Shown]) -> str:
         "reliability": charts.reliability(facts),
         "loss": charts.training(facts, "loss", "training loss"),
         "dice": charts.training(facts, "dice", "validation Dice"),
-        "grids": {str(defect): charts.grid(read_grid(paths, defect), facts, defect) for defect in CLASSES},
+        "grids": {
+            str(defect): charts.grid(
+                read_grid(paths, defect, facts["classes"][str(defect)]["cut"]["rule"]), facts, defect
+            )
+            for defect in CLASSES
+        },
         "times": charts.times(facts) if facts["times"] else "",
     }
     environment = Environment(
