@@ -2,7 +2,7 @@
 
 One path for TensorRT 10.13 to 11 and TensorRT-RTX; the latter builds without a GPU too. Every error of the parser is
 in the exception. TensorRT is given no progress monitor: calls of Python from its threads move what it allocates, and
-with that the engine's bytes (see ``build_process.py``, which counts the seconds meanwhile).
+with that the engine's bytes. ``build_process.py`` counts the seconds meanwhile.
 """
 
 from __future__ import annotations
