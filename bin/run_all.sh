@@ -7,6 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 folders=() engine=() recipe=()
 while [ $# -gt 0 ]; do
   case "$1" in
+    -h | --help) sed -n '2,4s/^# *//p' "${BASH_SOURCE[0]}"; exec bash "$ROOT"/bin/make_folds.sh --help ;;
     --input | --folds | --submissions) folders+=("$1" "${2:?error: $1 takes a folder}"); shift 2 ;;
     --engine) engine+=("$1" "${2:?error: $1 takes a name}"); shift 2 ;;
     *) recipe+=("$1"); shift ;;

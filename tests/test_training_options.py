@@ -285,6 +285,12 @@ def test_strong_augmentation_exchanges_rows_and_columns_of_strip_and_mask_alike(
     assert 15 < along["strong"] < 45
 
 
-def test_strong_augmentation_asks_for_square_crops(tiny) -> None:
+def test_strong_augmentation_takes_square_crops(tiny) -> None:
     with pytest.raises(InputError, match="crops of 64x96 are not square: choose --crop-height"):
-        Crops(Strips(read_training_set(tiny)), values(augment="strong", crop_height=64, crop_width=96))
+        values(augment="strong", crop_height=64, crop_width=96)
+    source = Strips(read_training_set(tiny))
+    _, height, width = source.shape
+    assert height < width
+    crops = Crops(source, values(augment="strong", crop_height=width, crop_width=width))
+    grey, bits = crops[Draw("000000000.jpg", 0, 0)]
+    assert grey.shape[1:] == bits.shape == (height, height)

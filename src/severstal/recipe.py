@@ -125,6 +125,15 @@ class Recipe(BaseModel):
                 raise ValueError(f"encoders: {encoder} cannot set {', '.join(sorted(unknown))}")
         return self
 
+    @model_validator(mode="after")
+    def _crops_that_are_turned_are_square(self) -> Recipe:
+        if self.augment == "strong" and self.crop_height != self.crop_width:
+            raise ValueError(
+                f"augment: strong exchanges rows and columns, and crops of {self.crop_height}x{self.crop_width} are "
+                "not square: choose --crop-height and --crop-width alike, or --augment light"
+            )
+        return self
+
     def for_encoder(self, encoder: str, overrides: dict[str, Any] | None = None) -> Recipe:
         """The recipe as one encoder is trained with it: its own row, then the command line's values."""
         values = self.model_dump() | self.encoders.get(encoder, {}) | (overrides or {})

@@ -20,7 +20,6 @@ import albumentations as A
 from severstal.cache import Strips
 from severstal.copy_paste import CopyPaste
 from severstal.data import TrainingSet
-from severstal.errors import InputError
 from severstal.labels import CLASSES
 from severstal.recipe import Recipe
 
@@ -106,11 +105,8 @@ class Crops(Dataset):
         self._source, self._recipe = source, recipe
         _, height, width = source.shape
         self._height, self._width = min(recipe.crop_height, height), min(recipe.crop_width, width)
-        if recipe.augment == "strong" and self._height != self._width:
-            raise InputError(
-                f"--augment strong exchanges rows and columns; crops of {self._height}x{self._width} are not square: "
-                "choose --crop-height and --crop-width alike, no larger than the strips, or --augment light"
-            )
+        if recipe.augment == "strong":  # rows and columns are exchanged: crops stay square in strips less high
+            self._height = self._width = min(self._height, self._width)
         self._augment = augmentation(recipe.augment)
         self._paste = CopyPaste(source, recipe.copy_paste_class)
 

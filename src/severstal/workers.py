@@ -65,8 +65,12 @@ class Workers:
             names = {outcome.name for outcome in failed}
             failed = self._attempt([job for job in jobs if job.member.name in names], say)
         if failed:
-            reasons = "; ".join(f"{outcome.name}: {outcome.error}" for outcome in failed)
-            raise InputError(f"{len(failed)} of {len(jobs)} networks were not trained, the others are done: {reasons}")
+            names_of: dict[str | None, list[str]] = {}
+            for outcome in failed:
+                names_of.setdefault(outcome.error, []).append(outcome.name)
+            reasons = "; ".join(f"{', '.join(names)}: {error}" for error, names in names_of.items())
+            others = ", the others are done" if len(failed) < len(jobs) else ""
+            raise InputError(f"{len(failed)} of {len(jobs)} networks were not trained{others}: {reasons}")
 
     def _attempt(self, jobs: list[Job], say: Callable[[str], None]) -> list[Outcome]:
         failed: list[Outcome] = []
