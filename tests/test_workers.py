@@ -108,6 +108,21 @@ def test_a_dask_cluster_of_two_workers_trains_what_this_machine_does(tiny, monke
     assert "Traceback" not in logs
 
 
+@pytest.mark.slow
+def test_a_ray_cluster_of_two_workers_trains_what_this_machine_does(tiny, monkeypatch) -> None:
+    ray = pytest.importorskip("ray")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))  # as on the machines of a cluster
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    address = ray.init(address="local", num_cpus=2, include_dashboard=False).address_info["gcs_address"]
+    try:
+        done = run_stage_alone("train", tiny, *SHORT, "--backend", "ray", "--address", address)
+    finally:
+        ray.shutdown()
+    assert done.stdout.count("epoch 1 of 1") == 2, done.stdout
+    assert all(tiny.fold(ENCODER, fold).oof.exists() for fold in (0, 1))
+
+
 def test_a_cluster_that_is_not_there_is_an_error_with_its_address(tiny) -> None:
     done = run_stage_alone("train", tiny, *SHORT, "--backend", "dask", check=False)
     assert (done.returncode, "--address" in done.stderr) == (2, True)

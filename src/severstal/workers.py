@@ -77,7 +77,9 @@ class Workers:
         done: set[str] = set()
         try:
             with self._backend():
-                made = Parallel(n_jobs=self._parallel(), return_as="generator_unordered")(
+                # Ray's backend of joblib gives outcomes only when all are there.
+                arrival = "list" if self.backend == "ray" else "generator_unordered"
+                made = Parallel(n_jobs=self._parallel(), return_as=arrival)(
                     delayed(attempt)(job, alone=self.at_once == 1 and self.backend == "local") for job in jobs
                 )
                 for outcome in made:
