@@ -7,6 +7,9 @@ was copied. An "engine" computes ``probability[c] = strip * factor + c`` and kno
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,8 +30,18 @@ class FakeBuffers:
         self.calls: list[str] = []
         self.recording: list[Any] | None = None
         self.pins: list[np.ndarray] = []
+        self.mine = threading.local()
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        self.mine.here = True
+        try:
+            yield
+        finally:
+            self.mine.here = False
 
     def device(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        assert getattr(self.mine, "here", False), "the GPU is not this thread's"
         assert self.recording is None, "memory was allocated while a CUDA graph was recorded"
         array = np.full(shape, 99, dtype=dtype)
         self.memory[array.ctypes.data] = array
@@ -43,6 +56,7 @@ class FakeBuffers:
 
     def enqueue(self, name: str, work: Any) -> None:
         self.calls.append(name)
+        assert getattr(self.mine, "here", False), "the GPU is not this thread's"
         (self.queue if self.recording is None else self.recording).append(work)
 
     def upload(self, array: np.ndarray, host: np.ndarray) -> None:

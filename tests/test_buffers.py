@@ -9,8 +9,10 @@ import ctypes
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import fake_tensorrt
 import numpy as np
@@ -99,6 +101,17 @@ def test_an_ensemble_copies_once_each_way_and_shares_its_scratch(load, gpu) -> N
     assert len({context.scratch for context in contexts}) == 1
 
 
+def test_engines_may_be_called_from_another_thread_than_loaded_them(load, gpu) -> None:
+    """The demo's are; a context of CUDA belongs to a thread."""
+    engines, strips = [load(factor=1), load(factor=3)], some(4)
+    with ThreadPoolExecutor(1) as threads:
+        maps = threads.submit(runtime.together(engines, [1, 1]), strips).result()[0]
+        joined = threads.submit(runtime.together, engines, [1, 1]).result()
+    assert np.array_equal(maps, joined(strips)[0])
+    with pytest.raises(AssertionError, match="the GPU is not this thread's"):
+        gpu.device((1,), np.uint8)
+
+
 def test_engines_of_unlike_profiles_run_together_in_parts_that_all_take(load) -> None:
     engines = [load(factor=1, most=8), load(factor=3, most=2)]
     joined, strips = runtime.together(engines, [1, 1]), some(7)
@@ -126,6 +139,20 @@ def test_pycuda_without_a_driver_is_one_line(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "pycuda", None)
     with pytest.raises(InputError, match="pycuda finds none"):
         pycuda_buffers.PycudaBuffers()
+
+
+def test_pycuda_lends_its_context_to_a_thread_and_takes_it_back(monkeypatch) -> None:
+    pytest.importorskip("cuda.bindings.nvrtc")
+    pycuda = MagicMock()
+    pycuda.autoprimaryctx.device.compute_capability.return_value = (8, 6)
+    for name, module in (("pycuda", pycuda), ("pycuda.autoprimaryctx", pycuda.autoprimaryctx)):
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setitem(sys.modules, "pycuda.driver", pycuda.driver)
+    held, context = pycuda_buffers.PycudaBuffers(), pycuda.autoprimaryctx.context
+    with pytest.raises(RuntimeError, match="of the work"), held.current():
+        assert (context.push.call_count, context.pop.call_count) == (1, 0)
+        raise RuntimeError("of the work")
+    assert (context.push.call_count, context.pop.call_count) == (1, 1)
 
 
 # -- arithmetic: each way of summing against the host's ---------------------------------------------

@@ -283,6 +283,15 @@ def test_toggles_toggle_by_mouse_and_by_key(page) -> None:
         assert shown_layer(page, layer)
 
 
+def test_it_opens_with_the_class_that_was_found_most(page, told) -> None:
+    found = {f"class-{defect}": told["mistakes"][defect]["found"] for defect in "1234"}
+    opened = page.input_value("input[name=group]:checked")
+    assert found[opened] == max(found.values()) > 0
+    assert page.eval_on_selector_all(".shown:not([hidden])", "all => all.map(one => one.dataset.group)") == [
+        one["group"] for one in told["strips"] if one["group"] == opened
+    ]
+
+
 def test_a_group_shows_its_strips_alone(page, told) -> None:
     for group in {one["group"] for one in told["strips"]}:
         page.check(f"input[value={group}]", force=True)
@@ -296,6 +305,7 @@ PAINTED = """() => [...document.querySelectorAll('.shown:not([hidden]) canvas')]
 
 
 def test_the_probability_map_is_painted_from_the_sliders_value_up(page, run, told) -> None:
+    page.check("input[value=class-1]", force=True)
     assert not shown_layer(page, "strip canvas")
     page.keyboard.press("m")
     assert shown_layer(page, "strip canvas")
@@ -314,6 +324,7 @@ def averaged(run: Paths, one: dict) -> np.ndarray:
 
 def test_pointing_at_a_pixel_tells_its_probabilities(page, run, told) -> None:
     one = next(one for one in told["strips"] if one["group"] == "class-1" and one["classes"]["1"]["predicted"])
+    page.check("input[value=class-1]", force=True)
     figure = page.locator(f".shown[data-number='{told['strips'].index(one)}']")
     figure.scroll_into_view_if_needed()
     box = figure.locator(".strip").bounding_box()

@@ -54,6 +54,7 @@ def render(paths: Paths, facts: dict[str, Any], shown: list[Shown]) -> str:
         told=Told(facts),
         charts=drawn,
         groups=_groups(facts),
+        opened=_opened(facts),
         pictures=[one.pictures for one in shown],
         maps=json.dumps([one.pictures["probability"] for one in shown]),
         classes=CLASSES,
@@ -71,6 +72,12 @@ def _groups(facts: dict[str, Any]) -> list[tuple[str, str]]:
     }
     there = {one["group"] for one in facts["strips"]}
     return [(group, label) for group, label in labels.items() if group in there]
+
+
+def _opened(facts: dict[str, Any]) -> str:
+    """The group that the page opens with: of the class that was found in most strips, the first of equals."""
+    found = {f"class-{defect}": facts["mistakes"][str(defect)]["found"] for defect in CLASSES}
+    return max((group for group, _ in _groups(facts)), key=lambda group: found.get(group, -1))
 
 
 class Told:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any, Protocol
 
@@ -20,6 +21,9 @@ class Buffers(Protocol):
     """
 
     stream: int
+
+    def current(self) -> AbstractContextManager[None]:
+        """The GPU made this thread's: engines are loaded in one thread and may be called from others."""
 
     def device(self, shape: tuple[int, ...], dtype: type[np.generic]) -> Array:
         """Memory on the GPU, its content undefined."""

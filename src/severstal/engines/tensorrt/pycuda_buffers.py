@@ -6,7 +6,8 @@ records no CUDA graphs and compiles through ``nvcc``; NVIDIA's own bindings (``c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class PycudaBuffers:
             raise InputError(
                 f"TensorRT needs an NVIDIA GPU, and pycuda finds none ({first_line(error)}): use --engine openvino"
             ) from None
-        self._cuda = cuda
+        self._cuda, self._context = cuda, pycuda.autoprimaryctx.context
         self._stream = cuda.Stream()
         module = cuda.module_from_buffer(compile_kernels(pycuda.autoprimaryctx.device.compute_capability()))
         self._add = module.get_function("add").prepare("PPii")
@@ -51,6 +52,14 @@ class PycudaBuffers:
     @property
     def stream(self) -> int:
         return self._stream.handle
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        self._context.push()
+        try:
+            yield
+        finally:
+            self._context.pop()  # a thread that ends with a context on its stack ends the process
 
     def device(self, shape: tuple[int, ...], dtype: type[np.generic]) -> Any:
         count = int(np.prod(shape))

@@ -132,13 +132,15 @@ class Runner:
 
     def __init__(self, buffers: Buffers, loaded: Sequence[LoadedEngine], weights: Sequence[int]) -> None:
         self._buffers, self._loaded, self._weights = buffers, loaded, weights
-        self._scratch = buffers.device((max(1, *(engine.scratch_bytes for engine in loaded)),), np.uint8)
+        with buffers.current():
+            self._scratch = buffers.device((max(1, *(engine.scratch_bytes for engine in loaded)),), np.uint8)
         self._most = min(engine.most for engine in loaded)
         self._batches: dict[int, Batch] = {}
 
     def __call__(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Batch`, for ``uint8 [N, H, W]`` of any N from 1."""
-        parts = [self._of(strips[start : start + self._most]) for start in range(0, len(strips), self._most)]
+        with self._buffers.current():
+            parts = [self._of(strips[start : start + self._most]) for start in range(0, len(strips), self._most)]
         return parts[0] if len(parts) == 1 else tuple(np.concatenate(answers) for answers in zip(*parts, strict=True))
 
     def _of(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

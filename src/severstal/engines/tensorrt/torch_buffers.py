@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -23,6 +24,9 @@ class TorchBuffers:
     @property
     def stream(self) -> int:
         return self._stream.cuda_stream
+
+    def current(self) -> AbstractContextManager[None]:
+        return nullcontext()  # torch sees to it
 
     def device(self, shape: tuple[int, ...], dtype: type[np.generic]) -> torch.Tensor:
         return torch.empty(shape, dtype=DTYPES[dtype], device="cuda")
