@@ -40,14 +40,13 @@ class Deadline:
         if self.ends is None:
             yield from batches
             return
-        decided, done = False, 0
+        decided = False
         for batch in batches:
             if not decided and ensemble.strips >= MEASURED:
                 decided = True
-                self._decide(ensemble, total - done)
+                self._decide(ensemble, total - ensemble.strips)  # some were passed on and are not through yet
                 ensemble.apart = False
             yield batch
-            done += len(batch)
 
     def _decide(self, ensemble: Ensemble, left: int) -> None:
         each = (ensemble.seconds / ensemble.strips * left * MARGIN).tolist()

@@ -45,11 +45,11 @@ _RING = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 
 
 def _representatives() -> np.ndarray:
-    """``int8 [256, 5]``: for each set of neighbours, how many are not connected among themselves, and one of each.
+    """``uint8 [256, 5]``: for each set of neighbours, how many are not connected among themselves, and one of each.
 
     Neighbours that touch each other were joined when the later of the two was visited: only one is looked up.
     """
-    table = np.zeros((256, 5), dtype=np.int8)
+    table = np.zeros((256, 5), dtype=np.uint8)
     for present in range(256):
         left, found = {i for i in range(8) if present >> i & 1}, []
         while left:
@@ -86,10 +86,11 @@ class Workspace:
         self.field = np.zeros(size, dtype=np.uint8)
         self.truth = np.zeros(size, dtype=np.uint8)
         self.words = self.field.view(np.uint64)
-        self.order = np.empty(size, dtype=np.int32)
-        self.parent = np.empty(size, dtype=np.int32)
+        self.order = np.empty(size, dtype=np.uint32)
+        self.parent = np.empty(size, dtype=np.uint32)
         self.counts = np.zeros((size, 2), dtype=np.int32)  # area and overlap of each component, at its root
-        self.around = np.array([dy * self.stride + dx for dy, dx in _RING], dtype=np.int32)
+        # Unsigned, as all places of pixels here: numba then looks for no negative ones. A step back wraps around.
+        self.around = np.array([dy * self.stride + dx for dy, dx in _RING]).astype(np.uint64)
 
 
 class Grids:
@@ -174,6 +175,19 @@ def _cumulated(field, words, truth):
     return counts
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _root(parent, p):
+    """The root of a pixel's set. Others on the way there are hung to their grandparents: paths stay short."""
+    above = np.uint64(parent[p])
+    while above != p:
+        top = np.uint64(parent[above])
+        if top == above:
+            return above
+        parent[p] = top
+        p, above = top, np.uint64(parent[top])
+    return p
+
+
 @njit(nogil=True, cache=True)
 def _sweep(field, words, truth, order, parent, counts, around, representatives, area_bin, areas, pixels, grid):
     """Add the Dice of every (threshold, minimum component area) to ``grid``; returns the level counts."""
@@ -198,7 +212,7 @@ def _sweep(field, words, truth, order, parent, counts, around, representatives, 
         end = cumulated[level, 0]
         if end > done:
             for k in range(done, end):
-                p = order[k]
+                p = np.uint64(order[k])
                 near = (
                     (field[p + n] >= level)
                     | (field[p + ne] >= level) << 1
@@ -218,22 +232,22 @@ def _sweep(field, words, truth, order, parent, counts, around, representatives, 
                     kept[area_bin[1], 0] += 1
                     kept[area_bin[1], 1] += right
                     continue
-                root = p + around[representatives[near, 1]]
-                while parent[root] != root:
-                    parent[root] = parent[parent[root]]
-                    root = parent[root]
+                root = _root(parent, p + around[representatives[near, 1]])
                 parent[p] = root
                 area, overlap = counts[root, 0], counts[root, 1]
                 b = area_bin[min(area, largest)]
+                if groups == 1 and area_bin[min(area + 1, largest)] == b:  # so it is with most pixels
+                    counts[root, 0] = area + 1
+                    counts[root, 1] = overlap + right
+                    kept[b, 0] += 1
+                    kept[b, 1] += right
+                    continue
                 kept[b, 0] -= area
                 kept[b, 1] -= overlap
                 area += 1
                 overlap += right
                 for i in range(2, groups + 1):
-                    other = p + around[representatives[near, i]]
-                    while parent[other] != other:
-                        parent[other] = parent[parent[other]]
-                        other = parent[other]
+                    other = _root(parent, p + around[representatives[near, i]])
                     if other == root:
                         continue
                     b = area_bin[min(counts[other, 0], largest)]
