@@ -40,8 +40,11 @@ class FakeBuffers:
         finally:
             self.mine.here = False
 
-    def device(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    def _check_thread(self) -> None:
         assert getattr(self.mine, "here", False), "the GPU is not this thread's"
+
+    def device(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        self._check_thread()
         assert self.recording is None, "memory was allocated while a CUDA graph was recorded"
         array = np.full(shape, 99, dtype=dtype)
         self.memory[array.ctypes.data] = array
@@ -56,7 +59,7 @@ class FakeBuffers:
 
     def enqueue(self, name: str, work: Any) -> None:
         self.calls.append(name)
-        assert getattr(self.mine, "here", False), "the GPU is not this thread's"
+        self._check_thread()
         (self.queue if self.recording is None else self.recording).append(work)
 
     def upload(self, array: np.ndarray, host: np.ndarray) -> None:

@@ -286,7 +286,7 @@ def test_strong_augmentation_exchanges_rows_and_columns_of_strip_and_mask_alike(
 
 
 def test_strong_augmentation_takes_square_crops(tiny) -> None:
-    with pytest.raises(InputError, match="crops of 64x96 are not square: choose --crop-height"):
+    with pytest.raises(InputError, match=r"^recipe: augment: strong .* 64x96 are not square: choose --crop-height"):
         values(augment="strong", crop_height=64, crop_width=96)
     source = Strips(read_training_set(tiny))
     _, height, width = source.shape

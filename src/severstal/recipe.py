@@ -220,8 +220,9 @@ def build(values: dict[str, Any]) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors()]
-        raise InputError("recipe: " + "; ".join(lines)) from None
+        told = [(".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")) for e in error.errors()]
+        # What concerns several values has no place of its own: its text names them.
+        raise InputError("recipe: " + "; ".join(f"{at}: {what}" if at else what for at, what in told)) from None
 
 
 def named(name: str, overrides: dict[str, Any]) -> Recipe:

@@ -175,6 +175,31 @@ def _cumulated(field, words, truth):
     return counts
 
 
+@njit(nogil=True, cache=True)
+def _sort(field, words, cumulated, order):
+    """Put the places of all pixels above 0 into ``order``, brightest first, within a level in raster order."""
+    place = np.zeros(LEVELS, np.int64)
+    for level in range(LEVELS - 2, 0, -1):
+        place[level] = cumulated[level + 1, 0]
+    for w in range(words.size):
+        if words[w]:
+            for p in range(8 * w, 8 * w + 8):
+                value = field[p]
+                if value:
+                    order[place[value]] = p
+                    place[value] += 1
+
+
+@njit(nogil=True, cache=True)
+def _score(kept, pixels, row):
+    """Write the Dice at every minimum area to ``row``: of what is in its bin of ``kept`` and in those above."""
+    area, overlap = np.int64(0), np.int64(0)
+    for j in range(row.size - 1, -1, -1):
+        area += kept[j, 0]
+        overlap += kept[j, 1]
+        row[j] = 2 * overlap / (area + pixels) if area + pixels else 1.0
+
+
 @njit(nogil=True, cache=True, inline="always")
 def _root(parent, p):
     """The root of a pixel's set. Others on the way there are hung to their grandparents: paths stay short."""
@@ -192,18 +217,7 @@ def _root(parent, p):
 def _sweep(field, words, truth, order, parent, counts, around, representatives, area_bin, areas, pixels, grid):
     """Add the Dice of every (threshold, minimum component area) to ``grid``; returns the level counts."""
     cumulated = _cumulated(field, words, truth)
-    # Counting sort, brightest first; within a level in raster order.
-    place = np.zeros(LEVELS, np.int64)
-    for level in range(LEVELS - 2, 0, -1):
-        place[level] = cumulated[level + 1, 0]
-    for w in range(words.size):
-        if words[w]:
-            for p in range(8 * w, 8 * w + 8):
-                value = field[p]
-                if value:
-                    order[place[value]] = p
-                    place[value] += 1
-
+    _sort(field, words, cumulated, order)
     kept = np.zeros((areas, 2), np.int64)  # area and overlap of all components, per bin of their area
     row = np.full(areas, 1.0 if pixels == 0 else 0.0)
     largest, done = area_bin.size - 1, 0
@@ -267,11 +281,7 @@ def _sweep(field, words, truth, order, parent, counts, around, representatives, 
                 kept[b, 0] += area
                 kept[b, 1] += overlap
             done = end
-            area, overlap = np.int64(0), np.int64(0)
-            for j in range(areas - 1, -1, -1):
-                area += kept[j, 0]
-                overlap += kept[j, 1]
-                row[j] = 2 * overlap / (area + pixels) if area + pixels else 1.0
+            _score(kept, pixels, row)
         for j in range(areas):
             grid[level - 1, j] += row[j]
     return cumulated

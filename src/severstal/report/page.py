@@ -48,13 +48,14 @@ def render(paths: Paths, facts: dict[str, Any], shown: list[Shown]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    groups = _groups(facts)
     environment.filters |= {"duration": duration, "path": lambda keys: ".".join(map(str, keys))}
     return environment.get_template("report.html").render(
         facts=facts,
         told=Told(facts),
         charts=drawn,
-        groups=_groups(facts),
-        opened=_opened(facts),
+        groups=groups,
+        opened=_opened(facts, groups),
         pictures=[one.pictures for one in shown],
         maps=json.dumps([one.pictures["probability"] for one in shown]),
         classes=CLASSES,
@@ -74,10 +75,10 @@ def _groups(facts: dict[str, Any]) -> list[tuple[str, str]]:
     return [(group, label) for group, label in labels.items() if group in there]
 
 
-def _opened(facts: dict[str, Any]) -> str:
+def _opened(facts: dict[str, Any], groups: list[tuple[str, str]]) -> str:
     """The group that the page opens with: of the class that was found in most strips, the first of equals."""
     found = {f"class-{defect}": facts["mistakes"][str(defect)]["found"] for defect in CLASSES}
-    return max((group for group, _ in _groups(facts)), key=lambda group: found.get(group, -1))
+    return max((group for group, _ in groups), key=lambda group: found.get(group, -1))
 
 
 class Told:

@@ -91,7 +91,10 @@ def fix_addresses() -> bool:
 
 def allowed() -> bool:
     """Whether this system lets a process fix its addresses and take turns, so that builds repeat to the byte."""
-    script = "from severstal.engines.tensorrt.build_process import *; exit(not (fix_addresses() and take_turns()))"
+    script = (
+        "from severstal.engines.tensorrt.build_process import fix_addresses, take_turns; "
+        "exit(not (fix_addresses() and take_turns()))"
+    )
     return not subprocess.run([sys.executable, "-c", script], env=_environment(), check=False).returncode
 
 
