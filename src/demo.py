@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import waitress
 
-from severstal import engines, strips, web
-from severstal.command_line import parser, paths_of
+from severstal.console import Stage, parser, paths_of
+from severstal.data import strips
+from severstal.demo.app import EXAMPLES, application
+from severstal.engines import base as engines
 from severstal.errors import InputError, run_stage
-from severstal.inspection import DEFAULT_LIMIT, Inspector
-from severstal.madeup import is_made_up
-from severstal.stage import Stage
+from severstal.inference.inspection import DEFAULT_LIMIT, Inspector
 
 HOST = "127.0.0.1"
 
@@ -34,14 +34,14 @@ def main() -> None:
     stage.read(f"{len(inspector.all)} networks, engine {inspector.engine}")
     whole = sum(inspector.seconds)
     if not options.all:
-        inspector.keep_within(options.limit)
+        inspector.fit_to_budget(options.limit)
     stage.say(f"a strip takes {sum(inspector.seconds):.2f} s with {', '.join(inspector.names)}")
     if len(inspector.names) < len(inspector.all):
         stage.say(
             f"all {len(inspector.all)} networks would take {whole:.2f} s: the others are left out; --all keeps them"
         )
-    examples = strips.listing(paths.test_images)[: web.EXAMPLES] if paths.test_images.is_dir() else []
-    app = web.application(inspector, [paths.test_images / name for name in examples], is_made_up(paths.input))
+    examples = strips.listing(paths.test_images)[:EXAMPLES] if paths.test_images.is_dir() else []
+    app = application(inspector, [paths.test_images / name for name in examples], paths.is_synthetic)
     try:
         server = waitress.create_server(app, host=HOST, port=options.port, threads=4)
     except OSError as error:

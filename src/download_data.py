@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 
-from severstal import kaggle
-from severstal.command_line import parser, paths_of
+from severstal.console import parser, paths_of
 from severstal.errors import run_stage
+from severstal.kaggle import client
 
 
 def main() -> None:
@@ -19,8 +19,8 @@ def main() -> None:
     made.add_argument("--keep-zip", action="store_true", help="keep Kaggle's zip after unpacking")
     options = made.parse_args()
     folder, start = paths_of(options).input, time.monotonic()
-    fetched = kaggle.download(folder, keep_zip=options.keep_zip)
-    train, test = kaggle.image_counts(folder).values()
+    fetched = client.download(folder, keep_zip=options.keep_zip)
+    train, test = client.image_counts(folder).values()
     what = f"train.csv, sample_submission.csv, {train} train images and {test} test images"
     if fetched:
         print(f"wrote {what} to {folder} in {time.monotonic() - start:.0f} s")

@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from severstal import engines, kept_layers, onnx_file, postprocess, recipe, strips
-from severstal.accuracy import FoldDice
+from severstal import recipe
 from severstal.artifacts import file_hash, read_json, write_json
-from severstal.command_line import parser, paths_of
-from severstal.data import TrainingSet, read_training_set
+from severstal.console import Stage, parser, paths_of
+from severstal.data import strips
+from severstal.data.training_set import TrainingSet, read_training_set
+from severstal.engines import base as engines
+from severstal.engines import float32_layers, onnx_file
+from severstal.engines.dice_check import FoldDice
 from severstal.errors import run_stage
-from severstal.member import Member, members, select
-from severstal.postprocess import Cut
-from severstal.stage import Stage
+from severstal.experiment import Member, all_members, select
+from severstal.postprocess import tuned_values
+from severstal.postprocess.tuned_values import Rule
 
 STRIPS = 8  # per fold, in the comparison with PyTorch
 
@@ -33,20 +36,20 @@ def main() -> None:
     paths = paths_of(options)
     stage = Stage("export", paths)
     chosen = recipe.read(paths.recipe)
-    selected = select(members(paths, chosen), chosen, options.encoder, options.fold)
+    selected = select(all_members(paths, chosen), chosen, options.encoder, options.fold)
     engine = engines.choose(options.engine)
     stage.say(f"engine {engine}")
-    cuts = postprocess.read(paths.postprocess).cuts
+    rules = tuned_values.read(paths.postprocess).rules
     data = read_training_set(paths)
     for member in selected:
-        if is_up_to_date(member, engine):
-            stage.up_to_date(member.files.sidecar(engine))
+        if is_cached(member, engine):
+            stage.cached(member.files.sidecar(engine))
         else:
-            export(stage, member, engine, data, cuts)
+            export(stage, member, engine, data, rules)
     stage.done()
 
 
-def is_up_to_date(member: Member, engine: str) -> bool:
+def is_cached(member: Member, engine: str) -> bool:
     """Whether the ONNX file is of the fold's weights and the engine was checked against it."""
     files = member.files
     if not files.onnx.exists() or not files.sidecar(engine).exists():
@@ -56,21 +59,25 @@ def is_up_to_date(member: Member, engine: str) -> bool:
     return same and onnx_file.read_identity(member).items() >= wanted.items()
 
 
-def export(stage: Stage, member: Member, engine: str, data: TrainingSet, cuts: tuple[Cut, ...]) -> None:
-    from severstal import exporting
+def export(stage: Stage, member: Member, engine: str, data: TrainingSet, rules: tuple[Rule, ...]) -> None:
+    from severstal.engines import export
     from severstal.engines.onnxruntime_engine import OnnxRuntimeEngine
 
-    row, sample, thresholds = engines.RUNTIMES[engine], validation_sample(member, data), [cut.threshold for cut in cuts]
+    row, sample, thresholds = (
+        engines.RUNTIMES[engine],
+        validation_sample(member, data),
+        [rule.threshold for rule in rules],
+    )
     reference = engines.runtime("torch").load(member)
-    before, after = exporting.write_onnx(member)
-    parity = exporting.compare(reference, OnnxRuntimeEngine(str(member.files.onnx)), sample, thresholds)
-    exporting.check_parity(f"{member.name}: the ONNX file", parity, engines.FLOAT32)
+    before, after = export.write_onnx(member)
+    parity = export.compare(reference, OnnxRuntimeEngine(str(member.files.onnx)), sample, thresholds)
+    export.check_parity(f"{member.name}: the ONNX file", parity, engines.FLOAT32)
     stage.say(f"{member.name}: {before} nodes, simplified to {after}; ONNX {parity}")
-    runtime, fold = engines.runtime(engine), FoldDice(member, data, cuts) if row.reduced else None
+    runtime, fold = engines.runtime(engine), FoldDice(member, data, rules) if row.reduced else None
     runtime.build(member, fold)
     built = runtime.load(member)
-    parity = exporting.compare(reference, built, sample, thresholds)
-    exporting.check_parity(f"{member.name}: engine {engine}", parity, row.tolerance)
+    parity = export.compare(reference, built, sample, thresholds)
+    export.check_parity(f"{member.name}: engine {engine}", parity, row.tolerance)
     stage.say(f"{member.name}: {engine} {parity}")
     record = {
         "engine": engine,
@@ -80,11 +87,11 @@ def export(stage: Stage, member: Member, engine: str, data: TrainingSet, cuts: t
         "parity": parity.as_json(),
     }
     if fold is not None:
-        record["dice"] = exporting.check_dice(f"{member.name}: engine {engine}", fold, built)
+        record["dice"] = export.check_dice(f"{member.name}: engine {engine}", fold, built)
         stage.say(f"{member.name}: {engine} {told(record['dice'])}")
-        kept = kept_layers.read(member, engine)
+        kept = float32_layers.read(member, engine)
         if kept is not None:
-            stage.say(f"{member.name}: {engine}, {kept_layers.told(kept)}")
+            stage.say(f"{member.name}: {engine}, {float32_layers.told(kept)}")
     write_json(member.files.sidecar(engine), record)
     stage.wrote(member.files.onnx, member.files.sidecar(engine))
 

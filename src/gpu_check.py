@@ -17,16 +17,19 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from severstal import engines, exporting, kept_layers, onnx_file, postprocess, prediction, recipe
-from severstal.accuracy import FoldDice
+from severstal import recipe
 from severstal.artifacts import write_json
-from severstal.command_line import parser, paths_of
-from severstal.data import read_training_set
+from severstal.console import Stage, parser, paths_of
+from severstal.data.training_set import read_training_set
+from severstal.engines import base as engines
+from severstal.engines import export, float32_layers, onnx_file
+from severstal.engines.dice_check import FoldDice
 from severstal.errors import InputError, run_stage
-from severstal.gpu import gpus
-from severstal.member import Member, members, select
-from severstal.postprocess import Cut
-from severstal.stage import Stage
+from severstal.experiment import Member, all_members, select
+from severstal.hardware import gpus
+from severstal.inference import prediction
+from severstal.postprocess import tuned_values
+from severstal.postprocess.tuned_values import Rule
 
 ENGINES = "torch,torch-fp16,tensorrt-fp32,tensorrt,tensorrt-int8"
 BATCHES = (1, 4, 8)
@@ -45,20 +48,20 @@ def main() -> None:
     paths = paths_of(options)
     stage = Stage("gpu_check", paths)
     chosen = recipe.read(paths.recipe)
-    team = select(members(paths, chosen), chosen, options.encoder, options.fold)
+    members = select(all_members(paths, chosen), chosen, options.encoder, options.fold)
     names = [engines.choose(name) for name in options.engines.split(",")]
-    data, cuts = read_training_set(paths), postprocess.read(paths.postprocess).cuts
-    stage.say(f"{', '.join(gpu['name'] for gpu in gpus()) or 'no GPU'}; {len(team)} networks, {len(names)} engines")
+    data, rules = read_training_set(paths), tuned_values.read(paths.postprocess).rules
+    stage.say(f"{', '.join(gpu['name'] for gpu in gpus()) or 'no GPU'}; {len(members)} networks, {len(names)} engines")
     rows, loaded = [], {}
-    for member in team:
-        export(member)
-        fold = FoldDice(member, data, cuts)
+    for member in members:
+        export_missing(member)
+        fold = FoldDice(member, data, rules)
         strips = sample(fold, options.strips)
         for name in names:
-            row, engine = check(member, name, fold, strips, cuts)
+            row, engine = check(member, name, fold, strips, rules)
             rows.append(row)
             loaded.setdefault(name, []).append(engine)
-    rows += [ensemble(name, loaded[name], strips) for name in names if len(team) > 1 and None not in loaded[name]]
+    rows += [ensemble(name, loaded[name], strips) for name in names if len(members) > 1 and None not in loaded[name]]
     measure(rows, strips, options.rounds)
     for line in table(rows):
         stage.say(line)
@@ -70,12 +73,12 @@ def main() -> None:
         raise InputError("; ".join(failed))
 
 
-def export(member: Member) -> None:
+def export_missing(member: Member) -> None:
     """Write the member's ONNX file where there is none of its weights."""
     try:
         onnx_file.check_identity(member)
     except InputError:
-        exporting.write_onnx(member)
+        export.write_onnx(member)
 
 
 def sample(fold: FoldDice, count: int) -> np.ndarray:
@@ -85,7 +88,7 @@ def sample(fold: FoldDice, count: int) -> np.ndarray:
 
 
 def check(
-    member: Member, name: str, fold: FoldDice, strips: np.ndarray, cuts: tuple[Cut, ...]
+    member: Member, name: str, fold: FoldDice, strips: np.ndarray, rules: tuple[Rule, ...]
 ) -> tuple[Row, engines.Engine | None]:
     """Build and load an engine, hold it against PyTorch in float32, score it on the fold's held-out strips."""
     row: Row = {"network": member.name, "engine": name}
@@ -94,11 +97,11 @@ def check(
         runtime = engines.runtime(name)
         runtime.build(member, fold)
         engine = runtime.load(member)
-        row |= {"built_in": time.monotonic() - began, "kept": kept_layers.read(member, name)}
+        row |= {"built_in": time.monotonic() - began, "kept": float32_layers.read(member, name)}
         reference = engines.runtime("torch").load(member)
-        parity = exporting.compare(reference, engine, strips[:8], [cut.threshold for cut in cuts])
+        parity = export.compare(reference, engine, strips[:8], [rule.threshold for rule in rules])
         row |= parity.as_json() | {"dice": fold.of(engine), "pytorch": fold.reference}
-        exporting.check_parity(name, parity, engines.RUNTIMES[name].tolerance)
+        export.check_parity(name, parity, engines.RUNTIMES[name].tolerance)
         return row | {"call": engine}, engine
     except (InputError, RuntimeError) as error:  # CUDA and TensorRT raise RuntimeErrors of many kinds
         return row | {"failed": str(error)}, None

@@ -14,14 +14,15 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from severstal import engines, outline, strips
 from severstal.artifacts import replacing
-from severstal.command_line import parser, paths_of
+from severstal.console import Stage, parser, paths_of
+from severstal.data import strips
+from severstal.data.labels import CLASSES
+from severstal.engines import base as engines
 from severstal.errors import InputError, run_stage
-from severstal.inspection import Inspector, Seen, jpeg
-from severstal.labels import CLASSES
+from severstal.inference import outlines
+from severstal.inference.inspection import Inspector, Seen, jpeg
 from severstal.paths import Paths
-from severstal.stage import Stage
 
 COLUMNS = ("defects", "area_px", "area_percent", "confidence")
 
@@ -79,7 +80,7 @@ def inspect(inspector: Inspector, folder: Path, names: list[str], paths: Paths, 
     for name in tqdm(names, "inspect", unit="strip", leave=False, disable=None):
         seen = inspector.look(strips.read_sized(folder / name, inspector.height, inspector.width))
         with replacing(paths.overlay(output, name)) as temporary:
-            temporary.write_bytes(jpeg(outline.draw(seen.strip, seen.masks)))
+            temporary.write_bytes(jpeg(outlines.draw(seen.strip, seen.masks)))
         rows.append(row(name, seen))
     return rows
 

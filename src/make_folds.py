@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import os
 
-from severstal import folds, recipe, strips
+from severstal import recipe
 from severstal.artifacts import replacing, write_json
-from severstal.command_line import add_recipe_values, parser, paths_of, recipe_values
+from severstal.console import Stage, add_recipe_values, parser, paths_of, recipe_values
+from severstal.data import split, strips
+from severstal.data.labels import CLASSES, read_labels
 from severstal.errors import run_stage
-from severstal.labels import CLASSES, read_labels
-from severstal.madeup import is_made_up
 from severstal.paths import Paths
-from severstal.stage import Stage
 
 
 def main() -> None:
     made = parser(__doc__)
     made.add_argument(
-        "--recipe", help=f"one of {', '.join(recipe.RECIPES)}; default: sample on made-up steel, else kaggle"
+        "--recipe", help=f"one of {', '.join(recipe.RECIPES)}; default: sample on synthetic steel, else kaggle"
     )
     add_recipe_values(made)
     options = made.parse_args()
@@ -35,13 +34,13 @@ def main() -> None:
         check_encoders(chosen)
     if paths.folds_csv.exists():
         check_frozen(paths, chosen, images)
-        stage.up_to_date(paths.folds_csv)
+        stage.cached(paths.folds_csv)
     else:
         make_split(stage, paths, chosen, images)
     if changed:
         write_json(paths.recipe, chosen.model_dump())
         stage.wrote(paths.recipe)
-    stage.say(f"recipe {chosen.name}: {chosen.folds} folds of {', '.join(chosen.encoders)}")
+    stage.say(f"recipe {chosen.name}: {chosen.num_folds} folds of {', '.join(chosen.encoders)}")
     stage.done()
 
 
@@ -50,13 +49,15 @@ def choose_recipe(paths: Paths, name: str | None, values: dict) -> recipe.Recipe
     in_use = recipe.read(paths.recipe) if paths.recipe.exists() else None
     if in_use and name in (None, in_use.name):
         return recipe.build(in_use.model_dump() | values)
-    return recipe.named(name or ("sample" if is_made_up(paths.input) else "kaggle"), values)
+    return recipe.named(name or ("sample" if paths.is_synthetic else "kaggle"), values)
 
 
 def check_encoders(chosen: recipe.Recipe) -> None:
     unknown = set(chosen.encoders).difference(*(values["encoders"] for values in recipe.RECIPES.values()))
     if unknown:
-        from severstal.network import check_encoder  # imports torch: seconds that the table's own encoders need not
+        from severstal.models.network import (
+            check_encoder,  # imports torch: seconds that the table's own encoders need not
+        )
 
         for encoder in sorted(unknown):
             check_encoder(encoder)
@@ -64,16 +65,16 @@ def check_encoders(chosen: recipe.Recipe) -> None:
 
 def check_frozen(paths: Paths, chosen: recipe.Recipe, images: list[str]) -> None:
     """The split on disk must be of these images and of the recipe's number of folds."""
-    frame = folds.read(paths.folds_csv)
-    folds.check_covers(frame, paths.folds_csv, images)
-    folds.check_count(frame, paths.folds_csv, chosen.folds)
+    frame = split.read(paths.folds_csv)
+    split.check_covers(frame, paths.folds_csv, images)
+    split.check_count(frame, paths.folds_csv, chosen.num_folds)
 
 
 def make_split(stage: Stage, paths: Paths, chosen: recipe.Recipe, images: list[str]) -> None:
     stage.read(paths.train_csv, f"{len(images)} strips")
-    height, width, groups = folds.examine(paths.train_images, images, os.cpu_count() or 1)
+    height, width, groups = split.scan(paths.train_images, images, os.cpu_count() or 1)
     labels = read_labels(paths.train_csv, height, width, images)
-    frame = folds.split(labels, groups, chosen.folds, chosen.seed)
+    frame = split.split(labels, groups, chosen.num_folds, chosen.seed)
     with replacing(paths.folds_csv) as temporary:
         frame.to_csv(temporary, index=False)
     stage.wrote(paths.folds_csv)

@@ -12,38 +12,35 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from severstal import kaggle_package, postprocess
-from severstal.command_line import parser, paths_of
+from severstal.console import Stage, parser, paths_of
 from severstal.errors import run_stage
-from severstal.madeup import is_made_up
-from severstal.stage import Stage
-from severstal.team import ready_team
+from severstal.inference.members import ready_members
+from severstal.kaggle import package
+from severstal.postprocess import tuned_values
 
 
 def main() -> None:
     made = parser(__doc__)
-    made.add_argument(
-        "--user", default=kaggle_package.OWNER, help="your Kaggle user; submit.sh fills it in from the token"
-    )
+    made.add_argument("--user", default=package.OWNER, help="your Kaggle user; submit.sh fills it in from the token")
     made.add_argument("--no-wheels", action="store_true", help="fetch no wheels from PyPI")
     made.add_argument("--tensorrt", action="store_true", help="put TensorRT's wheels in, some 2 GB")
     options = made.parse_args()
     paths = paths_of(options)
     stage = Stage("package for Kaggle", paths)
-    values = postprocess.read(paths.postprocess)
-    team = ready_team(paths, values)
-    stage.read(f"{len(team)} networks of {paths.folds}", paths.postprocess)
+    values = tuned_values.read(paths.postprocess)
+    members = ready_members(paths, values)
+    stage.read(f"{len(members)} networks of {paths.folds}", paths.postprocess)
     paths.kaggle_dataset.mkdir(parents=True, exist_ok=True)
-    kaggle_package.write_dataset(paths.kaggle_dataset, paths, team, values, options.user)
-    kaggle_package.write_kernel(paths.kaggle_kernel, options.user)
+    package.write_dataset(paths.kaggle_dataset, paths, members, values, options.user)
+    package.write_kernel(paths.kaggle_kernel, options.user)
     if not options.no_wheels:
-        extra = list(kaggle_package.TENSORRT) if options.tensorrt else []
-        kaggle_package.fetch_wheels(paths.kaggle_dataset / "wheels", extra)
+        extra = list(package.TENSORRT) if options.tensorrt else []
+        package.fetch_wheels(paths.kaggle_dataset / "wheels", extra)
     stage.wrote(paths.kaggle_dataset, paths.kaggle_kernel)
     for folder in (paths.kaggle_dataset / name for name in ("code", "folds", "wheels")):
         stage.say(f"{folder.name}: {megabytes(folder):.1f} MB in {len(files_of(folder))} files")
-    if is_made_up(paths.input):
-        stage.say("these networks learned from made-up steel: good for trying the way, not for a score")
+    if paths.is_synthetic:
+        stage.say("these networks learned from synthetic steel: good for trying the way, not for a score")
     stage.say("next: `bash bin/submit.sh --notebook --dry-run` shows what would be uploaded")
     stage.done(keep_time=False)
 

@@ -18,18 +18,20 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from severstal import engines, postprocess, prediction, strips, submission
 from severstal.artifacts import file_hash, fingerprint, listing_hash, read_json, replacing, write_json
-from severstal.command_line import parser, paths_of, seconds_of
-from severstal.deadline import Deadline
+from severstal.console import Stage, parser, paths_of, seconds_of
+from severstal.data import strips
+from severstal.data.labels import CLASSES, masks, read_labels
+from severstal.data.rle import decode
+from severstal.engines import base as engines
 from severstal.errors import run_stage
-from severstal.labels import CLASSES, masks, read_labels
-from severstal.member import Member
-from severstal.metric import dice
+from severstal.experiment import Member
+from severstal.inference import prediction, submission
+from severstal.inference.members import ready_members
+from severstal.inference.time_budget import Deadline
 from severstal.paths import Paths
-from severstal.rle import decode
-from severstal.stage import Stage
-from severstal.team import ready_team
+from severstal.postprocess import tuned_values
+from severstal.postprocess.metric import dice
 
 BATCH = 4  # strips per call of an engine
 
@@ -55,15 +57,15 @@ def main() -> None:
     folder = options.images.resolve() if options.images else paths.test_images
     images = strips.listing(folder)
     form = submission.Form(images, submission.DEFAULT_COLUMNS) if options.images else submission.form_of(paths, images)
-    values = postprocess.read(paths.postprocess)
-    team = ready_team(paths, values)
+    values = tuned_values.read(paths.postprocess)
+    members = ready_members(paths, values)
     engine = engines.choose(options.engine)
-    stage.read(f"{len(form.images)} strips of {folder}", f"{len(team)} networks, engine {engine}")
-    made_from = identity(folder, form, team, values, engine)
-    if is_up_to_date(paths, made_from, team):
-        stage.up_to_date(paths.submission)
+    stage.read(f"{len(form.images)} strips of {folder}", f"{len(members)} networks, engine {engine}")
+    made_from = identity(folder, form, members, values, engine)
+    if is_cached(paths, made_from, members):
+        stage.cached(paths.submission)
     else:
-        deadline = Deadline(limit, team, stage.say)
+        deadline = Deadline(limit, members, stage.say)
         run = Run(stage, paths, folder, form, deadline, values, engine, options.on_error == "empty")
         report = run.predict()
         write_json(paths.submission_report, {"made_from": made_from} | report)
@@ -71,17 +73,21 @@ def main() -> None:
     stage.done(keep_time=options.images is None)
 
 
-def identity(folder: Path, form: submission.Form, team: list[Member], values: postprocess.Tuning, engine: str) -> str:
-    made_of = [(member.name, file_hash(member.files.onnx), values.blend[member.encoder]) for member in team]
-    cuts = [cut.model_dump() for cut in values.cuts]
-    return fingerprint(listing_hash(folder, form.images), form.images, form.columns, made_of, cuts, engine)
+def identity(
+    folder: Path, form: submission.Form, members: list[Member], values: tuned_values.Tuning, engine: str
+) -> str:
+    made_of = [
+        (member.name, file_hash(member.files.onnx), values.ensemble_weights[member.encoder]) for member in members
+    ]
+    rules = [rule.model_dump() for rule in values.rules]
+    return fingerprint(listing_hash(folder, form.images), form.images, form.columns, made_of, rules, engine)
 
 
-def is_up_to_date(paths: Paths, made_from: str, team: list[Member]) -> bool:
+def is_cached(paths: Paths, made_from: str, members: list[Member]) -> bool:
     if not paths.submission.exists() or not paths.submission_report.exists():
         return False
     report = read_json(paths.submission_report, "bash bin/predict.sh")
-    if set(report.get("members", ())) != {member.name for member in team} or report.get("damaged"):
+    if set(report.get("members", ())) != {member.name for member in members} or report.get("damaged"):
         return False  # a time limit left members out, or strips were damaged: worth another try
     return report.get("made_from") == made_from and report.get("submission") == file_hash(paths.submission)
 
@@ -95,21 +101,24 @@ class Run:
     folder: Path
     form: submission.Form
     deadline: Deadline
-    values: postprocess.Tuning
+    values: tuned_values.Tuning
     engine: str
     skip_damaged: bool
 
     def predict(self) -> dict[str, Any]:
         """Predict, check and write; returns what the report tells of it."""
-        team = self.deadline.team
-        config = team[0].config()
+        members = self.deadline.members
+        config = members[0].config()
         height, width = config.height, config.width
         reader = prediction.Reader(
             lambda image: strips.read_sized(self.folder / image, height, width), skip=self.skip_damaged
         )
-        runtime, weights = engines.runtime(self.engine), [self.values.blend[member.encoder] for member in team]
+        runtime, weights = (
+            engines.runtime(self.engine),
+            [self.values.ensemble_weights[member.encoder] for member in members],
+        )
         ensemble = prediction.Ensemble(
-            [runtime.load(member) for member in team],
+            [runtime.load(member) for member in members],
             weights,
             together=getattr(runtime, "together", None),
             apart=self.deadline.ends is not None,  # until it is known which members finish in time
@@ -122,15 +131,15 @@ class Run:
             counts = submission.check(temporary, self.form, height, width)
         self.stage.wrote(self.paths.submission)
         rate = len(codes) / seconds
-        self.stage.say(f"{rate:.2f} strips per second with {len(self.deadline.team)} networks")
+        self.stage.say(f"{rate:.2f} strips per second with {len(self.deadline.members)} networks")
         own = self.folder == self.paths.test_images
         truth = self.paths.test_truth if own and self.paths.test_truth.exists() else None
         return {
             "submission": file_hash(self.paths.submission),
             "engine": self.engine,
-            "members": {member.name: self.values.members[member.name] for member in self.deadline.team},
-            "blend": self.values.blend,
-            "cuts": [cut.model_dump(exclude_none=True) for cut in self.values.cuts],
+            "members": {member.name: self.values.members[member.name] for member in self.deadline.members},
+            "ensemble_weights": self.values.ensemble_weights,
+            "rules": [rule.model_dump(exclude_none=True) for rule in self.values.rules],
             "strips_per_second": round(rate, 3),
             "counts": counts.lines(),
             "damaged": reader.damaged,
@@ -142,7 +151,7 @@ class Run:
         codes, images = {}, self.form.images
         batches = prediction.in_batches(images, BATCH)
         made = prediction.codes_of(
-            self.deadline.watch(batches, len(images), ensemble), reader, ensemble, self.values.cuts
+            self.deadline.watch(batches, len(images), ensemble), reader, ensemble, self.values.rules
         )
         for image, code in tqdm(made, "predict", total=len(images), unit="strip", leave=False, disable=None):
             codes[image] = code
@@ -165,15 +174,15 @@ def score(form: submission.Form, codes: dict[str, list[str]], truth: Path, heigh
     }
 
 
-def print_report(stage: Stage, paths: Paths, values: postprocess.Tuning) -> None:
+def print_report(stage: Stage, paths: Paths, values: tuned_values.Tuning) -> None:
     report = read_json(paths.submission_report, "bash bin/predict.sh")
     for line in report["counts"]:
         stage.say(line)
     for image, reason in report["damaged"].items():
         stage.say(f"predicted empty, as it is damaged: {image}: {reason}")
-    honest, empty = values.scores["honest"]["mean"], values.scores["all_empty"]["mean"]
-    low, high = values.intervals["honest"]["mean"]
-    stage.say(f"expected score {honest:.5f}, {low:.3f} to {high:.3f} (out of fold, honest; all empty {empty:.5f})")
+    nested, empty = values.scores["nested"]["mean"], values.scores["all_empty"]["mean"]
+    low, high = values.intervals["nested"]["mean"]
+    stage.say(f"expected score {nested:.5f}, {low:.3f} to {high:.3f} (out of fold, nested; all empty {empty:.5f})")
     if report["score"]:
         real = report["score"]
         stage.say(f"score on the test strips' truth {real['mean']:.5f} (an empty submission {real['all_empty']:.5f})")

@@ -6,7 +6,7 @@ train on, verdicts.csv with the reasons, and pseudo.json. Fold k's labels come f
 never saw its validation strips, cut by what was chosen without these.
 
     bash bin/pseudo.sh
-    bash bin/make_folds.sh --folds folds/second --pseudo folds/pseudo     an experiment that trains with them
+    bash bin/make_folds.sh --folds folds/second --pseudo-labels folds/pseudo     an experiment that trains with them
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from severstal import engines, postprocess, pseudo, rle, strips
 from severstal.artifacts import file_hash, fingerprint, listing_hash, replacing
-from severstal.command_line import parser, paths_of
-from severstal.data import read_training_set
+from severstal.console import Stage, parser, paths_of
+from severstal.data import pseudo_labels, rle, strips
+from severstal.data.labels import CLASSES
+from severstal.data.training_set import read_training_set
+from severstal.engines import base as engines
 from severstal.errors import InputError, run_stage
-from severstal.labelling import Labelling
-from severstal.labels import CLASSES
+from severstal.inference.confidence import VERDICTS, Limits
+from severstal.inference.pseudo_labelling import Labelling
 from severstal.paths import PseudoPaths
-from severstal.stage import Stage
-from severstal.sureness import VERDICTS, Limits
+from severstal.postprocess import tuned_values
 
 METHOD = 1  # of judging: raised when the same answers would give other verdicts
-TWIN = "like a labelled strip"
+NEAR_DUPLICATE = "like a labelled strip"
 
 
 def main() -> None:
@@ -53,16 +54,16 @@ def main() -> None:
     folder = options.images.resolve() if options.images else paths.test_images
     data, images = read_training_set(paths), strips.listing(folder)
     check_apart(folder, paths.train_images)
-    labelling = Labelling.of(paths, data, postprocess.read(paths.postprocess), limits)
+    labelling = Labelling.of(paths, data, tuned_values.read(paths.postprocess), limits)
     engine = engines.choose(options.engine)
-    networks = sum(len(one.team) for one in labelling.labellers)
+    networks = sum(len(one.members) for one in labelling.labellers)
     stage.read(f"{len(images)} strips of {folder}", f"{networks} networks, engine {engine}")
     made_from = identity(folder, images, labelling, engine)
-    if is_up_to_date(output, made_from):
-        stage.up_to_date(output.record)
+    if is_cached(output, made_from):
+        stage.cached(output.record)
     else:
         label(stage, output, folder, images, labelling, engine, made_from)
-    tell(stage, pseudo.read_record(output), len(images))
+    tell(stage, pseudo_labels.read_record(output), len(images))
     stage.done(keep_time=options.images is None)
 
 
@@ -83,18 +84,18 @@ def check_apart(folder: Path, labelled: Path) -> None:
 
 def identity(folder: Path, images: list[str], labelling: Labelling, engine: str) -> str:
     made_by = [
-        ([(member.name, file_hash(member.files.onnx)) for member in one.team], one.choice.model_dump())
+        ([(member.name, file_hash(member.files.onnx)) for member in one.members], one.choice.model_dump())
         for one in labelling.labellers
     ]
     strips_of = str(folder), listing_hash(folder, images), labelling.data.fingerprint
     return fingerprint(strips_of, made_by, asdict(labelling.limits), engine, METHOD)
 
 
-def is_up_to_date(output: PseudoPaths, made_from: str) -> bool:
+def is_cached(output: PseudoPaths, made_from: str) -> bool:
     if not output.record.exists() or not output.verdicts.exists():
         return False
     try:
-        record = pseudo.read_record(output)
+        record = pseudo_labels.read_record(output)
     except InputError:
         return False  # damaged or of another version: it is made anew
     tables = [output.labels(fold) for fold in range(len(record.folds))]
@@ -113,25 +114,32 @@ def label(
 ) -> None:
     """Judge every strip by every fold's networks; write the tables and, last, the record."""
     output.record.unlink(missing_ok=True)  # it would be of other tables than those to come
-    labellers, twins = labelling.labellers, set(labelling.twins(folder, images))
+    labellers, near_duplicates_of_labelled = (
+        labelling.labellers,
+        set(labelling.near_duplicates_of_labelled(folder, images)),
+    )
     taken: list[dict[str, list[str]]] = [{} for _ in labellers]
-    rows = [(image, one.fold, *[TWIN] * len(CLASSES)) for image in twins for one in labellers]
-    rest = [image for image in images if image not in twins]
-    judged = labelling.judge(folder, rest, engine)
-    for image, fold, found in tqdm(judged, "judge", total=len(rest) * len(labellers), leave=False, disable=None):
+    rows = [
+        (image, one.fold, *[NEAR_DUPLICATE] * len(CLASSES))
+        for image in near_duplicates_of_labelled
+        for one in labellers
+    ]
+    rest = [image for image in images if image not in near_duplicates_of_labelled]
+    assessment = labelling.assess(folder, rest, engine)
+    for image, fold, found in tqdm(assessment, "judge", total=len(rest) * len(labellers), leave=False, disable=None):
         rows.append((image, fold, *found.verdicts))
         if found.is_sure:
             taken[fold][image] = [rle.encode(mask) for mask in found.masks]
     table = pd.DataFrame(rows, columns=["ImageId", "fold", *[f"class_{defect}" for defect in CLASSES]])
     for fold, codes in enumerate(taken):
-        pseudo.write_labels(output.labels(fold), codes)
+        pseudo_labels.write_labels(output.labels(fold), codes)
     with replacing(output.verdicts) as temporary:
         table.sort_values(["ImageId", "fold"]).to_csv(temporary, index=False)
     made_by = [
-        ({member.name: member.weights_hash() for member in one.team}, labelling.data.images(one.fold, held_out=True))
+        ({member.name: member.weights_hash() for member in one.members}, labelling.data.images(one.fold, held_out=True))
         for one in labellers
     ]
-    pseudo.write_record(output, made_from, folder, taken, made_by, counts_of(table), worth_of(labelling))
+    pseudo_labels.write_record(output, made_from, folder, taken, made_by, counts_of(table), worth_of(labelling))
     stage.wrote(*[output.labels(one.fold) for one in labellers], output.verdicts, output.record)
 
 
@@ -139,14 +147,14 @@ def counts_of(table: pd.DataFrame) -> dict[str, list[int]]:
     """How often each verdict was given, per class and over all folds."""
     return {
         verdict: [int((table[f"class_{defect}"] == verdict).sum()) for defect in CLASSES]
-        for verdict in (*VERDICTS, TWIN)
+        for verdict in (*VERDICTS, NEAR_DUPLICATE)
     }
 
 
-def worth_of(labelling: Labelling) -> pseudo.Worth:
+def worth_of(labelling: Labelling) -> pseudo_labels.Worth:
     """What labels made in the same way are worth where the truth is known."""
-    sure, dices = labelling.judge_held_out()
-    return pseudo.Worth(
+    sure, dices = labelling.assess_held_out()
+    return pseudo_labels.Worth(
         strips=len(sure),
         taken=int(sure.sum()),
         dice=dices.mean(axis=0).tolist(),
@@ -154,18 +162,20 @@ def worth_of(labelling: Labelling) -> pseudo.Worth:
     )
 
 
-def tell(stage: Stage, record: pseudo.Record, count: int) -> None:
+def tell(stage: Stage, record: pseudo_labels.Record, count: int) -> None:
     """Say how many strips were taken, of each class why others were not, and what the labels are worth."""
     for fold, one in enumerate(record.folds):
         stage.say(f"fold {fold}: {one.taken} of {count} strips taken, labelled by {', '.join(one.members)}")
     stage.say(f"{'over all folds':<24}" + "".join(f"{f'class {defect}':>9}" for defect in CLASSES))
     for verdict, counts in record.counts.items():
         stage.say(f"{verdict:<24}" + "".join(f"{number:>9}" for number in counts))
-    worth = record.worth
-    stage.say(f"labelled strips, judged by their fold's networks: {worth.taken} of {worth.strips} would be taken")
-    stage.say(f"{'Dice of all of them':<24}" + "".join(f"{score:>9.4f}" for score in worth.dice))
-    if worth.dice_of_taken:
-        stage.say(f"{'Dice of those taken':<24}" + "".join(f"{score:>9.4f}" for score in worth.dice_of_taken))
+    area_weight = record.area_weight
+    stage.say(
+        f"labelled strips, judged by their fold's networks: {area_weight.taken} of {area_weight.strips} would be taken"
+    )
+    stage.say(f"{'Dice of all of them':<24}" + "".join(f"{score:>9.4f}" for score in area_weight.dice))
+    if area_weight.dice_of_taken:
+        stage.say(f"{'Dice of those taken':<24}" + "".join(f"{score:>9.4f}" for score in area_weight.dice_of_taken))
     if any(len(one.members) == 1 for one in record.folds):
         stage.say("a fold with one network: whether members agree could not be asked")
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 import json
 
 from severstal.artifacts import read_json, write_json, write_text
-from severstal.command_line import parser, paths_of
+from severstal.console import Stage, parser, paths_of
 from severstal.errors import InputError, run_stage
 from severstal.paths import Paths
 from severstal.report import facts
-from severstal.stage import Stage
 
 
 def main() -> None:
@@ -23,14 +22,14 @@ def main() -> None:
     paths = paths_of(options)
     stage = Stage("report", paths)
     made_from = facts.identity(paths)
-    if is_up_to_date(paths, made_from):
-        stage.up_to_date(paths.report_page)
+    if is_cached(paths, made_from):
+        stage.cached(paths.report_page)
     else:
         write(stage, paths, made_from)
     stage.done(keep_time=False)  # the page shows the record of times: its own time in there would outdate the page
 
 
-def is_up_to_date(paths: Paths, made_from: str) -> bool:
+def is_cached(paths: Paths, made_from: str) -> bool:
     if not paths.report_page.exists() or not paths.report_facts.exists():
         return False
     try:
@@ -43,7 +42,7 @@ def write(stage: Stage, paths: Paths, made_from: str) -> None:
     from severstal.report import gallery, page  # the plots: a second that an up-to-date stage saves
 
     sources = facts.Sources.read(paths)
-    stage.read(f"{len(sources.data.labels)} strips' maps, {len(sources.team)} networks' records", paths.submission)
+    stage.read(f"{len(sources.data.labels)} strips' maps, {len(sources.members)} networks' records", paths.submission)
     seen = sources.study()
     shown = gallery.training_strips(sources, seen) + gallery.test_strips(sources)
     gathered = {"made_from": made_from} | facts.gather(sources, seen) | {"strips": [one.facts for one in shown]}

@@ -15,12 +15,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from severstal import strips, submission
-from severstal.command_line import parser, paths_of
+from severstal.console import Stage, parser, paths_of
+from severstal.data import strips
 from severstal.errors import InputError, run_stage
-from severstal.madeup import is_made_up
+from severstal.inference import submission
 from severstal.paths import Paths
-from severstal.stage import Stage
 
 
 def main() -> None:
@@ -40,22 +39,22 @@ def main() -> None:
 
 
 def submit_notebook(stage: Stage, paths: Paths, message: str, *, dry: bool) -> None:
-    from severstal import kaggle_notebook
+    from severstal.kaggle import notebook
 
     if dry:
-        for line in kaggle_notebook.plan(paths.kaggle_dataset, paths.kaggle_kernel):
+        for line in notebook.plan(paths.kaggle_dataset, paths.kaggle_kernel):
             stage.say(line)
         stage.say("dry run: nothing was uploaded")
         return
-    refuse_made_up(paths)
-    score = kaggle_notebook.push(paths.kaggle_dataset, paths.kaggle_kernel, message, stage.say)
+    refuse_synthetic(paths)
+    score = notebook.push(paths.kaggle_dataset, paths.kaggle_kernel, message, stage.say)
     stage.say(f"public score {score}" if score else "scored; Kaggle gives no public score")
 
 
-def refuse_made_up(paths: Paths) -> None:
-    if is_made_up(paths.input):
+def refuse_synthetic(paths: Paths) -> None:
+    if paths.is_synthetic:
         raise InputError(
-            f"{paths.input} holds made-up steel, which Kaggle cannot score: run bin/download_data.sh first"
+            f"{paths.input} holds synthetic steel, which Kaggle cannot score: run bin/download_data.sh first"
         )
 
 
@@ -71,10 +70,10 @@ def submit_file(stage: Stage, paths: Paths, given: Path | None, message: str, *,
     if dry:
         stage.say("dry run: nothing was uploaded")
         return
-    refuse_made_up(paths)
-    from severstal import kaggle
+    refuse_synthetic(paths)
+    from severstal.kaggle import client
 
-    kaggle.submit(file, message)
+    client.submit(file, message)
     stage.say("uploaded")
 
 

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import os
 
-from severstal import folds, recipe
-from severstal.command_line import add_recipe_values, parser, paths_of, recipe_values
-from severstal.data import read_training_set
+from severstal import recipe
+from severstal.console import Stage, add_recipe_values, parser, paths_of, recipe_values
+from severstal.data import split
+from severstal.data.training_set import read_training_set
 from severstal.errors import InputError, run_stage
-from severstal.job import Job
-from severstal.member import members, select
-from severstal.stage import Stage
-from severstal.workers import BACKENDS, Workers, jobs_at_once
+from severstal.experiment import all_members, select
+from severstal.training.job import Job
+from severstal.training.launcher import BACKENDS, Workers, jobs_at_once
 
 
 def main() -> None:
@@ -33,14 +33,14 @@ def main() -> None:
         "--backend", choices=BACKENDS, default="local", help="where: this machine (default), or a cluster"
     )
     made.add_argument("--address", help="of the cluster's scheduler, such as tcp://10.0.0.1:8786")
-    add_recipe_values(made, without=frozenset({"folds", "encoders", "seed"}))
+    add_recipe_values(made, without=frozenset({"num_folds", "encoders", "seed"}))
     options = made.parse_args()
     paths = paths_of(options)
     stage = Stage("train", paths)
     chosen = recipe.read(paths.recipe)
-    selected = select(members(paths, chosen), chosen, options.encoder, options.fold)
+    selected = select(all_members(paths, chosen), chosen, options.encoder, options.fold)
     data = read_training_set(paths)
-    folds.check_count(data.split, paths.folds_csv, chosen.folds)
+    split.check_count(data.split, paths.folds_csv, chosen.num_folds)
     stage.read(paths.train_csv, paths.folds_csv, paths.recipe)
     given = recipe_values(options)
     jobs = [Job.of(member, data, chosen, given) for member in selected]
@@ -49,7 +49,7 @@ def main() -> None:
     left = [job for job in jobs if not job.is_finished()]
     for job in jobs:
         if job not in left:
-            stage.up_to_date(job.member.name)
+            stage.cached(job.member.name)
     workers = Workers(options.backend, options.address, jobs_at_once(options.jobs, len(left)))
     workers.run(left, stage.say)
     for job in left:

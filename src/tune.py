@@ -13,17 +13,18 @@ import os
 import numpy as np
 import pandas as pd
 
-from severstal import folds, postprocess, recipe
+from severstal import recipe
 from severstal.artifacts import fingerprint, replacing, write_json
-from severstal.command_line import parser, paths_of
-from severstal.data import TrainingSet, read_training_set
+from severstal.console import Stage, parser, paths_of
+from severstal.data import split
+from severstal.data.labels import CLASSES
+from severstal.data.out_of_fold import OutOfFold
+from severstal.data.training_set import TrainingSet, read_training_set
 from severstal.errors import InputError, run_stage
-from severstal.labels import CLASSES
-from severstal.member import members
-from severstal.oof import OutOfFold
+from severstal.experiment import all_members
 from severstal.paths import Paths
-from severstal.presence import CANDIDATES
-from severstal.stage import Stage
+from severstal.postprocess import tuned_values
+from severstal.postprocess.classifier import CANDIDATES
 
 METHOD = 6  # of tuning: raised when the same maps would give other values, so that old values are made anew
 KEYS = ("mean", *map(str, CLASSES))
@@ -35,24 +36,24 @@ def main() -> None:
     stage = Stage("tune", paths)
     chosen = recipe.read(paths.recipe)
     data = read_training_set(paths)
-    folds.check_count(data.split, paths.folds_csv, chosen.folds)
-    source = OutOfFold(data, members(paths, chosen))
+    split.check_count(data.split, paths.folds_csv, chosen.num_folds)
+    source = OutOfFold(data, all_members(paths, chosen))
     stage.read(f"out-of-fold maps of {len(source.stores)} networks over {len(data.labels)} strips", paths.train_csv)
     made_from = identity(data, source)
-    if is_up_to_date(paths, made_from):
-        stage.up_to_date(paths.postprocess)
+    if is_cached(paths, made_from):
+        stage.cached(paths.postprocess)
     else:
         tune(stage, paths, source, made_from)
-    print_scores(stage, postprocess.read(paths.postprocess))
+    print_scores(stage, tuned_values.read(paths.postprocess))
     stage.done()
 
 
-def is_up_to_date(paths: Paths, made_from: str) -> bool:
+def is_cached(paths: Paths, made_from: str) -> bool:
     seen = [file for defect in CLASSES for file in (paths.grid_picture(defect), paths.grid_table(defect))]
     if not all(file.exists() for file in [*seen, paths.strip_scores]):
         return False
     try:
-        known = postprocess.read(paths.postprocess)
+        known = tuned_values.read(paths.postprocess)
         return known.fingerprint == made_from and bool(known.held_out)
     except InputError:
         return False  # missing, damaged or of another version: it is made anew
@@ -65,36 +66,38 @@ def identity(data: TrainingSet, source: OutOfFold) -> str:
 
 
 def tune(stage: Stage, paths: Paths, source: OutOfFold, made_from: str) -> None:
-    from severstal import grid_picture, tuning  # the compiler and the plots: seconds that an up-to-date stage saves
+    from severstal.tuning import pictures, search  # the compiler and the plots: seconds that an up-to-date stage saves
 
     strips = sum(map(len, source.folds))
-    result = tuning.tune(source, os.cpu_count() or 1)
-    for defect, blocks, cut in zip(CLASSES, result.blocks, result.values.cuts, strict=True):
-        grid = grid_picture.grid_of(blocks, cut)
+    result = search.tune(source, os.cpu_count() or 1)
+    for defect, blocks, rule in zip(CLASSES, result.blocks, result.values.rules, strict=True):
+        grid = pictures.grid_of(blocks, rule)
         with replacing(paths.grid_picture(defect)) as picture:
-            grid_picture.draw(picture, grid, f"class {defect}, {strips} strips")
+            pictures.draw(picture, grid, f"class {defect}, {strips} strips")
         with replacing(paths.grid_table(defect)) as table:
-            grid_picture.write_table(table, grid)
+            pictures.write_table(table, grid)
     with replacing(paths.strip_scores) as table:
         strip_scores(source, result.dices).to_csv(table, index=False)
     if result.heads is not None:
-        with replacing(paths.head_table) as table:
+        with replacing(paths.classifier_table) as table:
             head_scores(result.heads).to_csv(table, index=False)
     scores = {
         name: dict(zip(KEYS, [float(dices.mean()), *dices.mean(axis=0).tolist()], strict=True))
         for name, dices in result.dices.items()
     }
-    values = postprocess.Tuning(
+    values = tuned_values.Tuning(
         fingerprint=made_from,
         members={f"{encoder} fold {fold}": store.meta["weights"] for (encoder, fold), store in source.stores.items()},
-        blend=dict(zip(source.encoders, result.values.blend, strict=True)),
-        cuts=result.values.cuts,
+        ensemble_weights=dict(zip(source.encoders, result.values.ensemble_weights, strict=True)),
+        rules=result.values.rules,
         scores=scores,
-        intervals=tuning.intervals(result.dices),
+        intervals=search.intervals(result.dices),
         strips=strips,
         held_out=tuple(
-            postprocess.Choice(blend=dict(zip(source.encoders, one.blend, strict=True)), cuts=one.cuts)
-            for one in result.honest
+            tuned_values.Choice(
+                ensemble_weights=dict(zip(source.encoders, one.ensemble_weights, strict=True)), rules=one.rules
+            )
+            for one in result.nested
         ),
     )
     write_json(paths.postprocess, values.model_dump(exclude_none=True))
@@ -102,7 +105,7 @@ def tune(stage: Stage, paths: Paths, source: OutOfFold, made_from: str) -> None:
 
 
 def strip_scores(source: OutOfFold, dices: dict[str, np.ndarray]) -> pd.DataFrame:
-    """A row per strip: its fold, and its Dice by each choice of values and class, as ``honest_3``."""
+    """A row per strip: its fold, and its Dice by each choice of values and class, as ``nested_3``."""
     frame = pd.DataFrame(
         [(image, fold) for fold, images in enumerate(source.folds) for image in images], columns=["ImageId", "fold"]
     )
@@ -114,28 +117,30 @@ def strip_scores(source: OutOfFold, dices: dict[str, np.ndarray]) -> pd.DataFram
 def head_scores(heads: np.ndarray) -> pd.DataFrame:
     """A row per use of the classification head: held-out Dice of the whole-mask rule, per class."""
     frame = pd.DataFrame(heads, columns=[f"class_{defect}" for defect in CLASSES])
-    frame.insert(0, "use", [one.use if one.least is None else f"{one.use} {one.least}" for one in CANDIDATES])
+    frame.insert(
+        0, "use", [one.use if one.min_probability is None else f"{one.use} {one.min_probability}" for one in CANDIDATES]
+    )
     return frame
 
 
-def print_scores(stage: Stage, values: postprocess.Tuning) -> None:
+def print_scores(stage: Stage, values: tuned_values.Tuning) -> None:
     stage.say("Dice        mean     class 1  class 2  class 3  class 4")
     for name, score in values.scores.items():
         stage.say(f"{name:<10}  " + "  ".join(f"{score[key]:.5f}" for key in KEYS))
-    low, high = values.intervals["honest"]["mean"]
-    stage.say(f"honest is {low:.4f} to {high:.4f} in 95 % of resamples of the {values.strips} strips")
-    for defect, cut in enumerate(values.cuts, start=1):
-        stage.say(f"class {defect}: {cut}; {gain(values, str(defect))}")
-    if len(set(values.blend.values())) > 1:
-        stage.say("blend: " + ", ".join(f"{encoder} {weight}" for encoder, weight in values.blend.items()))
-    elif len(values.blend) > 1:
+    low, high = values.intervals["nested"]["mean"]
+    stage.say(f"nested is {low:.4f} to {high:.4f} in 95 % of resamples of the {values.strips} strips")
+    for defect, rule in enumerate(values.rules, start=1):
+        stage.say(f"class {defect}: {rule}; {gain(values, str(defect))}")
+    if len(set(values.ensemble_weights.values())) > 1:
+        stage.say("blend: " + ", ".join(f"{encoder} {weight}" for encoder, weight in values.ensemble_weights.items()))
+    elif len(values.ensemble_weights) > 1:
         stage.say("blend: all encoders alike; no other weights were better by more than noise")
 
 
-def gain(values: postprocess.Tuning, key: str) -> str:
+def gain(values: tuned_values.Tuning, key: str) -> str:
     """What tuning is worth on strips that it was not done on, in words."""
     low, high = values.intervals["gain"][key]
-    mean = values.scores["honest"][key] - values.scores["default"][key]
+    mean = values.scores["nested"][key] - values.scores["default"][key]
     told = f"{mean:+.4f} against the default ({low:+.4f} to {high:+.4f})"
     return f"tuning gains {told}" if low > 0 else f"no sure gain: {told}"
 

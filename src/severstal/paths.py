@@ -109,8 +109,18 @@ class Paths:
 
     @property
     def test_truth(self) -> Path:
-        """Labels of the test strips, in the form of train.csv; the made-up set has them."""
+        """Labels of the test strips, in the form of train.csv; the synthetic set has them."""
         return self.input / "test_truth.csv"
+
+    @property
+    def synthetic_marker(self) -> Path:
+        """What a synthetic data set was drawn from; a folder without this file holds real strips."""
+        return self.input / "SYNTHETIC.json"
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether the input folder holds a complete synthetic data set."""
+        return self.synthetic_marker.is_file()
 
     @property
     def folds_csv(self) -> Path:
@@ -147,13 +157,13 @@ class Paths:
 
     @property
     def strip_scores(self) -> Path:
-        """Dice of every training strip and class, by default, tuned and honest values."""
+        """Dice of every training strip and class, by default, tuned and nested values."""
         return self.folds / "tuning" / "strips.csv"
 
     @property
-    def head_table(self) -> Path:
+    def classifier_table(self) -> Path:
         """What each use of the classification head is worth, where networks have one."""
-        return self.folds / "tuning" / "presence.csv"
+        return self.folds / "tuning" / "classifier.csv"
 
     @property
     def times(self) -> Path:

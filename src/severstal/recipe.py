@@ -18,7 +18,7 @@ from severstal.errors import InputError
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 
-NO_PSEUDO = "none"
+NO_PSEUDO_LABELS = "none"
 
 
 class Recipe(BaseModel):
@@ -28,7 +28,7 @@ class Recipe(BaseModel):
 
     name: str = Field(description="the recipe these values started from")
     # split
-    folds: Annotated[int, Field(ge=2)] = Field(5, description="number of folds")
+    num_folds: Annotated[int, Field(ge=2)] = Field(5, description="number of folds")
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(
         0, description="seed of the split, the sampling, the augmentation and the weights"
     )
@@ -36,8 +36,8 @@ class Recipe(BaseModel):
     encoders: dict[str, dict[str, Any]] = Field(
         description="encoders of the ensemble, each with the values that differ for it"
     )
-    weights: Literal["pretrained", "none"] = Field(
-        "pretrained", description="where the encoder's first weights come from"
+    encoder_weights: Literal["imagenet", "none"] = Field(
+        "imagenet", description="where the encoder's first weights come from"
     )
     decoder_channels: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=5)] = Field(
         (256, 128, 64, 32, 16), description="width of the U-Net's decoder, deepest first"
@@ -48,12 +48,14 @@ class Recipe(BaseModel):
     # sampling
     crop_height: Positive = 256
     crop_width: Positive = 512
-    class_shares: Annotated[tuple[Share, ...], Field(min_length=5, max_length=5)] = Field(
+    class_sampling: Annotated[tuple[Share, ...], Field(min_length=5, max_length=5)] = Field(
         (0.2, 0.2, 0.2, 0.2, 0.2),
         description="share of training samples drawn for: clean strips, then classes 1 to 4",
     )
-    defect_crops: Share = Field(0.75, description="share of defect samples whose crop is made to hold the defect")
-    crop_growth: Share = Field(
+    foreground_crop_share: Share = Field(
+        0.75, description="share of defect samples whose crop is made to hold the defect"
+    )
+    progressive_crops: Share = Field(
         0.0, description="share of the epochs in which crops grow from half of their height and width to all of it"
     )
     copy_paste: Share = Field(
@@ -66,49 +68,51 @@ class Recipe(BaseModel):
         "square crops",
     )
     samples_per_epoch: Positive = Field(4096, description="crops shown per epoch")
-    pseudo: str = Field(NO_PSEUDO, description="folder of pseudo-labels that bin/pseudo.sh wrote, or none")
-    pseudo_share: Share = Field(
+    pseudo_labels: str = Field(
+        NO_PSEUDO_LABELS, description="folder of pseudo-labels that bin/pseudo.sh wrote, or none"
+    )
+    pseudo_label_share: Share = Field(
         0.25, description="share of the samples that pseudo-labelled strips give, where there are any of the kind"
     )
     # optimisation
     epochs: Positive = 30
     batch_size: Positive = Field(16, description="crops per optimiser step and micro-batch, over all GPUs")
-    accumulate: Positive = Field(1, description="micro-batches whose gradients make one optimiser step")
+    grad_accum_steps: Positive = Field(1, description="micro-batches whose gradients make one optimiser step")
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-2
     warmup: Share = Field(0.05, description="share of all steps in which the learning rate rises")
     dice_weight: Share = Field(0.5, description="weight of the Dice loss; binary cross-entropy has the rest")
-    reverse_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+    reverse_ce_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         0.0, description="weight of the reverse cross-entropy, which forgives masks that were drawn loosely"
     )
-    late_loss: Literal["none", "lovasz", "symmetric-lovasz", "focal"] = Field(
+    finetune_loss: Literal["none", "lovasz", "symmetric-lovasz", "focal"] = Field(
         "none", description="loss of the last epochs: Lovász in place of Dice, or focal in place of cross-entropy"
     )
-    late_from: Share = Field(0.75, description="share of the epochs after which the late loss takes over")
-    presence_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+    finetune_start: Share = Field(0.75, description="share of the epochs after which the late loss takes over")
+    classifier_loss_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         0.0, description="weight in the loss of a classification head that says which classes a strip has; 0: no head"
     )
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.998, description="decay per step of the averaged weights that are validated and kept"
     )
-    average_best: Positive = Field(
+    average_top_k: Positive = Field(
         1, description="best epochs whose weights are averaged in the end; kept if that scores better than the best"
     )
     amp: Literal["auto", "fp16", "bf16", "apex", "off"] = Field(
         "auto", description="mixed precision: fp16 on CUDA, bf16 on a CPU that has it, else off"
     )
     # inference
-    flips: tuple[Literal["horizontal", "vertical", "both"], ...] = Field(
+    tta: tuple[Literal["horizontal", "vertical", "both"], ...] = Field(
         ("horizontal",), description="flipped views averaged with the plain one, in the exported graph"
     )
     eval_batch_size: Positive = Field(8, description="whole strips per forward pass in validation")
-    workers: Annotated[int, Field(ge=-1)] = Field(-1, description="loader processes; -1: by number of cores")
+    num_workers: Annotated[int, Field(ge=-1)] = Field(-1, description="loader processes; -1: by number of cores")
 
-    @field_validator("pseudo")
+    @field_validator("pseudo_labels")
     @classmethod
     def _pseudo_is_a_whole_path(cls, value: str) -> str:
         # The recipe is read again from other working folders.
-        return value if value == NO_PSEUDO else str(Path(value).resolve())
+        return value if value == NO_PSEUDO_LABELS else str(Path(value).resolve())
 
     @model_validator(mode="after")
     def _encoders_hold_known_values(self) -> Recipe:
@@ -117,7 +121,7 @@ class Recipe(BaseModel):
         for encoder, values in self.encoders.items():
             unknown = set(values) - set(Recipe.model_fields) | set(values) & {
                 "encoders",
-                "folds",
+                "num_folds",
                 "seed",
                 "name",
             }
@@ -141,11 +145,11 @@ class Recipe(BaseModel):
 
 
 RECIPES: dict[str, dict[str, Any]] = {
-    # Minutes on a laptop's CPU: shows every stage at work on made-up steel.
+    # Minutes on a laptop's CPU: shows every stage at work on synthetic steel.
     "sample": {
-        "folds": 2,
+        "num_folds": 2,
         "encoders": {"tu-mobilenetv4_conv_small": {}, "tu-regnety_002": {}},
-        "weights": "none",
+        "encoder_weights": "none",
         "decoder_channels": (96, 64, 32, 16, 8),
         "downscale": 2,
         "crop_width": 256,
@@ -153,16 +157,16 @@ RECIPES: dict[str, dict[str, Any]] = {
         "epochs": 4,
         "batch_size": 8,
         "learning_rate": 2e-3,
-        "class_shares": (0.3, 0.15, 0.1, 0.3, 0.15),
+        "class_sampling": (0.3, 0.15, 0.1, 0.3, 0.15),
         "ema_decay": 0.98,
-        "flips": (),
+        "tta": (),
         "eval_batch_size": 4,
     },
     # Real steel without a GPU: twenty minutes on two cores for 140 strips, from random weights.
     "cpu-quick": {
-        "folds": 4,
+        "num_folds": 4,
         "encoders": {"tu-resnet10t": {}},
-        "weights": "none",
+        "encoder_weights": "none",
         "decoder_channels": (64, 48, 32, 24, 16),
         "downscale": 2,
         "crop_width": 256,
@@ -170,16 +174,16 @@ RECIPES: dict[str, dict[str, Any]] = {
         "epochs": 4,
         "batch_size": 8,
         "learning_rate": 2e-3,
-        "class_shares": (0.15, 0.25, 0.2, 0.25, 0.15),
+        "class_sampling": (0.15, 0.25, 0.2, 0.25, 0.15),
         "ema_decay": 0.99,
-        "flips": ("horizontal", "vertical", "both"),
+        "tta": ("horizontal", "vertical", "both"),
         "eval_batch_size": 4,
     },
     # The same, trained longer: an hour.
     "cpu": {
-        "folds": 4,
+        "num_folds": 4,
         "encoders": {"tu-resnet10t": {}},
-        "weights": "none",
+        "encoder_weights": "none",
         "decoder_channels": (64, 48, 32, 24, 16),
         "downscale": 2,
         "crop_width": 256,
@@ -187,14 +191,14 @@ RECIPES: dict[str, dict[str, Any]] = {
         "epochs": 8,
         "batch_size": 8,
         "learning_rate": 2e-3,
-        "class_shares": (0.15, 0.25, 0.2, 0.25, 0.15),
+        "class_sampling": (0.15, 0.25, 0.2, 0.25, 0.15),
         "ema_decay": 0.99,
-        "flips": ("horizontal", "vertical", "both"),
+        "tta": ("horizontal", "vertical", "both"),
         "eval_batch_size": 4,
     },
     # The competition on a GPU with 16 GB or more: four unlike encoders, five folds.
     "kaggle": {
-        "folds": 5,
+        "num_folds": 5,
         "encoders": {
             "efficientnet-b3": {},
             "se_resnext50_32x4d": {},
@@ -206,7 +210,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "batch_size": 16,
         "learning_rate": 5e-4,
         "ema_decay": 0.999,
-        "flips": ("horizontal", "vertical"),
+        "tta": ("horizontal", "vertical"),
     },
 }
 

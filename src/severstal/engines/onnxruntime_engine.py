@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnxruntime
 
+from severstal.engines.onnx_file import INPUT, OUTPUTS
 from severstal.errors import InputError
-from severstal.member import Member
-from severstal.onnx_file import INPUT, OUTPUTS
+from severstal.experiment import Member
 
 if TYPE_CHECKING:
-    from severstal.accuracy import FoldDice
+    from severstal.engines.dice_check import FoldDice
 
 
 def build(member: Member, fold: FoldDice | None = None) -> None:
@@ -43,5 +43,5 @@ class OnnxRuntimeEngine:
             ) from None
 
     def __call__(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        probability, presence = self._session.run(OUTPUTS, {INPUT: strips[:, None]})
-        return probability, presence
+        probability, class_probability = self._session.run(OUTPUTS, {INPUT: strips[:, None]})
+        return probability, class_probability

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import openvino
 
+from severstal.engines.onnx_file import INPUT, OUTPUTS
 from severstal.errors import InputError
-from severstal.member import Member
-from severstal.onnx_file import INPUT, OUTPUTS
+from severstal.experiment import Member
 
 if TYPE_CHECKING:
-    from severstal.accuracy import FoldDice
+    from severstal.engines.dice_check import FoldDice
 
 # Left alone, it computes in bfloat16 where the processor has it, and pixels flip.
 CONFIG = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}

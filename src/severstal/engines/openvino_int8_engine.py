@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import openvino
 
-from severstal import kept_layers
-from severstal.accuracy import LARGEST_DROP, FoldDice
-from severstal.data import TrainingSet
+from severstal.data.training_set import TrainingSet
+from severstal.engines import float32_layers
+from severstal.engines.dice_check import LARGEST_DROP, FoldDice
+from severstal.engines.onnx_file import INPUT
 from severstal.engines.openvino_engine import OpenVinoEngine
 from severstal.errors import InputError
-from severstal.member import Member
-from severstal.onnx_file import INPUT
-from severstal.postprocess import Cut
+from severstal.experiment import Member
+from severstal.postprocess.tuned_values import Rule
 
 NAME = "openvino-int8"
 
@@ -48,7 +48,7 @@ def build(member: Member, fold: FoldDice, limit: float = LARGEST_DROP) -> None:
         )
 
 
-def _build(parts: tuple[Member, TrainingSet, tuple[Cut, ...]], limit: float) -> None:
+def _build(parts: tuple[Member, TrainingSet, tuple[Rule, ...]], limit: float) -> None:
     import nncf
 
     fold = FoldDice(*parts)
@@ -64,7 +64,7 @@ def _build(parts: tuple[Member, TrainingSet, tuple[Cut, ...]], limit: float) -> 
         quantised = _with_accuracy_control(nncf, original, calibration, fold, limit)
         kept = _float_layers(quantised)
     _save(member, quantised)
-    kept_layers.write(member, NAME, "int8", drop, kept)
+    float32_layers.write(member, NAME, "int8", drop, kept)
 
 
 def load(member: Member) -> OpenVinoEngine:

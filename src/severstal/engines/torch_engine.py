@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from severstal.graph import load_whole_model
-from severstal.member import Member
+from severstal.experiment import Member
+from severstal.models.inference_graph import load_whole_model
 
 if TYPE_CHECKING:
-    from severstal.accuracy import FoldDice
+    from severstal.engines.dice_check import FoldDice
 
 
 def build(member: Member, fold: FoldDice | None = None) -> None:
@@ -31,5 +31,5 @@ class TorchEngine:
 
     @torch.inference_mode()
     def __call__(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        probability, presence = self._model(torch.from_numpy(strips)[:, None].to(self._device))
-        return probability.cpu().numpy(), presence.cpu().numpy()
+        probability, class_probability = self._model(torch.from_numpy(strips)[:, None].to(self._device))
+        return probability.cpu().numpy(), class_probability.cpu().numpy()

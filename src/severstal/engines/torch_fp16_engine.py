@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from severstal.errors import InputError
-from severstal.graph import WholeModel, load_whole_model
-from severstal.member import Member
+from severstal.experiment import Member
+from severstal.models.inference_graph import WholeModel, load_whole_model
 
 if TYPE_CHECKING:
-    from severstal.accuracy import FoldDice
+    from severstal.engines.dice_check import FoldDice
 
 MOST = 8  # strips per call; a graph and its memory are kept for each number that occurs twice
 

@@ -20,10 +20,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from severstal import grid_picture
-from severstal.labels import CLASSES
-from severstal.outline import COLOURS
+from severstal.data.labels import CLASSES
+from severstal.inference.outlines import COLOURS
 from severstal.report.mistakes import BINS
+from severstal.tuning import pictures
 
 # Colours that stand for the page's own: they are replaced by CSS variables, so that charts follow light and dark.
 INK, SOFT, GRID, ACCENT, PAPER = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
@@ -55,18 +55,18 @@ WIDE, TALL = 4.4, 3.0  # inches; at 96 px an inch two stand side by side, and on
 
 
 def scores(facts: dict[str, Any]) -> str:
-    """Per class: all-empty, default and tuned as dots, honest with its interval."""
+    """Per class: all-empty, default and tuned as dots, nested with its interval."""
     keys = [("mean", "Mean"), *((str(defect), f"Class {defect}") for defect in CLASSES)]
     with plt.rc_context(STYLE):
         figure, axes = _axes(WIDE, TALL)
         for row, (key, _) in enumerate(keys):
-            low, high = facts["intervals"]["honest"][key]
+            low, high = facts["intervals"]["nested"][key]
             axes.plot([low, high], [row, row], color=ACCENT, linewidth=7, alpha=0.3, solid_capstyle="round")
         rows = range(len(keys))
         for name, label, marker, colour in (
             ("all_empty", "all empty", "|", SOFT),
             ("default", "fixed 0.5", "o", SOFT),
-            ("honest", "honest, 95 %", "o", ACCENT),
+            ("nested", "nested, 95 %", "o", ACCENT),
         ):
             values = [facts["scores"][name][key] for key, _ in keys]
             fill = "none" if name == "default" else colour
@@ -143,7 +143,7 @@ def training(facts: dict[str, Any], value: str, label: str) -> str:
 
 def grid(frame: pd.DataFrame, facts: dict[str, Any], defect: int) -> str:
     """A class's tuned grid: mean Dice by threshold and what a mask must have, the best cell and the one taken."""
-    told, rule = (facts["classes"][str(defect)][key] for key in ("grid", "cut"))
+    told, rule = (facts["classes"][str(defect)][key] for key in ("grid", "rule"))
     smallest = frame.columns.to_numpy()
     dice = frame.to_numpy()
     with plt.rc_context(STYLE):
@@ -173,7 +173,7 @@ def grid(frame: pd.DataFrame, facts: dict[str, Any], defect: int) -> str:
                 markersize=8,
             )
         axes.grid(visible=False)
-        grid_picture.label(axes, smallest, rule["rule"], "minimum area (px)", grid_picture.AREA_TICKS[:-1])
+        pictures.label(axes, smallest, rule["name"], "minimum area (px)", pictures.AREA_TICKS[:-1])
         return _svg(figure, f"grid-{defect}")
 
 

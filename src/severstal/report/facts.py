@@ -10,20 +10,22 @@ from typing import Any
 
 import pandas as pd
 
-from severstal import kept_layers, postprocess, recipe, stage, strips
+from severstal import console, recipe
 from severstal.artifacts import file_hash, fingerprint, read_json
-from severstal.data import TrainingSet, read_training_set
+from severstal.data import strips
+from severstal.data.labels import CLASSES, Labels, read_labels
+from severstal.data.out_of_fold import OutOfFold
+from severstal.data.training_set import TrainingSet, read_training_set
+from severstal.engines import float32_layers
 from severstal.errors import InputError
-from severstal.labels import CLASSES, Labels, read_labels
-from severstal.madeup import is_made_up
-from severstal.member import Member, current_versions, members
-from severstal.oof import OutOfFold
+from severstal.experiment import Member, all_members, current_versions
 from severstal.paths import Paths
-from severstal.promise import LEAST
+from severstal.postprocess import tuned_values
+from severstal.postprocess.expected_dice import MIN_EXPECTED_DICE
 from severstal.report import mistakes, scoring
 from severstal.report.strip_study import NEAR, Study
 from severstal.report.strip_study import study as study_strips
-from severstal.sweep import AREAS
+from severstal.tuning.component_tree import AREAS
 
 STEPS = ("folds", "train", "tune", "export", "predict")  # stages that do the run's work, in order
 
@@ -34,9 +36,9 @@ class Sources:
 
     paths: Paths
     recipe: recipe.Recipe
-    team: list[Member]
+    members: list[Member]
     data: TrainingSet
-    values: postprocess.Tuning
+    values: tuned_values.Tuning
     maps: OutOfFold
     strip_scores: pd.DataFrame
     submission: dict[str, Any]
@@ -51,28 +53,34 @@ class Sources:
             InputError: if something is missing, or not of the same run as the rest.
         """
         chosen = recipe.read(paths.recipe)
-        team, data, values = members(paths, chosen), read_training_set(paths), postprocess.read(paths.postprocess)
+        members, data, values = (
+            all_members(paths, chosen),
+            read_training_set(paths),
+            tuned_values.read(paths.postprocess),
+        )
         table = scoring.read_strip_scores(paths)
         told = read_json(paths.submission_report, "bash bin/predict.sh")
-        _check_of_one_run(paths, team, values, told)
-        maps = OutOfFold(data, team)
+        _check_of_one_run(paths, members, values, told)
+        maps = OutOfFold(data, members)
         if list(table.index) != [image for images in maps.folds for image in images]:
             raise InputError(f"{paths.strip_scores} is of another split: delete it and run `bash bin/tune.sh`")
         test_images = strips.listing(paths.test_images)
         codes = read_labels(paths.submission, data.height, data.width, test_images)
-        return cls(paths, chosen, team, data, values, maps, table, told, test_images, codes)
+        return cls(paths, chosen, members, data, values, maps, table, told, test_images, codes)
 
     def study(self) -> Study:
         return study_strips(self.maps, self.values)
 
 
-def _check_of_one_run(paths: Paths, team: list[Member], values: postprocess.Tuning, submission: dict[str, Any]) -> None:
-    for member in team:
+def _check_of_one_run(
+    paths: Paths, members: list[Member], values: tuned_values.Tuning, submission: dict[str, Any]
+) -> None:
+    for member in members:
         if values.members.get(member.name) != member.weights_hash():
             raise InputError(f"{member.name} was trained after tuning: run `bash bin/tune.sh` again")
     try:
-        used = tuple(postprocess.Cut.model_validate(cut) for cut in submission["cuts"])
-        told = used == values.cuts and submission["blend"] == values.blend
+        used = tuple(tuned_values.Rule.model_validate(rule) for rule in submission["rules"])
+        told = used == values.rules and submission["ensemble_weights"] == values.ensemble_weights
     except (KeyError, ValueError):
         told = False
     if not told:
@@ -87,11 +95,11 @@ def identity(paths: Paths) -> str:
     """Fingerprint of all that the report is made from, its own code included."""
     known = recipe.read(paths.recipe)
     files = [paths.recipe, paths.folds_csv, paths.postprocess, paths.strip_scores, paths.submission_report, paths.times]
-    for member in members(paths, known):
+    for member in all_members(paths, known):
         files += [member.files.config, member.files.log, *member.files.sidecars()]
     own = sorted(file for file in Path(__file__).parent.rglob("*") if file.is_file() and file.suffix != ".pyc")
     found = [(file.name, file_hash(file)) for file in [*files, *own] if file.exists()]
-    return fingerprint(found, is_made_up(paths.input))
+    return fingerprint(found, paths.is_synthetic)
 
 
 def gather(sources: Sources, seen: Study) -> dict[str, Any]:
@@ -107,8 +115,8 @@ def gather(sources: Sources, seen: Study) -> dict[str, Any]:
         "mistakes": mistakes.per_class(seen) | {"clean": mistakes.clean_strips(seen), "near": NEAR},
         "reliability": mistakes.reliability(seen),
         "ensemble": scoring.per_encoder(seen, values),
-        "training": [_training(member) for member in sources.team],
-        "engines": [row for member in sources.team for row in _engines(member)],
+        "training": [_training(member) for member in sources.members],
+        "engines": [row for member in sources.members for row in _engines(member)],
         "prediction": {
             "engine": told["engine"],
             "networks": len(told["members"]),
@@ -118,18 +126,18 @@ def gather(sources: Sources, seen: Study) -> dict[str, Any]:
         "times": _times(sources.paths),
         "configuration": sources.recipe.model_dump(mode="json"),
         "versions": current_versions(),
-        "trained_with": _trained_with(sources.team),
+        "trained_with": _trained_with(sources.members),
     }
 
 
 def _run(sources: Sources) -> dict[str, Any]:
     return {
-        "made_up": is_made_up(sources.paths.input),
+        "synthetic": sources.paths.is_synthetic,
         "made": datetime.now(UTC).isoformat(timespec="minutes"),
         "recipe": sources.recipe.name,
         "encoders": list(sources.recipe.encoders),
-        "folds": sources.recipe.folds,
-        "networks": len(sources.team),
+        "folds": sources.recipe.num_folds,
+        "networks": len(sources.members),
         "strips": len(sources.data.labels),
         "test_strips": len(sources.test_images),
         "height": sources.data.height,
@@ -138,25 +146,25 @@ def _run(sources: Sources) -> dict[str, Any]:
 
 
 def _class(sources: Sources, seen: Study, defect: int) -> dict[str, Any]:
-    cut = sources.values.cuts[defect - 1]
+    rule = sources.values.rules[defect - 1]
     return {
         "strips": sum(defect in codes for codes in sources.data.labels.values()),
         "test_strips": sum(defect in codes for codes in sources.test_codes.values()),
-        "cut": cut.model_dump(exclude_none=True),
-        "cut_in_words": str(cut),
-        "grid": _grid(sources.paths, defect, cut),
+        "rule": rule.model_dump(exclude_none=True),
+        "cut_in_words": str(rule),
+        "grid": _grid(sources.paths, defect, rule),
     }
 
 
-def _grid(paths: Paths, defect: int, cut: postprocess.Cut) -> dict[str, Any]:
+def _grid(paths: Paths, defect: int, rule: tuned_values.Rule) -> dict[str, Any]:
     """The best cell of the tuned grid, and the one taken."""
-    grid = read_grid(paths, defect, cut.rule)
+    grid = read_grid(paths, defect, rule.name)
     row, column = divmod(int(grid.to_numpy().argmax()), grid.shape[1])
     best = {"threshold": int(grid.index[row]), "smallest": int(grid.columns[column])}
-    taken = {"threshold": cut.threshold, "smallest": cut.smallest}
+    taken = {"threshold": rule.threshold, "smallest": rule.smallest}
     return {
         "best": best | {"dice": float(grid.iloc[row, column])},
-        "taken": taken | {"dice": float(grid.loc[cut.threshold, cut.smallest])},
+        "taken": taken | {"dice": float(grid.loc[rule.threshold, rule.smallest])},
     }
 
 
@@ -174,7 +182,7 @@ def read_grid(paths: Paths, defect: int, rule: str) -> pd.DataFrame:
         raise InputError(f"{path} is missing: delete {paths.strip_scores} and run `bash bin/tune.sh`") from None
     except ValueError as error:
         raise InputError(f"{path} cannot be read ({error}): {cure}") from None
-    tried = LEAST if rule == "promise" else AREAS
+    tried = MIN_EXPECTED_DICE if rule == "expected_dice" else AREAS
     if frame.columns.tolist() != tried.tolist():
         raise InputError(f"{path}, line 1: the columns are not the areas that tuning tries: {cure}")
     return frame
@@ -208,20 +216,20 @@ def _engines(member: Member) -> list[dict[str, Any]]:
         told = read_json(path, f"bash bin/export.sh {member.encoder} {member.fold}")
         if "parity" in told and member.files.onnx.exists() and told["onnx"] == file_hash(member.files.onnx):
             known = {"encoder": member.encoder, "fold": member.fold, "engine": told["engine"]}
-            kept = kept_layers.read(member, told["engine"])
+            kept = float32_layers.read(member, told["engine"])
             made.append(known | {"parity": told["parity"], "dice": told.get("dice"), "kept": kept})
     return made
 
 
 def _times(paths: Paths) -> list[dict[str, Any]]:
-    known = stage.read_times(paths.times)
+    known = console.read_times(paths.times)
     return [{"stage": name, **known[name]} for name in STEPS if name in known]
 
 
-def _trained_with(team: list[Member]) -> dict[str, list[str]]:
+def _trained_with(members: list[Member]) -> dict[str, list[str]]:
     """Every version of each package that networks were trained with."""
     found: dict[str, set[str]] = {}
-    for member in team:
+    for member in members:
         for package, version in member.config().versions.items():
             found.setdefault(package, set()).add(version)
     return {package: sorted(versions) for package, versions in found.items()}

@@ -9,11 +9,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from severstal import strips
-from severstal.ensemble import mean_map
-from severstal.labels import CLASSES, masks
-from severstal.outline import svg_path
-from severstal.postprocess import masks_of
+from severstal.data import strips
+from severstal.data.labels import CLASSES, masks
+from severstal.inference.outlines import svg_path
+from severstal.postprocess.ensemble_mean import mean_map
+from severstal.postprocess.tuned_values import masks_of
 from severstal.report.facts import Sources
 from severstal.report.strip_study import Study
 
@@ -70,11 +70,11 @@ def test_strips(sources: Sources) -> list[Shown]:
 
 def _training_strip(sources: Sources, seen: Study, number: int, group: str, role: str) -> Shown:
     image, fold = seen.images[number], int(seen.folds[number])
-    weights = [sources.values.blend[encoder] for encoder in sources.maps.encoders]
+    weights = [sources.values.ensemble_weights[encoder] for encoder in sources.maps.encoders]
     averaged, truth = mean_map(sources.maps.maps(fold, image), weights), sources.maps.truth(image)
-    presence = mean_map(sources.maps.presences(fold, image), weights)
-    predicted = dict(zip(CLASSES, masks_of(averaged, presence, sources.values.cuts), strict=True))
-    honest = sources.strip_scores.loc[image]
+    class_probability = mean_map(sources.maps.class_probabilities(fold, image), weights)
+    predicted = dict(zip(CLASSES, masks_of(averaged, class_probability, sources.values.rules), strict=True))
+    nested = sources.strip_scores.loc[image]
     facts = {
         "image": image,
         "group": group,
@@ -86,7 +86,7 @@ def _training_strip(sources: Sources, seen: Study, number: int, group: str, role
                 "truth": int(seen.truth[number, defect - 1]),
                 "predicted": int(seen.predicted[number, defect - 1]),
                 "dice": float(seen.dice[number, defect - 1]),
-                "honest": float(honest[f"honest_{defect}"]),
+                "nested": float(nested[f"nested_{defect}"]),
             }
             for defect in CLASSES
             if seen.truth[number, defect - 1] or seen.predicted[number, defect - 1]

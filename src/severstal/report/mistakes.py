@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from severstal.labels import CLASSES
+from severstal.data.labels import CLASSES
 from severstal.report.strip_study import LEVELS, Study
 
 BINS = 10

@@ -8,13 +8,13 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from severstal.labels import CLASSES
-from severstal.outline import COLOURS
+from severstal.console import duration
+from severstal.data.labels import CLASSES
+from severstal.inference.outlines import COLOURS
 from severstal.paths import Paths
 from severstal.report import charts
 from severstal.report.facts import read_grid
 from severstal.report.gallery import Shown
-from severstal.stage import duration
 
 TEMPLATES = Path(__file__).parent / "templates"
 MISSING = "\N{EN DASH}"
@@ -35,7 +35,7 @@ def render(paths: Paths, facts: dict[str, Any], shown: list[Shown]) -> str:
         "dice": charts.training(facts, "dice", "validation Dice"),
         "grids": {
             str(defect): charts.grid(
-                read_grid(paths, defect, facts["classes"][str(defect)]["cut"]["rule"]), facts, defect
+                read_grid(paths, defect, facts["classes"][str(defect)]["rule"]["name"]), facts, defect
             )
             for defect in CLASSES
         },
@@ -91,7 +91,7 @@ class Told:
         self._facts = facts
 
     def __call__(self, path: str, form: str = ".4f") -> dict[str, str]:
-        """Text of the value at a path such as ``scores.honest.mean``, with the path and the form."""
+        """Text of the value at a path such as ``scores.nested.mean``, with the path and the form."""
         value: Any = self._facts
         for key in path.split("."):
             value = value[int(key)] if isinstance(value, list) else value[key]

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from severstal.data.labels import CLASSES
 from severstal.errors import InputError
-from severstal.labels import CLASSES
 from severstal.paths import Paths
-from severstal.postprocess import SCORES, Tuning
+from severstal.postprocess.tuned_values import SCORES, Tuning
 from severstal.report.strip_study import Study
 
 KEYS = ("mean", *map(str, CLASSES))
@@ -60,7 +60,7 @@ def per_encoder(seen: Study, values: Tuning) -> list[dict[str, Any]]:
     """
     together = float(seen.dice.mean())
     made = []
-    for number, (encoder, weight) in enumerate(values.blend.items()):
+    for number, (encoder, weight) in enumerate(values.ensemble_weights.items()):
         without = seen.without[number]
         told = None if np.isnan(without).any() else float(without.mean())
         made.append(

@@ -1,6 +1,6 @@
 """One pass over the out-of-fold maps: of every strip and class what was found, missed or made up, and how surely.
 
-Masks are those of the tuned values, which were chosen with these strips too; the Dice of honest values comes from
+Masks are those of the tuned values, which were chosen with these strips too; the Dice of nested values comes from
 tuning's own table (folds/tuning/strips.csv).
 """
 
@@ -14,11 +14,11 @@ import numpy as np
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from severstal.ensemble import mean_map
-from severstal.labels import CLASSES
-from severstal.metric import dice_of_counts
-from severstal.oof import OutOfFold
-from severstal.postprocess import Tuning, mask
+from severstal.data.labels import CLASSES
+from severstal.data.out_of_fold import OutOfFold
+from severstal.postprocess.ensemble_mean import mean_map
+from severstal.postprocess.metric import dice_of_counts
+from severstal.postprocess.tuned_values import Tuning, mask
 
 LEVELS = 256
 NEAR = 5  # px: a wrong pixel this close to the truth's border is a matter of how loosely the border was drawn
@@ -86,26 +86,26 @@ def study(source: OutOfFold, values: Tuning) -> Study:
 
 def _look(source: OutOfFold, values: Tuning, chunk: list[tuple[int, str]]) -> tuple[np.ndarray, ...]:
     """Of some strips: counts ``[n, 4, 4]``, Dice of fewer encoders ``[2, encoders, n, 4]``, levels ``[2, 4, 256]``."""
-    weights = [values.blend[encoder] for encoder in source.encoders]
+    weights = [values.ensemble_weights[encoder] for encoder in source.encoders]
     counts = np.zeros((len(chunk), len(CLASSES), 4), dtype=np.int64)
     others = np.full((2, len(weights), len(chunk), len(CLASSES)), np.nan)
     levels = np.zeros((2, len(CLASSES), LEVELS), dtype=np.int64)
     nothing = np.zeros((source.height, source.width), dtype=bool)
     for row, (fold, image) in enumerate(chunk):
         maps, known = source.maps(fold, image), source.truth(image)
-        sures = source.presences(fold, image)
+        sures = source.class_probabilities(fold, image)
         averaged, sure = mean_map(maps, weights), mean_map(sures, weights)
         for c, defect in enumerate(CLASSES):
-            truth, cut = known.get(defect, nothing), values.cuts[c]
-            counts[row, c] = compare(mask(averaged[c], cut, sure[c]), truth)
+            truth, rule = known.get(defect, nothing), values.rules[c]
+            counts[row, c] = compare(mask(averaged[c], rule, sure[c]), truth)
             levels[0, c] += np.bincount(averaged[c].ravel(), minlength=LEVELS)
             levels[1, c] += np.bincount(averaged[c][truth], minlength=LEVELS)
             for number in range(len(weights)):
-                others[0, number, row, c] = _dice(mask(maps[number][c], cut, sures[number][c]), truth)
+                others[0, number, row, c] = _dice(mask(maps[number][c], rule, sures[number][c]), truth)
                 rest = [weight if i != number else 0 for i, weight in enumerate(weights)]
                 if any(rest):
                     fewer, without = (mean_map([one[c] for one in given], rest) for given in (maps, sures))
-                    others[1, number, row, c] = _dice(mask(fewer, cut, without), truth)
+                    others[1, number, row, c] = _dice(mask(fewer, rule, without), truth)
     return counts, others, levels
 
 

@@ -23,7 +23,7 @@ WORKSPACE = 4 << 30  # bytes
 class Profile:
     """Strips per call that an engine is built for: the fewest, those that its tactics are chosen for, the most."""
 
-    fewest: int = 1
+    bisect: int = 1
     usual: int = 4
     most: int = 8
 
@@ -71,7 +71,7 @@ def _parse(trt: ModuleType, definition: Any, model: bytes, log: Any) -> None:
 def _optimisation(builder: Any, strips: Any, profile: Profile) -> Any:
     _, *rest = strips.shape
     made = builder.create_optimization_profile()
-    made.set_shape(strips.name, *((batch, *rest) for batch in (profile.fewest, profile.usual, profile.most)))
+    made.set_shape(strips.name, *((batch, *rest) for batch in (profile.bisect, profile.usual, profile.most)))
     return made
 
 

@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING
 import onnx
 from google.protobuf.message import DecodeError
 
-from severstal import kept_layers
 from severstal.artifacts import file_hash, replacing, write_json
+from severstal.engines import float32_layers
 from severstal.engines.tensorrt import sidecar
 from severstal.engines.tensorrt.buffers import Buffers, buffers
 from severstal.engines.tensorrt.build_process import build_file
 from severstal.engines.tensorrt.builder import Profile
 from severstal.engines.tensorrt.library import library
-from severstal.engines.tensorrt.lowered import lower
+from severstal.engines.tensorrt.precision_conversion import convert_precision
 from severstal.engines.tensorrt.runtime import LoadedEngine, TensorRTEngine
 from severstal.errors import InputError
-from severstal.gpu import gpu_count
-from severstal.member import Member
+from severstal.experiment import Member
+from severstal.hardware import gpu_count
 
 if TYPE_CHECKING:
-    from severstal.accuracy import FoldDice
+    from severstal.engines.dice_check import FoldDice
 
 PROFILE = Profile()
 KEPT = "kept_in_float32"
@@ -58,7 +58,7 @@ class EngineFile:
         return NAMES[self.precision]
 
     @property
-    def lowered(self) -> Path:
+    def converted(self) -> Path:
         return self.member.files.engine(f"{self.name}.onnx")
 
     @property
@@ -83,7 +83,7 @@ class EngineFile:
         """
         if self.differences():
             self._make(fold)
-        if fold and self.precision != "fp32" and gpu_count() and kept_layers.read(self.member, self.name) is None:
+        if fold and self.precision != "fp32" and gpu_count() and float32_layers.read(self.member, self.name) is None:
             self._score(fold)
 
     def load(self) -> TensorRTEngine:
@@ -114,29 +114,29 @@ class EngineFile:
 
     def _make(self, fold: FoldDice | None) -> None:
         if not self._lowered_is_current():
-            self._lower(fold, kept_layers.read(self.member, self.name) or [])
+            self._lower(fold, float32_layers.read(self.member, self.name) or [])
         self._build()
 
     def _lower(self, fold: FoldDice | None, kept: list[str]) -> None:
         strips = fold.calibration() if fold and self.precision == "int8" else ()
-        self._write(lower(onnx.load(self.member.files.onnx), self.precision, strips, frozenset(kept)), kept)
+        self._write(convert_precision(onnx.load(self.member.files.onnx), self.precision, strips, frozenset(kept)), kept)
 
     def _write(self, model: onnx.ModelProto, kept: list[str]) -> None:
         for key, value in (self._made_from() | {KEPT: json.dumps(kept)}).items():
             model.metadata_props.add(key=key, value=value)
-        with replacing(self.lowered) as temporary:
+        with replacing(self.converted) as temporary:
             onnx.save(model, temporary)
 
     def _build(self) -> None:
         began = time.monotonic()
-        build_file(self.lowered, self.engine, PROFILE, self.member.paths.timing_cache)
+        build_file(self.converted, self.engine, PROFILE, self.member.paths.timing_cache)
         write_json(self.sidecar, self._facts() | {"engine": file_hash(self.engine)})
         taken, size = time.monotonic() - began, self.engine.stat().st_size / 1e6
         print(f"   {self.member.name}: {self.name} engine built in {taken:.1f} s, {size:.0f} MB", flush=True)
 
     def _score(self, fold: FoldDice) -> None:
-        from severstal.accuracy import LARGEST_DROP
-        from severstal.engines.tensorrt import fallback  # brings ONNX Runtime, which prediction does without
+        from severstal.engines.dice_check import LARGEST_DROP
+        from severstal.engines.tensorrt import float32_fallback  # brings ONNX Runtime, which prediction does without
 
         if self._metadata().get(KEPT) != "[]":  # of a search that did not end
             self._lower(fold, [])
@@ -146,8 +146,8 @@ class EngineFile:
             cost = f"{self.precision} costs {drop:.4f} of Dice"
             print(f"   {self.member.name}: {cost}; looking for the layers that cause it", flush=True)
             model = onnx.load(self.member.files.onnx)
-            kept = fallback.search(model, self.precision, fold, self._with, LARGEST_DROP)
-        kept_layers.write(self.member, self.name, self.precision, drop, kept)
+            kept = float32_fallback.search(model, self.precision, fold, self._with, LARGEST_DROP)
+        float32_layers.write(self.member, self.name, self.precision, drop, kept)
 
     def _with(self, model: onnx.ModelProto, kept: list[str]) -> TensorRTEngine:
         self._write(model, kept)
@@ -159,7 +159,7 @@ class EngineFile:
 
     def _metadata(self) -> dict[str, str]:
         try:
-            return {entry.key: entry.value for entry in onnx.load(self.lowered).metadata_props}
+            return {entry.key: entry.value for entry in onnx.load(self.converted).metadata_props}
         except (OSError, DecodeError):  # not there, or cut short
             return {}
 
@@ -167,4 +167,4 @@ class EngineFile:
         return {"precision": self.precision, "lowered_from": file_hash(self.member.files.onnx)}
 
     def _facts(self) -> sidecar.Facts:
-        return sidecar.facts(library(), self.precision, PROFILE, self.lowered, self.member.weights_hash())
+        return sidecar.facts(library(), self.precision, PROFILE, self.converted, self.member.weights_hash())

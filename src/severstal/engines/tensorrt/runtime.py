@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from severstal.engines.onnx_file import INPUT, OUTPUTS
 from severstal.engines.tensorrt.buffers import Buffers
 from severstal.engines.tensorrt.library import logger
 from severstal.errors import InputError
-from severstal.onnx_file import INPUT, OUTPUTS
 
-PROBABILITY, PRESENCE = OUTPUTS
+PROBABILITY, CLASS_PROBABILITY = OUTPUTS
 
 
 class LoadedEngine:
@@ -85,7 +85,11 @@ class Batch:
         context = engine.context()
         context.set_device_memory(self._buffers.address(scratch), engine.scratch_bytes)
         context.set_input_shape(INPUT, shape)
-        for name, array in ((INPUT, self._given), (PROBABILITY, self._probability), (PRESENCE, self._presence)):
+        for name, array in (
+            (INPUT, self._given),
+            (PROBABILITY, self._probability),
+            (CLASS_PROBABILITY, self._presence),
+        ):
             context.set_tensor_address(name, self._buffers.address(array))
         return context
 

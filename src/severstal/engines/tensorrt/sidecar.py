@@ -13,7 +13,7 @@ from typing import Any
 from severstal.artifacts import file_hash, read_json
 from severstal.engines.tensorrt.builder import Profile
 from severstal.errors import InputError
-from severstal.gpu import gpus
+from severstal.hardware import gpus
 
 Facts = dict[str, Any]
 

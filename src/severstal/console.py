@@ -1,0 +1,125 @@
+"""What every stage has in common on a terminal: its options and the lines that it prints.
+
+Options: the three folders, and one option for every value of the recipe. Lines: what was read and written, the key
+number, and the time, which is kept in folds/times.json. Every stage that works on synthetic steel says so in its first
+line, so that none of its scores is taken for one of Severstal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from severstal.artifacts import read_json, write_json
+from severstal.errors import InputError
+from severstal.paths import Paths
+from severstal.recipe import Recipe, parse_value
+
+FIXED = {"name"}  # set by --recipe
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """A parser that knows the three folders; abbreviations are refused, so a typo is an error."""
+    made = argparse.ArgumentParser(description=description.split("\n")[0], allow_abbrev=False)
+    where = made.add_argument_group("folders")
+    for name in ("input", "folds", "submissions"):
+        where.add_argument(f"--{name}", type=Path, default=getattr(Paths(), name), metavar="DIR")
+    return made
+
+
+def paths_of(options: argparse.Namespace) -> Paths:
+    return Paths(options.input.resolve(), options.folds.resolve(), options.submissions.resolve())
+
+
+def folder_options(paths: Paths) -> list[str]:
+    """The options that name these folders on another command line."""
+    named = {"--input": paths.input, "--folds": paths.folds, "--submissions": paths.submissions}
+    return [part for option, folder in named.items() for part in (option, str(folder))]
+
+
+def add_recipe_values(made: argparse.ArgumentParser, without: frozenset[str] = frozenset()) -> None:
+    """Add ``--<value>`` for every value of the recipe."""
+    group = made.add_argument_group("values of the recipe")
+    for name, field in Recipe.model_fields.items():
+        if name not in FIXED | without:
+            group.add_argument(
+                f"--{name.replace('_', '-')}", dest=f"value_{name}", metavar="VALUE", help=field.description
+            )
+
+
+def recipe_values(options: argparse.Namespace) -> dict[str, Any]:
+    """The values given on this command line, and only those."""
+    given = {key.removeprefix("value_"): text for key, text in vars(options).items() if key.startswith("value_")}
+    return {name: parse_value(name, text) for name, text in given.items() if text is not None}
+
+
+def seconds_of(text: str) -> float:
+    """Seconds of a length of time such as ``55m``, ``1h``, ``90s`` or ``1h30m``."""
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    if not text or not found:
+        raise InputError(f"{text!r} is no length of time: write it like 55m, 90s or 1h30m")
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return float(hours * 3600 + minutes * 60 + seconds)
+
+
+class Stage:
+    """Prints the lines of one stage, all in one form."""
+
+    def __init__(self, name: str, paths: Paths) -> None:
+        self._name, self._paths = name, paths
+        self._began = time.monotonic()
+        self._has_written = False
+        print(f"== {name}" + ("  (synthetic steel)" if paths.is_synthetic else ""), flush=True)
+
+    def say(self, text: str) -> None:
+        print(f"   {text}", flush=True)
+
+    def read(self, *files: Path | str) -> None:
+        self.say("read   " + ", ".join(short(file) for file in files))
+
+    def wrote(self, *files: Path | str) -> None:
+        self._has_written = True
+        self.say("wrote  " + ", ".join(short(file) for file in files))
+
+    def cached(self, what: Path | str) -> None:
+        self.say(f"{short(what)} is up to date")
+
+    def done(self, *, keep_time: bool = True) -> None:
+        """Say how long it took, and keep that, unless there was nothing to do or ``keep_time`` is off."""
+        seconds = time.monotonic() - self._began
+        if self._has_written and keep_time:
+            keep(self._paths.times, self._name, seconds)
+        self.say(f"took   {duration(seconds)}")
+
+
+def keep(path: Path, stage: str, seconds: float) -> None:
+    """Put a stage's time into the record of times, in place of an earlier one."""
+    known = read_times(path)
+    finished = datetime.now(UTC).isoformat(timespec="seconds")
+    write_json(path, known | {stage: {"seconds": round(seconds, 2), "finished": finished}})
+
+
+def read_times(path: Path) -> dict[str, dict[str, Any]]:
+    """Seconds and end of each stage that has run; empty before the first."""
+    return read_json(path, "bash bin/run_all.sh") if path.exists() else {}
+
+
+def short(file: Path | str) -> str:
+    """A path as seen from the working folder, where that is shorter."""
+    relative = os.path.relpath(file)
+    return min(str(file), relative, key=len) if isinstance(file, Path) else str(file)
+
+
+def duration(seconds: float) -> str:
+    """Such as ``8 s``, ``3 min 20 s`` or ``2 h 5 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    if seconds < 9.5:
+        return f"{seconds:.1f} s"
+    if not minutes:
+        return f"{rest} s"
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,108 @@
+"""What the Kaggle client uploads: a data set (code, networks, tuned values, wheels) and a notebook that uses it.
+
+``dataset/`` holds package.json, code/ (this repository's src/), folds/ (what prediction reads) and wheels/;
+``kernel/`` the notebook. Both have the metadata file that the client asks for.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from severstal.artifacts import fingerprint, write_json
+from severstal.errors import InputError
+from severstal.experiment import Member
+from severstal.kaggle.client import SEVERSTAL
+from severstal.kaggle.kernel import RECORD
+from severstal.paths import ROOT, Paths
+from severstal.postprocess.tuned_values import Tuning
+
+DATASET, KERNEL = "severstal-networks", "severstal-inference"
+OWNER = "OWNER"  # in the metadata, until the user is known
+NOTEBOOK = Path(__file__).with_name("templates") / "kaggle.ipynb"
+PYTHON = "3.11"  # of Kaggle's image
+PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64", "any")
+# What prediction imports and Kaggle's image lacks, or has in a version of its own; without what they depend on, which
+# is there: another NumPy or torch would break the image.
+WHEELS = ("segmentation-models-pytorch", "timm", "onnx", "onnxruntime")
+TENSORRT = ("tensorrt-cu12==10.13.3.9", "tensorrt-cu12-bindings==10.13.3.9", "tensorrt-cu12-libs==10.13.3.9")
+
+
+def write_dataset(folder: Path, paths: Paths, members: list[Member], values: Tuning, owner: str) -> None:
+    """Everything but the wheels, in a new folder; earlier wheels stay."""
+    for part in ("code", "folds"):
+        shutil.rmtree(folder / part, ignore_errors=True)
+    shutil.copytree(ROOT / "src", folder / "code", ignore=shutil.ignore_patterns("__pycache__"))
+    for file in (paths.recipe, paths.postprocess, *(file for member in members for file in _files(member))):
+        target = folder / "folds" / file.relative_to(paths.folds)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, target)
+    write_json(folder / RECORD, record(members, values))
+    metadata = {"title": "Severstal networks", "id": f"{owner}/{DATASET}", "licenses": [{"name": "apache-2.0"}]}
+    write_json(folder / "dataset-metadata.json", metadata)
+
+
+def write_kernel(folder: Path, owner: str) -> None:
+    """The notebook and what Kaggle is to attach to it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(NOTEBOOK, folder / f"{KERNEL}.ipynb")
+    metadata = {
+        "id": f"{owner}/{KERNEL}",
+        "title": "Severstal inference",
+        "code_file": f"{KERNEL}.ipynb",
+        "language": "python",
+        "kernel_type": "notebook",
+        "is_private": True,
+        "enable_gpu": True,
+        "enable_internet": False,
+        "dataset_sources": [f"{owner}/{DATASET}"],
+        "competition_sources": [SEVERSTAL.slug],
+        "kernel_sources": [],
+        "model_sources": [],
+    }
+    write_json(folder / "kernel-metadata.json", metadata)
+
+
+def record(members: list[Member], values: Tuning) -> dict[str, Any]:
+    """What the package was made of: a package of other networks or values is told from this one by it."""
+    hashes = {member.name: values.members[member.name] for member in members}
+    return {
+        "made_from": fingerprint(hashes, values.model_dump(mode="json")),
+        "members": hashes,
+        "nested": values.scores["nested"]["mean"],
+        "all_empty": values.scores["all_empty"]["mean"],
+    }
+
+
+def fetch_wheels(folder: Path, extra: list[str]) -> None:
+    """Download the wheels for Kaggle's Python, in the versions that this repository pins.
+
+    Raises:
+        InputError: if one cannot be fetched.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command += ["--python-version", PYTHON, "--dest", str(folder)]
+    command += [part for platform in PLATFORMS for part in ("--platform", platform)]
+    done = subprocess.run([*command, *(_pin(name) for name in WHEELS), *extra], capture_output=True, text=True)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[-1:]
+        raise InputError(
+            f"the wheels cannot be fetched ({' '.join(lines)}): connect to PyPI, or package without them by "
+            "--no-wheels, where Kaggle's image has what prediction imports"
+        )
+
+
+def _pin(name: str) -> str:
+    """The line of requirements.txt for a package, without its comment."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return next(line.split("#")[0].strip() for line in lines if line.startswith(f"{name}=="))
+
+
+def _files(member: Member) -> list[Path]:
+    files = member.files
+    return [files.config, files.weights, files.onnx]

@@ -1,0 +1,161 @@
+"""One (encoder, fold): what of it is finished, and doing what is left.
+
+A fold is finished when its ``config.json`` asks for what is wanted now, its weights carry that configuration's
+fingerprint, and its out-of-fold maps were made from those weights with the wanted flips.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from severstal.artifacts import fingerprint, replacing, write_json
+from severstal.data import out_of_fold
+from severstal.data.training_set import TrainingSet
+from severstal.errors import InputError
+from severstal.experiment import FoldConfig, Member, current_versions, training_fingerprint
+from severstal.models import weights
+from severstal.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Job:
+    """A member and what its fold is to be trained with."""
+
+    member: Member
+    data: TrainingSet
+    recipe: Recipe
+    overrides: dict[str, Any]
+
+    @classmethod
+    def of(cls, member: Member, data: TrainingSet, recipe: Recipe, given: dict[str, Any]) -> Job:
+        """The job as asked for now: the recipe, the encoder's row, and the command line's values.
+
+        Values that were given when the fold was trained stay with it until they are given anew, or its folder
+        is deleted.
+        """
+        overrides = (member.config().overrides if member.files.config.exists() else {}) | given
+        values = recipe.for_encoder(member.encoder, overrides)
+        return cls(member, data.with_pseudo_labels(values.pseudo_labels, member.fold), values, overrides)
+
+    @property
+    def fingerprint(self) -> str:
+        return training_fingerprint(self.member.encoder, self.member.fold, self.recipe, self.data.fingerprint)
+
+    def is_trained(self) -> bool:
+        files = self.member.files
+        if not files.weights.exists() or not files.config.exists():
+            return False
+        metadata = weights.read_metadata(files.weights, self.member.remake)
+        return metadata.get("fingerprint") == self.fingerprint == self.member.config().fingerprint
+
+    def is_predicted(self) -> bool:
+        """Whether the out-of-fold maps are those of the weights."""
+        if not self.member.files.oof.exists():
+            return False
+        return out_of_fold.read_meta(self.member.files.oof, self.member.remake) == self._oof_meta()
+
+    def is_finished(self) -> bool:
+        return self.is_trained() and self.is_predicted()
+
+    def run(self, *, alone: bool = True) -> str:
+        """Do what is left; returns the key number as a line. Not ``alone``, it draws no progress bars."""
+        from severstal.training.distributed import join
+        from severstal.training.trainer import Training
+
+        # torch and its friends are imported here, so that finding a fold finished costs no seconds.
+        world = join()
+        try:
+            if not self.is_trained():
+                if world.is_main:
+                    self._make_room()
+                    write_json(self.member.files.config, self._config().model_dump())
+                world.wait()
+                Training(self.member, self.member.config(), self.data, world, bars=alone).run()
+            if world.is_main:
+                self._predict(world.device, bars=alone)
+        finally:
+            world.close()
+        return self._summary()
+
+    def _make_room(self) -> None:
+        """Put a fold that was trained otherwise aside: hours of work are not deleted because a value changed."""
+        files = self.member.files
+        if not files.config.exists() or self.member.config().fingerprint == self.fingerprint:
+            files.folder.mkdir(parents=True, exist_ok=True)
+            return
+        aside = files.folder.with_name(f"{files.folder.name}.previous")
+        if aside.exists():
+            raise InputError(
+                f"{files.folder} was trained with another configuration or other data ({self._difference()}), and "
+                f"{aside} holds an earlier one already: delete the one you do not need"
+            )
+        print(
+            f"   {self.member.name}: {self._difference()}; the earlier training is kept in {aside}",
+            flush=True,
+        )
+        files.folder.rename(aside)
+        files.folder.mkdir()
+
+    def _difference(self) -> str:
+        """What changed since the fold was trained, in words."""
+        before = self.member.config()
+        changed = [
+            f"{name} {old} -> {new}"
+            for name, old in before.recipe.model_dump().items()
+            if (new := self.recipe.model_dump()[name]) != old
+        ]
+        if before.data != self.data.fingerprint:
+            changed.append("the training data, the split or the pseudo-labels changed")
+        return ", ".join(changed) or "its configuration changed"
+
+    def _config(self) -> FoldConfig:
+        data, member = self.data, self.member
+        mean, std = data.measure_grey(data.images(member.fold, held_out=False))
+        return FoldConfig(
+            encoder=member.encoder,
+            fold=member.fold,
+            recipe=self.recipe,
+            overrides=self.overrides,
+            data=data.fingerprint,
+            synthetic=data.paths.is_synthetic,
+            height=data.height,
+            width=data.width,
+            mean=mean,
+            std=std,
+            versions=current_versions(),
+        )
+
+    def _predict(self, device: torch.device, *, bars: bool) -> None:
+        """Write the out-of-fold maps of the weights on disk."""
+        from severstal.data.memory_map import Strips
+        from severstal.models.inference_graph import load_whole_model
+        from severstal.training.sampling import WholeStrips
+        from severstal.training.validation import predict_out_of_fold
+
+        member = self.member
+        config = member.config().model_copy(update={"recipe": self.recipe, "overrides": self.overrides})
+        write_json(member.files.config, config.model_dump())  # flips may have changed since training
+        model = load_whole_model(member, device)
+        validation = WholeStrips(Strips(self.data), self.data.images(member.fold, held_out=True))
+        answers = predict_out_of_fold(model, validation, self.recipe.eval_batch_size, device, bars=bars)
+        with replacing(member.files.oof) as temporary:
+            out_of_fold.write(temporary, answers, self._oof_meta())
+        member.files.checkpoint.unlink(missing_ok=True)
+
+    def _oof_meta(self) -> dict[str, Any]:
+        return {
+            "form": out_of_fold.FORM,
+            "weights": self.member.weights_hash(),
+            "tta": list(self.recipe.tta),
+            "of": fingerprint(self.data.images(self.member.fold, held_out=True)),
+        }
+
+    def _summary(self) -> str:
+        lines = [json.loads(line) for line in self.member.files.log.read_text(encoding="utf-8").splitlines()]
+        best = max(lines, key=lambda line: line["dice"])
+        return f"{self.member.name}: Dice {best['dice']:.4f}, epoch {best['epoch']} of {len(lines)}"

@@ -1,0 +1,44 @@
+"""Commands as a user would give them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from severstal.paths import Paths
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_bin(script: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a script of bin/ as a user would, from another working folder."""
+    done = subprocess.run(
+        ["bash", str(ROOT / "bin" / f"{script}.sh"), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    if check and done.returncode:
+        pytest.fail(f"bin/{script}.sh ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def arguments_of(paths: Paths) -> list[str]:
+    """The folders of an experiment, for a command line."""
+    return [f"--input={paths.input}", f"--folds={paths.folds}", f"--submissions={paths.submissions}"]
+
+
+def run_stage_alone(
+    name: str, paths: Paths, *arguments: object, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run a stage's file in a process of its own, without the set-up that bin/ does first."""
+    command = [sys.executable, str(ROOT / "src" / f"{name}.py"), *arguments_of(paths), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    if check and done.returncode:
+        pytest.fail(f"{name} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return done

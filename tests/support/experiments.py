@@ -1,0 +1,80 @@
+"""Small experiments: strips of noise with rectangular defects, and networks of random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from severstal import recipe
+from severstal.artifacts import write_json
+from severstal.data import rle, split, strips
+from severstal.data.labels import read_labels
+from severstal.experiment import FoldConfig, Member
+from severstal.models import network, weights
+from severstal.paths import Paths
+
+TINY = {
+    "num_folds": 2,
+    "encoders": {"tu-mobilenetv4_conv_small": {}},
+    "encoder_weights": "none",
+    "decoder_channels": [16, 16, 8, 8, 8],
+    "crop_height": 64,
+    "crop_width": 64,
+    "samples_per_epoch": 16,
+    "epochs": 3,
+    "batch_size": 4,
+    "tta": ["horizontal"],
+    "num_workers": 0,
+}
+
+
+def write_tiny(root: Path) -> Paths:
+    """The same in any folder: defects of class ``number % 4 + 1`` on the strips that 3 does not divide."""
+    paths = Paths(root / "input", root / "folds", root / "submissions")
+    write_tiny_strips(paths.train_images, 12)
+    rows = []
+    for number in range(12):
+        if number % 3:  # every third strip is clean
+            mask = np.zeros((64, 96), dtype=bool)
+            mask[10 + number : 30 + number, 20:60] = True
+            rows.append((f"{number:09x}.jpg", number % 4 + 1, rle.encode(mask)))
+    pd.DataFrame(rows, columns=["ImageId", "ClassId", "EncodedPixels"]).to_csv(paths.train_csv, index=False)
+    write_json(paths.recipe, recipe.build({"name": "tiny"} | TINY).model_dump())
+    labels = read_labels(paths.train_csv, 64, 96, strips.listing(paths.train_images))
+    split.split(labels, np.arange(12), 2, 0).to_csv(paths.folds_csv, index=False)
+    return paths
+
+
+def write_tiny_strips(folder: Path, count: int) -> None:
+    """Strips of noise, each of its own."""
+    folder.mkdir(parents=True)
+    for number in range(count):
+        grey = np.random.default_rng(number).integers(40, 220, (64, 96), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{number:09x}.jpg"), grey)
+
+
+def random_member(root: Path, values: recipe.Recipe, encoder: str, size: tuple[int, int], spread: float = 2) -> Member:
+    """A fold of random weights, as training leaves it, without out-of-fold maps.
+
+    Args:
+        spread: of the maps; 1 leaves them nearly flat, and at 2 deep networks magnify every rounding.
+    """
+    made = Member(Paths(root / "input", root / "folds", root / "submissions"), encoder, 0)
+    config = FoldConfig(
+        encoder=encoder, fold=0, recipe=values, overrides={}, data="d", synthetic=True, height=size[0], width=size[1],
+        mean=0.4, std=0.2, versions={},
+    )  # fmt: skip
+    torch.manual_seed(0)
+    unet = network.build(values, encoder, pretrained=False)
+    for layer in unet.modules():  # spread the probabilities: a fresh network says 0.5 everywhere
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.weight, 0.5, spread)
+    nn.init.normal_(getattr(unet, "unet", unet).segmentation_head[0].weight, std=0.6)
+    write_json(made.files.config, config.model_dump())
+    weights.save(made.files.weights, unet.state_dict(), {"fingerprint": config.fingerprint})
+    return made

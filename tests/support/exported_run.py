@@ -1,0 +1,65 @@
+"""A run of networks with random weights, exported to ONNX, with values that let them draw something."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from severstal import recipe
+from severstal.artifacts import write_json
+from severstal.engines import export
+from severstal.experiment import FoldConfig, all_members
+from severstal.models import network, weights
+from severstal.paths import Paths
+from severstal.postprocess import tuned_values
+from severstal.postprocess.tuned_values import SCORES, Rule, Tuning
+from support.experiments import write_tiny, write_tiny_strips
+
+NEVER = Rule(name="mask_area", threshold=255, min_area=64 * 96 + 1)
+RULES = (*(Rule(threshold=threshold, min_area=9) for threshold in (140, 150, 130)), NEVER)
+KEYS = ("mean", "1", "2", "3", "4")
+
+
+def write_exported(root: Path) -> Paths:
+    """Two networks for 64x96 strips, and three test strips."""
+    paths = write_tiny(root)
+    chosen = recipe.read(paths.recipe)
+    members = all_members(paths, chosen)
+    for member in members:
+        config = FoldConfig(
+            encoder=member.encoder,
+            fold=member.fold,
+            recipe=chosen.for_encoder(member.encoder),
+            overrides={},
+            data="d",
+            synthetic=False,
+            height=64,
+            width=96,
+            mean=0.5,
+            std=0.2,
+            versions={},
+        )
+        torch.manual_seed(member.fold)
+        unet = network.build(config.recipe, member.encoder, pretrained=False)
+        for layer in unet.modules():  # spread the probabilities: a fresh network says 0.5 everywhere
+            if isinstance(layer, nn.BatchNorm2d):
+                nn.init.uniform_(layer.weight, 0.5, 2)
+        nn.init.normal_(getattr(unet, "unet", unet).segmentation_head[0].weight, std=0.6)
+        write_json(member.files.config, config.model_dump())
+        weights.save(member.files.weights, unet.state_dict(), {"fingerprint": config.fingerprint})
+        export.write_onnx(member)
+    values = Tuning(
+        fingerprint="f",
+        members={member.name: member.weights_hash() for member in members},
+        ensemble_weights=dict.fromkeys(chosen.encoders, 1),
+        rules=RULES,
+        scores={name: dict.fromkeys(KEYS, 0.5) for name in SCORES},
+        intervals={name: dict.fromkeys(KEYS, (0.4, 0.6)) for name in (*SCORES, "gain")},
+        strips=12,
+    )
+    write_json(paths.postprocess, values.model_dump(exclude_none=True))
+    write_tiny_strips(paths.test_images, 3)
+    assert tuned_values.read(paths.postprocess) == values
+    return paths
