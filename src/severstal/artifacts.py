@@ -1,21 +1,30 @@
-"""Files that exist only when complete, and fingerprints that tell whether they are up to date."""
+"""Files that exist only when they are complete, hashes of their content, and the check whether a result is cached.
+
+Every stage checks its results in the same way: it describes them as an :class:`Artifact` (files, inputs, version of the
+method) and builds them only where :meth:`Artifact.differences` finds one.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from severstal.errors import InputError
 
+CACHED_FROM = "cached_from"  # the key of a record that says what its artifact was built from
+HASH = re.compile(r"[0-9a-f]{16}")
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside ``path``; on success it takes the place of ``path``, else it is gone.
+    """Yield a temporary path beside ``path``; on success the file there replaces ``path``, otherwise it is deleted.
 
     The file is synced before it is renamed, so a power cut leaves the old file or the new one.
     """
@@ -27,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        if error.filename in (None, str(temporary)):  # a write that fails does not tell in which file
+        if error.filename in (None, str(temporary)):  # the error of a failed write does not name the file
             error.filename = str(path)
         raise
     finally:
@@ -43,20 +52,20 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: Path, made_by: str) -> dict[str, Any]:
+def read_json(path: Path, command: str) -> dict[str, Any]:
     """The object in a JSON file.
 
     Raises:
-        InputError: if it is missing (naming ``made_by``, the command that makes it) or no JSON object.
+        InputError: if the file is missing or holds no JSON object; the message names ``command``, which writes it.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path} is missing: make it with `{made_by}`") from None
+        raise InputError(f"{path} is missing: make it with `{command}`") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no valid JSON ({error}): delete it and run `{made_by}`") from None
+        raise InputError(f"{path} is no valid JSON ({error}): delete it and run `{command}`") from None
     if not isinstance(value, dict):
-        raise InputError(f"{path} holds no JSON object: delete it and run `{made_by}`")
+        raise InputError(f"{path} holds no JSON object: delete it and run `{command}`")
     return value
 
 
@@ -73,5 +82,95 @@ def file_hash(path: Path) -> str:
 
 
 def listing_hash(folder: Path, names: list[str]) -> str:
-    """Short hash of names and sizes: reading 1.6 GB of JPEG at every start would cost more than it tells."""
+    """Short hash of the names and sizes of files; hashing the content of 1.6 GB of JPEG at every start is too slow."""
     return fingerprint([(name, (folder / name).stat().st_size) for name in names])
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Files that a stage builds together, and the record of what they were built from.
+
+    Attributes:
+        record: JSON file that is written last; its key ``cached_from`` holds the inputs, the version and a hash of
+            each file.
+        inputs: everything that decides the files' content, by name: hashes and other values that JSON can write.
+        version: of the method; raise it when the same inputs give other files.
+        files: the files beside the record.
+    """
+
+    record: Path
+    inputs: Mapping[str, Any]
+    version: int = 1
+    files: tuple[Path, ...] = ()
+
+    def is_cached(self) -> bool:
+        """Whether the files on disk are those that building them now would give."""
+        return not self.differences()
+
+    def differences(self) -> list[str]:
+        """Why the files have to be built, such as ``the weights changed``; empty where they are cached."""
+        if not self.record.exists():
+            return [f"{self.record.name} is missing"]
+        try:
+            known = read_json(self.record, "").get(CACHED_FROM)
+        except InputError:
+            known = None
+        if not isinstance(known, dict) or not isinstance(known.get("inputs"), dict):
+            return [f"{self.record.name} does not say what it was built from"]
+        if known.get("version") != self.version:
+            return ["another version of the program built it"]
+        return changes(known["inputs"], self.inputs) or self._file_differences(known.get("files"))
+
+    def cached_from(self) -> dict[str, Any]:
+        """The value of the record's key ``cached_from``, with hashes of the files as they are now."""
+        files = {self._name(file): file_hash(file) for file in self.files}
+        return {"version": self.version, "inputs": dict(self.inputs), "files": files}
+
+    def write_record(self, facts: Mapping[str, Any] | None = None, *, complete: bool = True) -> None:
+        """Write the record, after the files.
+
+        Args:
+            facts: other keys of the record.
+            complete: False for a result that the same command should try to improve on; it is never cached.
+        """
+        write_json(self.record, dict(facts or {}) | {CACHED_FROM: self.cached_from() if complete else None})
+
+    def _file_differences(self, known: Any) -> list[str]:
+        names = {self._name(file): file for file in self.files}
+        missing = [f"{file.name} is missing" for file in self.files if not file.exists()]
+        if missing or not isinstance(known, dict):
+            return missing or [f"{self.record.name} does not say what it was built from"]
+        return [
+            f"{file.name} is not the file that was built"
+            for name, file in names.items()
+            if known.get(name) != file_hash(file)
+        ]
+
+    def _name(self, file: Path) -> str:
+        return Path(os.path.relpath(file, self.record.parent)).as_posix()
+
+
+def changes(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """What differs between recorded inputs and those of now, in words; empty where they are equal.
+
+    Short values are shown (``engine torch, now openvino``), hashes and lists are not (``weights changed``). Of nested
+    inputs the name is given with its group: ``members: resnet34 fold 0 changed``.
+    """
+    wanted = json.loads(json.dumps(wanted, default=str))
+    found = []
+    for name in dict.fromkeys([*known, *wanted]):
+        old, new = known.get(name), wanted.get(name)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += [f"{name}: {change}" for change in changes(old, new)]
+        elif name not in wanted or name not in known:
+            found.append(f"{name} is new" if name in wanted else f"{name} is gone")
+        else:
+            shown = all(_is_short(value) for value in (old, new))
+            found.append(f"{name} {old}, now {new}" if shown else f"{name} changed")
+    return found
+
+
+def _is_short(value: Any) -> bool:
+    return not isinstance(value, dict | list) and not HASH.fullmatch(str(value)) and len(str(value)) <= 60

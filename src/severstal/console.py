@@ -8,14 +8,16 @@ line, so that none of its scores is taken for one of Severstal.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import re
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from severstal.artifacts import read_json, write_json
+from severstal.artifacts import Artifact, read_json, write_json
 from severstal.errors import InputError
 from severstal.paths import Paths
 from severstal.recipe import Recipe, parse_value
@@ -67,6 +69,30 @@ def seconds_of(text: str) -> float:
     return float(hours * 3600 + minutes * 60 + seconds)
 
 
+class _Terminal(logging.Handler):
+    """Prints records to ``sys.stdout`` as it is now: tests and notebooks replace it while a process runs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            print(self.format(record), file=sys.stdout, flush=True)
+        except Exception:
+            self.handleError(record)
+
+
+def set_up_logging() -> None:
+    """Print what the library logs, from INFO up, in the form of :meth:`Stage.say`.
+
+    :class:`Stage` calls this. A process that a stage starts (a joblib worker, a process of torchrun, an actor of Ray)
+    has to call it too. A second call changes nothing.
+    """
+    logger = logging.getLogger("severstal")
+    logger.setLevel(logging.INFO)
+    if not any(isinstance(handler, _Terminal) for handler in logger.handlers):
+        terminal = _Terminal()
+        terminal.setFormatter(logging.Formatter("   %(message)s"))
+        logger.addHandler(terminal)
+
+
 class Stage:
     """Prints the lines of one stage, all in one form."""
 
@@ -74,6 +100,7 @@ class Stage:
         self._name, self._paths = name, paths
         self._began = time.monotonic()
         self._has_written = False
+        set_up_logging()
         print(f"== {name}" + ("  (synthetic steel)" if paths.is_synthetic else ""), flush=True)
 
     def say(self, text: str) -> None:
@@ -86,8 +113,21 @@ class Stage:
         self._has_written = True
         self.say("wrote  " + ", ".join(short(file) for file in files))
 
+    def is_cached(self, artifact: Artifact, shown: Path | None = None) -> bool:
+        """Whether an artifact need not be built; prints that it is cached, or why an earlier one is built again.
+
+        Args:
+            shown: the file to print; by default the artifact's record.
+        """
+        differences = artifact.differences()
+        if not differences:
+            self.cached(shown or artifact.record)
+        elif artifact.record.exists():
+            self.say(f"rebuild {short(shown or artifact.record)}: {'; '.join(differences)}")
+        return not differences
+
     def cached(self, what: Path | str) -> None:
-        self.say(f"{short(what)} is up to date")
+        self.say(f"cached {short(what)}")
 
     def done(self, *, keep_time: bool = True) -> None:
         """Say how long it took, and keep that, unless there was nothing to do or ``keep_time`` is off."""

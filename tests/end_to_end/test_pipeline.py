@@ -83,7 +83,7 @@ def test_a_second_run_finds_everything_up_to_date(experiment) -> None:
     changed = {file for file, stamp in stamps(experiment).items() if before.get(file) != stamp}
     assert not changed
     assert (
-        done.stdout.count("is up to date") == 1 + 4 + 1 + 4 + 1 + 1
+        done.stdout.count("   cached ") == 1 + 4 + 1 + 4 + 1 + 1
     )  # folds, networks, tuning, engines, submission, report
 
 

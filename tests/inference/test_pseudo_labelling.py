@@ -226,7 +226,7 @@ def test_what_the_labels_are_worth_is_measured_on_held_out_strips(labelled) -> N
 def test_what_is_up_to_date_stays_until_something_changes(labelled, capsys) -> None:
     before = labelled.pseudo.record.stat().st_mtime_ns
     run(labelled)
-    assert "is up to date" in capsys.readouterr().out
+    assert "cached " in capsys.readouterr().out
     assert labelled.pseudo.record.stat().st_mtime_ns == before
     run(labelled, "--agreement", "0.9")
     assert labelled.pseudo.record.stat().st_mtime_ns != before
@@ -408,7 +408,7 @@ def test_from_networks_to_a_second_experiment_through_the_stages(tmp_path) -> No
         run_stage_alone(name, first)
     lenient = ("--absent", 0.98, "--there", 0.99, "--agreement", 0)
     assert "over all folds" in run_stage_alone("pseudo", first, *lenient).stdout
-    assert "is up to date" in run_stage_alone("pseudo", first, *lenient).stdout
+    assert "cached " in run_stage_alone("pseudo", first, *lenient).stdout
     taken = sum(one.taken for one in pseudo_labels.read_record(first.pseudo).folds)
     assert taken, "nothing to train with"
     other = Paths(first.input, tmp_path / "second", first.submissions)

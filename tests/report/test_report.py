@@ -181,11 +181,11 @@ def test_an_outline_runs_along_the_masks_edge_and_around_its_hole() -> None:
 
 def test_it_is_left_alone_when_up_to_date_and_made_anew_when_a_source_changed(copy) -> None:
     first = run_stage_alone("report", copy)
-    assert "is up to date" in first.stdout
+    assert "cached " in first.stdout
     log = all_members(copy, recipe.read(copy.recipe))[0].files.log
     log.write_text(log.read_text().replace('"epoch": 3', '"epoch": 33'))
     assert "wrote" in run_stage_alone("report", copy).stdout
-    assert "is up to date" in run_stage_alone("report", copy).stdout
+    assert "cached " in run_stage_alone("report", copy).stdout
 
 
 def test_made_up_steel_is_called_so_on_the_page(run, copy) -> None:

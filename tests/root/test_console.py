@@ -1,0 +1,44 @@
+"""What a stage prints: the library's log lines, and whether a result is cached."""
+
+from __future__ import annotations
+
+import logging
+
+from joblib import Parallel, delayed
+
+from severstal import console
+from severstal.artifacts import Artifact
+from severstal.console import Stage
+from severstal.paths import Paths
+
+
+def log_from_worker() -> None:
+    console.set_up_logging()
+    logging.getLogger("severstal.training").info("resnet34 fold 0: epoch 1")
+
+
+def test_library_messages_are_printed_like_the_lines_of_a_stage(capsys, tmp_path) -> None:
+    for _ in range(2):
+        stage = Stage("train", Paths(tmp_path))
+    stage.say("a line")
+    logging.getLogger("severstal.data").info("a message of %s", "data")
+    logging.getLogger("severstal.data").warning("a warning")
+    logging.getLogger("severstal.data").debug("a detail")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["== train", "== train", "   a line", "   a message of data", "   a warning"]
+
+
+def test_messages_of_a_worker_process_are_printed(capfd) -> None:
+    Parallel(n_jobs=2)(delayed(log_from_worker)() for _ in range(2))
+    assert capfd.readouterr().out.count("   resnet34 fold 0: epoch 1\n") == 2
+
+
+def test_a_stage_says_that_a_result_is_cached_or_why_it_is_built_again(capsys, tmp_path) -> None:
+    stage, record = Stage("tune", Paths(tmp_path)), tmp_path / "postprocess.json"
+    first = Artifact(record, {"engine": "torch"})
+    assert not stage.is_cached(first)
+    first.write_record()
+    assert stage.is_cached(first)
+    assert not stage.is_cached(Artifact(record, {"engine": "openvino"}))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:] == [f"   cached {record}", f"   rebuild {record}: engine torch, now openvino"]
