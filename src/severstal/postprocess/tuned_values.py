@@ -28,8 +28,8 @@ class Rule(BaseModel):
 
     * ``component_area``: a connected component (8 neighbours) is kept from ``min_area`` pixels up;
     * ``mask_area``: the mask is kept if it has at least ``min_area`` pixels;
-    * ``dual_threshold``: the mask is kept if at least ``min_area`` pixels reach the higher threshold ``high_threshold``;
-    * ``expected_dice``: each strip is cut where it promises most Dice if ``threshold`` is read as one half, and the mask is
+    * ``dual_threshold``: the mask is kept if at least ``min_area`` pixels reach ``high_threshold``;
+    * ``expected_dice``: each strip is cut where it promises most Dice if ``threshold`` is read as one half; the mask is
       kept if it promises at least ``min_expected_dice`` 255ths (see :mod:`severstal.postprocess.expected_dice`).
 
     ``classifier`` says what the classification head has to do with it.

@@ -2,8 +2,8 @@
 
 *Default* is a threshold of 128/255 on the plain mean of the maps. *Tuned* takes blend, rule, threshold and area chosen
 on all strips; *nested* scores each fold with everything chosen on the other folds, so it is the score to expect.
-Sweeps choose (see :mod:`severstal.tuning.component_tree`); in the end every strip is cut by prediction's own code and scored by
-the metric's, and the sweeps' promise must be met.
+Sweeps choose (see :mod:`severstal.tuning.component_tree`); in the end every strip is cut by prediction's own code
+and scored by the metric's, and the sweeps' promise must be met.
 """
 
 from __future__ import annotations
