@@ -14,12 +14,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from severstal.errors import InputError
 
 CACHED_FROM = "cached_from"  # the key of a record that says what its artifact was built from
 HASH = re.compile(r"[0-9a-f]{16}")
+M = TypeVar("M", bound=BaseModel)
 
 
 @contextmanager
@@ -67,6 +70,30 @@ def read_json(path: Path, command: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path} holds no JSON object: delete it and run `{command}`")
     return value
+
+
+def read_model(path: Path, model: type[M], command: str) -> M:
+    """The content of a JSON file as a validated model.
+
+    Raises:
+        InputError: if the file is missing or damaged, or holds values that the model refuses: each is named.
+    """
+    values = read_json(path, command)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(f"{name}: {text}" if name else text for name, text in validation_problems(error))
+        raise InputError(f"{path}: {problems}: delete it and run `{command}`") from None
+
+
+def validation_problems(error: ValidationError) -> list[tuple[str, str]]:
+    """What a model refused: for each value its dotted name and what is wrong with it.
+
+    The name is empty where a rule concerns several values; the text then names them.
+    """
+    return [
+        (".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")) for problem in error.errors()
+    ]
 
 
 def fingerprint(*parts: Any) -> str:

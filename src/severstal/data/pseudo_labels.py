@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from severstal.artifacts import file_hash, fingerprint, listing_hash, read_json, replacing, write_json
+from severstal.artifacts import file_hash, fingerprint, listing_hash, read_model, replacing, write_json
 from severstal.data.labels import CLASSES, Labels, read_labels
 from severstal.errors import InputError
 from severstal.paths import PseudoPaths
@@ -133,12 +133,7 @@ def read_record(paths: PseudoPaths) -> Record:
     Raises:
         InputError: if it is missing or not what the stage writes.
     """
-    try:
-        return Record.model_validate(read_json(paths.record, REMAKE))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(f"{paths.record}: {where}: {first['msg']}: delete it and run `{REMAKE}`") from None
+    return read_model(paths.record, Record, REMAKE)
 
 
 def read(folder: Path, fold: int, held_out: list[str], height: int, width: int) -> Pseudo:

@@ -8,14 +8,13 @@ chooses the threshold strip by strip.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from severstal.artifacts import read_json
-from severstal.errors import InputError
+from severstal.artifacts import read_model
 from severstal.postprocess import expected_dice
 from severstal.postprocess.classifier import FULL, UNUSED, ClassifierUse
 
@@ -124,14 +123,7 @@ def read(path: Path) -> Tuning:
     Raises:
         InputError: if they are missing or not what tuning writes.
     """
-    remake = "bash bin/tune.sh"
-    try:
-        raw: Any = read_json(path, remake)
-        return Tuning.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(f"{path}: {where}: {first['msg']}: delete it and run `{remake}`") from None
+    return read_model(path, Tuning, "bash bin/tune.sh")
 
 
 def mask(probability: np.ndarray, rule: Rule, class_probability: int) -> np.ndarray:
