@@ -55,7 +55,7 @@ def choose_recipe(paths: Paths, name: str | None, values: dict) -> recipe.Recipe
 def check_encoders(chosen: recipe.Recipe) -> None:
     unknown = set(chosen.encoders).difference(*(values["encoders"] for values in recipe.RECIPES.values()))
     if unknown:
-        from severstal.models.network import (
+        from severstal.models.encoders import (
             check_encoder,  # imports torch: seconds that the table's own encoders need not
         )
 

@@ -17,8 +17,9 @@ import torch
 from severstal.data import rle
 from severstal.data.labels import CLASSES
 from severstal.experiment import Member
-from severstal.models import network, weights
-from severstal.models.inference_graph import AXES
+from severstal.models import weights
+from severstal.models.inference_graph import FLIP_AXES
+from severstal.models.unet import build_unet
 from severstal.postprocess.tuned_values import Rule, mask
 
 
@@ -28,7 +29,7 @@ class BaselineLoop:
     def __init__(self, member: Member, rules: tuple[Rule, ...]) -> None:
         self._config, self._cuts = member.config(), rules
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._network = network.build(self._config.recipe, member.encoder, pretrained=False).eval()
+        self._network = build_unet(self._config.recipe, member.encoder, pretrained=False).eval()
         weights.load(member.files.weights, self._network, member.remake)
         self._network.to(self._device)
 
@@ -47,7 +48,7 @@ class BaselineLoop:
             pd.DataFrame(rows, columns=["ImageId", "ClassId", "EncodedPixels"]).to_csv(file.name, index=False)
 
     def _views(self, strip: torch.Tensor) -> torch.Tensor:
-        axes = [AXES[flip] for flip in self._config.recipe.tta]
+        axes = [FLIP_AXES[flip] for flip in self._config.recipe.tta]
         views = [torch.sigmoid(self._network(strip))]
         views += [torch.flip(torch.sigmoid(self._network(torch.flip(strip, one))), one) for one in axes]
         return torch.stack(views).mean(dim=0)

@@ -107,7 +107,7 @@ def select(known: list[Member], chosen: Recipe, encoder: str | None, fold: int |
         InputError: for an encoder that is not in the recipe, or a fold that is not in the split.
     """
     if encoder is not None and encoder not in chosen.encoders:
-        from severstal.models.network import check_encoder
+        from severstal.models.encoders import check_encoder
 
         check_encoder(encoder)
         raise InputError(

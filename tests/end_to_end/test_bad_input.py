@@ -29,7 +29,6 @@ from severstal.errors import InputError
 from severstal.experiment import Member, select
 from severstal.inference import submission
 from severstal.models import weights
-from severstal.models.network import check_encoder
 from severstal.postprocess import tuned_values
 from severstal.training import checkpoint
 from severstal.training.job import Job
@@ -116,17 +115,6 @@ def test_a_damaged_recipe_names_its_file_and_command(tmp_path, text, message) ->
     with pytest.raises(InputError, match=rf"{message}.*delete it and run `bash bin/make_folds\.sh`") as error:
         recipe.read(tmp_path / "recipe.json")
     assert str(tmp_path / "recipe.json") in str(error.value)
-
-
-def test_near_misses_of_an_encoder_are_suggested() -> None:
-    with pytest.raises(InputError, match=r"did you mean.*resnet34"):
-        check_encoder("resnet43")
-
-
-def test_every_encoder_of_the_table_is_known() -> None:
-    for values in recipe.RECIPES.values():
-        for encoder in values["encoders"]:
-            check_encoder(encoder)
 
 
 @pytest.mark.parametrize(

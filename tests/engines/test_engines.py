@@ -6,15 +6,12 @@ import numpy as np
 import pytest
 import torch
 from support.experiments import TINY, random_member
-from torch import nn
 
 from severstal import recipe
 from severstal.engines import base as engines
 from severstal.engines import export, onnx_file
 from severstal.errors import InputError
 from severstal.experiment import Member
-from severstal.models import network
-from severstal.models.inference_graph import WholeModel
 
 SIZE = (70, 100)  # neither is divisible by the stride
 HEAD = {"downscale": 2, "classifier_loss_weight": 0.1}
@@ -71,61 +68,6 @@ def test_parity_counts_levels_and_flips(pictures) -> None:
         export.check_parity("engine", parity, engines.FLOAT16)
 
 
-def test_flips_make_the_graph_symmetric() -> None:
-    torch.manual_seed(0)
-    odd = nn.Conv2d(1, 4, 3, padding=1)
-    strips = torch.randint(0, 256, (2, 1, 32, 64), dtype=torch.uint8)
-    for tta, axes in (
-        (("horizontal",), (3,)),
-        (("vertical",), (2,)),
-        (("horizontal", "vertical", "both"), (2, 3)),
-    ):
-        model = WholeModel(odd, 0.5, 0.2, (32, 64), 32, tta).eval()
-        straight, turned = model(strips)[0], torch.flip(model(torch.flip(strips, axes))[0], axes)
-        assert (straight.int() - turned.int()).abs().max() <= 1
-    plain = WholeModel(odd, 0.5, 0.2, (32, 64), 32, ()).eval()
-    assert not torch.equal(plain(strips)[0], torch.flip(plain(torch.flip(strips, (3,)))[0], (3,)))
-
-
-def test_probability_is_the_sigmoid_in_levels() -> None:
-    class Constant(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.tensor([0.0, 100.0, -100.0, 1.0]).view(1, 4, 1, 1).expand(len(x), 4, *x.shape[2:])
-
-    model = WholeModel(Constant(), 0.5, 0.2, (64, 96), 32, ())
-    probability, class_probability = model(torch.zeros((1, 1, 64, 96), dtype=torch.uint8))
-    assert class_probability.tolist() == [[128, 255, 0, 186]]  # round(255 / (1 + 1/e)) = 186
-    assert probability[0, :, 0, 0].tolist() == [128, 255, 0, 186]
-
-
-@pytest.mark.parametrize("encoder", [name for values in recipe.RECIPES.values() for name in values["encoders"]])
-def test_every_encoder_of_every_recipe_is_a_network_of_one_channel(encoder) -> None:
-    name = next(name for name, values in recipe.RECIPES.items() if encoder in values["encoders"])
-    unet = network.build(recipe.named(name, {}).for_encoder(encoder), encoder, pretrained=False).eval()
-    with torch.inference_mode():
-        assert unet(torch.zeros(1, 1, 64, 64)).shape == (1, 4, 64, 64)
-
-
-def test_a_downscaled_network_sees_less_and_answers_in_full_size() -> None:
-    values = recipe.build({"name": "tiny"} | TINY | {"downscale": 2})
-    calibration_level = network.build(values, "tu-mobilenetv4_conv_small", pretrained=False).eval()
-    assert network.stride_of(calibration_level) == 64
-    seen = []
-    calibration_level.unet.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
-    with torch.inference_mode():
-        assert calibration_level(torch.zeros(1, 1, 64, 128)).shape == (1, 4, 64, 128)
-    assert seen == [(1, 1, 32, 64)]
-
-
-def test_pretrained_weights_out_of_reach_offer_random_ones(monkeypatch) -> None:
-    def offline(**_):
-        raise OSError("We couldn't connect to 'https://huggingface.co'")
-
-    monkeypatch.setattr(network.smp, "Unet", offline)
-    with pytest.raises(InputError, match="--encoder-weights none"):
-        network.build(recipe.named("kaggle", {}), "resnet34", pretrained=True)
-
-
 def test_an_engine_that_is_not_there_is_named_with_its_cure(monkeypatch) -> None:
     monkeypatch.setattr(engines, "gpu_count", lambda: 0)
     assert engines.choose("auto") == "openvino"
@@ -145,12 +87,12 @@ def test_an_engine_that_is_not_there_is_named_with_its_cure(monkeypatch) -> None
 def test_pytorch_in_float16_gives_what_float32_gives(tmp_path, pictures) -> None:
     """The arithmetic, on the CPU; its CUDA graphs are in test_gpu.py."""
     from severstal.engines.torch_fp16_engine import halved
-    from severstal.models.inference_graph import load_whole_model
+    from severstal.models.inference_graph import load_inference_graph
 
     values = recipe.build({"name": "tiny"} | TINY)
     member = random_member(tmp_path, values, "tu-mobilenetv4_conv_small", SIZE, spread=1.2)
     exact = engines.runtime("torch").load(member)(pictures)[0]
-    calibration_level = halved(load_whole_model(member, torch.device("cpu")))
+    calibration_level = halved(load_inference_graph(member, torch.device("cpu")))
     with torch.inference_mode():
         maps, class_probability = calibration_level(torch.from_numpy(pictures)[:, None])
     assert (maps.dtype, class_probability.dtype) == (torch.uint8, torch.uint8)

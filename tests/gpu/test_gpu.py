@@ -19,7 +19,7 @@ from severstal.engines import export, torch_fp16_engine
 from severstal.engines.tensorrt.engine_file import EngineFile
 from severstal.experiment import Member
 from severstal.inference import prediction
-from severstal.models.inference_graph import load_whole_model
+from severstal.models.inference_graph import load_inference_graph
 from severstal.postprocess.ensemble_mean import mean_map
 
 SIZE = (64, 128)
@@ -142,6 +142,6 @@ def test_an_engine_that_this_gpu_does_not_take_is_rebuilt(member, capsys) -> Non
 
 
 def test_pytorch_in_float16_keeps_its_sums_in_range(member, strips) -> None:
-    model = torch_fp16_engine.halved(load_whole_model(member, torch.device("cuda")))
+    model = torch_fp16_engine.halved(load_inference_graph(member, torch.device("cuda")))
     maps, _ = torch_fp16_engine.TorchHalfEngine(model)(strips)
     assert maps.std() > 3

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.experiments import TINY
 from support.plain_tuning import Strips
-from support.training import ENCODER, job, same, weights_of
 
-from severstal import recipe
 from severstal.data import out_of_fold
 from severstal.errors import InputError
-from severstal.models import network
 from severstal.postprocess.classifier import CANDIDATES, UNUSED, ClassifierUse
 from severstal.postprocess.metric import dice
 from severstal.postprocess.tuned_values import Rule, mask
@@ -149,42 +144,6 @@ def test_passes_give_each_use_the_grid_of_its_own_sweep() -> None:
 
 
 # -- the head itself -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("encoder", ["resnet18", ENCODER])
-def test_the_surest_place_decides_whatever_the_width(encoder: str) -> None:
-    torch.manual_seed(0)
-    values = recipe.build({"name": "tiny"} | TINY | {"classifier_loss_weight": 0.1, "downscale": 2})
-    made = network.build(values, encoder, pretrained=False).eval()
-    crop = torch.randn(1, 1, 64, 128)
-    with torch.inference_mode():
-        logits, class_probability = network.parts(made(crop))
-        features = made.unet.encoder(torch.nn.functional.avg_pool2d(crop, 2))[-1]
-        by_place = made.unet.classification_head.logits(features)
-    assert (logits.shape, class_probability.shape) == ((1, 4, 64, 128), (1, 4))
-    assert torch.allclose(class_probability, by_place.flatten(2).max(dim=2).values)
-
-
-def test_without_a_weight_there_is_no_head_and_nothing_changes(tiny) -> None:
-    job(tiny, {"epochs": 1}).run()
-    plain = weights_of(tiny)
-    assert not any("classification_head" in name for name in plain)
-    job(tiny, {"epochs": 1, "classifier_loss_weight": 0.2}).run()  # the first is kept as 0.previous
-    assert any("classification_head" in name for name in weights_of(tiny))
-    job(tiny, {"epochs": 1, "classifier_loss_weight": 0.0}, fold=1).run()
-    assert not any("classification_head" in name for name in weights_of(tiny, fold=1))
-    assert not same(plain, weights_of(tiny))
-
-
-def test_a_trained_heads_presences_lie_beside_the_maps_and_learn(tiny) -> None:
-    """Strips of noise in which every defect is a bright square: the head must tell who has one."""
-    made = job(tiny, {"classifier_loss_weight": 1.0, "epochs": 2})
-    made.run()
-    store = out_of_fold.Store(made.member.files.oof, "")
-    class_probabilities = np.array([store.class_probability(image) for image in store.images])
-    assert class_probabilities.shape == (len(store.images), 4)
-    maxima = np.array([store[image].max(axis=(1, 2)) for image in store.images])
-    assert not np.array_equal(class_probabilities, maxima), "these are the maxima of the maps and not the head's"
 
 
 def test_a_store_without_presences_is_refused(tmp_path) -> None:

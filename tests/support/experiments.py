@@ -15,7 +15,8 @@ from severstal.artifacts import write_json
 from severstal.data import rle, split, strips
 from severstal.data.labels import read_labels
 from severstal.experiment import FoldConfig, Member
-from severstal.models import network, weights
+from severstal.models import weights
+from severstal.models.unet import build_unet
 from severstal.paths import Paths
 
 TINY = {
@@ -70,7 +71,7 @@ def random_member(root: Path, values: recipe.Recipe, encoder: str, size: tuple[i
         mean=0.4, std=0.2, versions={},
     )  # fmt: skip
     torch.manual_seed(0)
-    unet = network.build(values, encoder, pretrained=False)
+    unet = build_unet(values, encoder, pretrained=False)
     for layer in unet.modules():  # spread the probabilities: a fresh network says 0.5 everywhere
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.uniform_(layer.weight, 0.5, spread)

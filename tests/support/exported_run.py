@@ -11,7 +11,8 @@ from severstal import recipe
 from severstal.artifacts import write_json
 from severstal.engines import export
 from severstal.experiment import FoldConfig, all_members
-from severstal.models import network, weights
+from severstal.models import weights
+from severstal.models.unet import build_unet
 from severstal.paths import Paths
 from severstal.postprocess import tuned_values
 from severstal.postprocess.tuned_values import SCORES, Rule, Tuning
@@ -42,7 +43,7 @@ def write_exported(root: Path) -> Paths:
             versions={},
         )
         torch.manual_seed(member.fold)
-        unet = network.build(config.recipe, member.encoder, pretrained=False)
+        unet = build_unet(config.recipe, member.encoder, pretrained=False)
         for layer in unet.modules():  # spread the probabilities: a fresh network says 0.5 everywhere
             if isinstance(layer, nn.BatchNorm2d):
                 nn.init.uniform_(layer.weight, 0.5, 2)

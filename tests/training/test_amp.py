@@ -12,7 +12,7 @@ from torch import nn
 
 from severstal import recipe
 from severstal.errors import InputError
-from severstal.models import network
+from severstal.models.unet import build_unet
 from severstal.training import amp
 from severstal.training.amp import Precision
 from severstal.training.losses import Loss
@@ -73,7 +73,7 @@ def gradients(route: str, monkeypatch, *, scaled: bool = True) -> torch.Tensor:
     monkeypatch.setattr(amp, "choose", lambda asked, device: asked)
     torch.manual_seed(0)
     values = recipe.named("cpu", {"downscale": 1})
-    unet = network.build(values, "tu-resnet10t", pretrained=False)
+    unet = build_unet(values, "tu-resnet10t", pretrained=False)
     one = Precision(route, unet, torch.optim.SGD(unet.parameters(), lr=0.1), CPU)
     strips, masks = torch.randn(2, 1, 64, 64), (torch.rand(2, 4, 64, 64) < 0.02).float()
     with one.autocast():

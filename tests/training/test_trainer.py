@@ -24,7 +24,7 @@ from severstal.data.memory_map import Strips
 from severstal.data.strips import read
 from severstal.data.training_set import TrainingSet, read_training_set
 from severstal.errors import InputError
-from severstal.models.inference_graph import load_whole_model
+from severstal.models.inference_graph import load_inference_graph
 from severstal.postprocess.metric import dice, dice_of_counts
 from severstal.training.sampling import ClassSampler, Crops, Draw, planes
 from severstal.training.trainer import Training
@@ -106,7 +106,7 @@ def test_out_of_fold_maps_are_of_the_held_out_strips(tiny) -> None:
     store = out_of_fold.Store(made.member.files.oof, "")
     held_out = made.data.images(0, held_out=True)
     assert sorted(store.images) == sorted(held_out)
-    model = load_whole_model(made.member, torch.device("cpu"))
+    model = load_inference_graph(made.member, torch.device("cpu"))
     strip = torch.from_numpy(read(tiny.train_images / held_out[0]))[None, None]
     with torch.inference_mode():
         expected = model(strip)[0][0].numpy()

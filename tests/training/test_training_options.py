@@ -12,6 +12,7 @@ from support.training import ENCODER, job, same, weights_of
 from torch.nn import functional as F
 
 from severstal import recipe
+from severstal.data import out_of_fold
 from severstal.data.memory_map import Strips
 from severstal.data.training_set import read_training_set
 from severstal.errors import InputError
@@ -294,3 +295,16 @@ def test_strong_augmentation_takes_square_crops(tiny) -> None:
     crops = Crops(source, values(augment="strong", crop_height=width, crop_width=width))
     grey, bits = crops[Draw("000000000.jpg", 0, 0)]
     assert grey.shape[1:] == bits.shape == (height, height)
+
+
+# -- the classifier --------------------------------------------------------------------------------
+
+
+def test_the_classifiers_probabilities_are_kept_beside_the_out_of_fold_maps(tiny) -> None:
+    trained = job(tiny, {"classifier_loss_weight": 1.0, "epochs": 1})
+    trained.run()
+    store = out_of_fold.Store(trained.member.files.oof, "")
+    class_probabilities = np.array([store.class_probability(image) for image in store.images])
+    assert class_probabilities.shape == (len(store.images), 4)
+    maxima = np.array([store[image].max(axis=(1, 2)) for image in store.images])
+    assert not np.array_equal(class_probabilities, maxima), "these are the maxima of the maps, not the classifier's"

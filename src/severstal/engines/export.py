@@ -19,12 +19,12 @@ from severstal.engines.dice_check import LARGEST_DROP, FoldDice
 from severstal.engines.onnx_file import INPUT, OPSET, OUTPUTS, identity
 from severstal.errors import InputError
 from severstal.experiment import Member
-from severstal.models.inference_graph import load_whole_model
+from severstal.models.inference_graph import load_inference_graph
 
 
 def write_onnx(member: Member) -> tuple[int, int]:
     """Export, simplify and write the member's graph; returns its number of nodes before and after."""
-    model = load_whole_model(member, torch.device("cpu"))
+    model = load_inference_graph(member, torch.device("cpu"))
     config = member.config()
     with replacing(member.files.onnx.with_suffix(".raw.onnx")) as raw:
         _export(model, (config.height, config.width), raw)

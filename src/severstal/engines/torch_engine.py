@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from severstal.experiment import Member
-from severstal.models.inference_graph import load_whole_model
+from severstal.models.inference_graph import load_inference_graph
 
 if TYPE_CHECKING:
     from severstal.engines.dice_check import FoldDice
@@ -27,7 +27,7 @@ class TorchEngine:
 
     def __init__(self, member: Member) -> None:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._model = load_whole_model(member, self._device)
+        self._model = load_inference_graph(member, self._device)
 
     @torch.inference_mode()
     def __call__(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

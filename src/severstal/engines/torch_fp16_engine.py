@@ -11,7 +11,7 @@ from torch import nn
 
 from severstal.errors import InputError
 from severstal.experiment import Member
-from severstal.models.inference_graph import WholeModel, load_whole_model
+from severstal.models.inference_graph import InferenceGraph, load_inference_graph
 
 if TYPE_CHECKING:
     from severstal.engines.dice_check import FoldDice
@@ -26,7 +26,7 @@ def build(member: Member, fold: FoldDice | None = None) -> None:
 def load(member: Member) -> TorchHalfEngine:
     if not torch.cuda.is_available():
         raise InputError("engine torch-fp16 needs an NVIDIA GPU, and PyTorch finds none: use --engine openvino")
-    return TorchHalfEngine(halved(load_whole_model(member, torch.device("cuda"))))
+    return TorchHalfEngine(halved(load_inference_graph(member, torch.device("cuda"))))
 
 
 class Halved(nn.Module):
@@ -40,7 +40,7 @@ class Halved(nn.Module):
         return self.network(x.half().contiguous(memory_format=torch.channels_last))
 
 
-def halved(model: WholeModel) -> WholeModel:
+def halved(model: InferenceGraph) -> InferenceGraph:
     """The same graph, its network in float16."""
     model.network = Halved(model.network)
     return model.eval()
@@ -49,7 +49,7 @@ def halved(model: WholeModel) -> WholeModel:
 class TorchHalfEngine:
     """The first call with a number of strips runs plainly, the second records a CUDA graph, later ones replay it."""
 
-    def __init__(self, model: WholeModel) -> None:
+    def __init__(self, model: InferenceGraph) -> None:
         self._model = model
         self._seen: set[int] = set()
         self._recorded: dict[int, Callable[[torch.Tensor], tuple[torch.Tensor, ...]]] = {}

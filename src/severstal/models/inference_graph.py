@@ -1,9 +1,9 @@
-"""The whole model as one graph: strips as they are stored in, 8-bit probabilities out.
+"""The inference graph: 8-bit strips in, 8-bit probabilities out.
 
-``uint8 [N, 1, H, W]`` -> ``probability: uint8 [N, 4, H, W]`` (0-255) and ``presence: uint8 [N, 4]`` (the
-classification head's, or where a network has none the maximum of the map). Normalisation, padding to the network's
-stride, test-time flips and sigmoid are inside, so out-of-fold maps, PyTorch, ONNX Runtime, OpenVINO and TensorRT share
-one definition.
+``strips: uint8 [N, 1, H, W]`` -> ``probability: uint8 [N, 4, H, W]`` and ``class_probability: uint8 [N, 4]``, both
+0-255. The second is the classifier's; a network without a classifier gives the maximum of the map instead.
+Normalisation, padding to the network's stride, test-time flips and the sigmoid are part of the graph, so out-of-fold
+maps, PyTorch, ONNX Runtime, OpenVINO and TensorRT all run the same definition.
 """
 
 from __future__ import annotations
@@ -13,32 +13,34 @@ from torch import nn
 from torch.nn import functional as F
 
 from severstal.experiment import FoldConfig, Member
-from severstal.models import network, weights
-from severstal.models.network import parts
+from severstal.models import weights
+from severstal.models.unet import build_unet, input_stride, split_output
 
-AXES = {"horizontal": (3,), "vertical": (2,), "both": (2, 3)}
+FLIP_AXES = {"horizontal": (3,), "vertical": (2,), "both": (2, 3)}
 
 
 class Normalise(nn.Module):
-    """Grey levels 0-255 to mean 0 and standard deviation 1 over the training strips' steel."""
+    """Brings grey levels 0-255 to mean 0 and standard deviation 1 over the steel of the training strips."""
 
     def __init__(self, mean: float, std: float) -> None:
         super().__init__()
         self._scale, self._shift = 1 / (255 * std), -mean / std
 
     def forward(self, strips: torch.Tensor) -> torch.Tensor:
+        """``float32`` of ``uint8``, the same shape."""
         return strips.float() * self._scale + self._shift
 
 
-class WholeModel(nn.Module):
-    """The exported graph.
+class InferenceGraph(nn.Module):
+    """The module that is exported.
 
     Args:
-        network: maps ``float32 [N, 1, h, w]`` to logits ``[N, 4, h, w]``, with a head to those and ``[N, 4]``.
-        mean, std: of the training strips, as shares of 255.
-        size: height and width of the strips.
-        stride: what ``h`` and ``w`` must be divisible by.
-        flips: views averaged with the plain one.
+        network: maps ``float32 [N, 1, h, w]`` to logits ``[N, 4, h, w]``, or to these and class logits ``[N, 4]``.
+        mean: mean grey of the training strips, as a share of 255.
+        std: its standard deviation, likewise.
+        size: height and width of the strips in pixels.
+        stride: pixels by which ``h`` and ``w`` must be divisible; strips are padded to that.
+        tta: flipped views whose probabilities are averaged with those of the plain view, keys of ``FLIP_AXES``.
     """
 
     def __init__(
@@ -52,40 +54,51 @@ class WholeModel(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self.normalise = network, Normalise(mean, std)
-        self._size, self._axes = size, [AXES[flip] for flip in tta]
+        self._size, self._axes = size, [FLIP_AXES[flip] for flip in tta]
         self._pad = tuple(-length % stride for length in size)
 
     @classmethod
-    def of(cls, config: FoldConfig, unet: nn.Module, tta: tuple[str, ...]) -> WholeModel:
+    def of(cls, config: FoldConfig, network: nn.Module, tta: tuple[str, ...]) -> InferenceGraph:
         """The graph of a fold's network, in evaluation mode."""
         size = (config.height, config.width)
-        return cls(unet, config.mean, config.std, size, network.stride_of(unet), tta).eval()
+        return cls(network, config.mean, config.std, size, input_stride(network), tta).eval()
 
     def forward(self, strips: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """``probability`` and ``class_probability`` as in the module's docstring."""
         x = self.normalise(strips)
         if any(self._pad):
             x = F.pad(x, (0, self._pad[1], 0, self._pad[0]), mode="replicate")
-        mean, sure = self._view(x)
+        probability, class_probability = self._predict_view(x)
         for axes in self._axes:
-            flipped, of_flipped = self._view(torch.flip(x, axes))
-            mean = mean + torch.flip(flipped, axes)
-            sure = None if of_flipped is None else sure + of_flipped
+            flipped, of_flipped = self._predict_view(torch.flip(x, axes))
+            probability = probability + torch.flip(flipped, axes)
+            class_probability = None if of_flipped is None else class_probability + of_flipped
         views = 1 + len(self._axes)
-        mean = mean[:, :, : self._size[0], : self._size[1]] / views
-        sure = torch.amax(mean, dim=(2, 3)) if sure is None else sure / views
-        return torch.round(mean * 255).to(torch.uint8), torch.round(sure * 255).to(torch.uint8)
+        probability = probability[:, :, : self._size[0], : self._size[1]] / views
+        if class_probability is None:
+            class_probability = torch.amax(probability, dim=(2, 3))
+        else:
+            class_probability = class_probability / views
+        return _to_uint8(probability), _to_uint8(class_probability)
 
-    def _view(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Probabilities ``[N, 4, h, w]``, and the head's ``[N, 4]`` where there is one."""
-        logits, class_probability = parts(self.network(x))
-        return torch.sigmoid(logits.float()), None if class_probability is None else torch.sigmoid(
-            class_probability.float()
-        )
+    def _predict_view(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Probabilities ``[N, 4, h, w]``, and the classifier's ``[N, 4]`` if there is one."""
+        logits, class_logits = split_output(self.network(x))
+        return torch.sigmoid(logits.float()), None if class_logits is None else torch.sigmoid(class_logits.float())
 
 
-def load_whole_model(member: Member, device: torch.device) -> WholeModel:
-    """A trained member's graph, rebuilt from its folder."""
+def _to_uint8(probability: torch.Tensor) -> torch.Tensor:
+    return torch.round(probability * 255).to(torch.uint8)
+
+
+def load_inference_graph(member: Member, device: torch.device) -> InferenceGraph:
+    """A trained member's graph, rebuilt from its folder.
+
+    Raises:
+        InputError: if its configuration or weights are missing or damaged.
+    """
     config = member.config()
-    unet = network.build(config.recipe, config.encoder, pretrained=False)
-    weights.load(member.files.weights, unet, member.remake)
-    return WholeModel.of(config, unet.to(device, memory_format=torch.channels_last), config.recipe.tta)
+    network = build_unet(config.recipe, config.encoder, pretrained=False)
+    weights.load(member.files.weights, network, member.remake)
+    network = network.to(device, memory_format=torch.channels_last)
+    return InferenceGraph.of(config, network, config.recipe.tta)

@@ -1,4 +1,4 @@
-"""timm and segmentation-models-pytorch, importable beside a CPU-only torch too; everyone takes them from here."""
+"""The one place that imports timm and segmentation-models-pytorch, so that they also import beside a CPU-only torch."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 
 
 def _declare_missing_operators() -> None:
-    """Let torchvision be imported beside a torch of another build (a CPU-only torch from a local index, say).
+    """Let torchvision be imported beside a torch of another build, such as a CPU-only torch from a local index.
 
-    PyPI's torchvision is compiled against CUDA torch; beside a CPU torch its library does not load and its
-    import ends in ``operator torchvision::nms does not exist`` (pytorch/vision#9077, #9085). timm only needs
-    the import to succeed, and nothing here calls these operators.
+    PyPI's torchvision is compiled against the CUDA build of torch. Beside a CPU build its library does not load, and
+    its import ends in ``operator torchvision::nms does not exist`` (pytorch/vision#9077, #9085). timm only needs the
+    import to succeed; nothing in this repository calls these operators.
     """
     try:
         import torchvision  # noqa: F401
@@ -20,10 +20,10 @@ def _declare_missing_operators() -> None:
         library = torch.library.Library("torchvision", "DEF")
         library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _kept.append(library)  # a library's definitions vanish with it
+        _LIBRARIES.append(library)  # the definitions are removed with the object
 
 
-_kept: list[torch.library.Library] = []
+_LIBRARIES: list[torch.library.Library] = []
 _declare_missing_operators()
 
 import segmentation_models_pytorch as smp  # noqa: E402

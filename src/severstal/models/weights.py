@@ -1,7 +1,7 @@
-"""Weights as safetensors: plain numbers with a header, so loading them runs no code.
+"""Weights as safetensors files: tensors and a header of text, so that loading them runs no code.
 
-torch takes seconds to import, and telling whether a fold is up to date needs none of it: it is imported
-where weights are really moved.
+torch takes seconds to import and is not needed to read a header, which is how a stage finds that a fold is trained:
+it is imported only where tensors are written or loaded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def save(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, str]) -
     """Write a network's state; ``metadata`` goes into the file's header.
 
     Raises:
-        InputError: if the file cannot be written: safetensors tells of a full disk with an exception of its own.
+        InputError: if the file cannot be written: safetensors reports a full disk by an exception of its own.
     """
     from safetensors.torch import save_file
 
@@ -34,10 +34,13 @@ def save(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, str]) -
 
 
 def read_metadata(path: Path, remake: str) -> dict[str, str]:
-    """The header of a weights file.
+    """The metadata in the header of a weights file.
+
+    Args:
+        remake: the command that makes the file, for the error messages.
 
     Raises:
-        InputError: if the file is missing or cut short, naming ``remake``, the command that makes it.
+        InputError: if the file is missing or damaged.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -52,7 +55,7 @@ def load(path: Path, network: torch.nn.Module, remake: str) -> None:
     """Load weights into a network.
 
     Raises:
-        InputError: as :func:`read_metadata`, and if the weights are another network's.
+        InputError: as :func:`read_metadata`, and if the file holds the weights of another network.
     """
     from safetensors.torch import load_file
 
@@ -60,5 +63,5 @@ def load(path: Path, network: torch.nn.Module, remake: str) -> None:
     try:
         network.load_state_dict(load_file(path))
     except RuntimeError as error:
-        what = str(error).splitlines()[-1].strip()
-        raise InputError(f"{path} does not fit the network ({what}): delete it and run `{remake}`") from None
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(f"{path} does not fit the network ({reason}): delete it and run `{remake}`") from None

@@ -133,14 +133,14 @@ class Job:
     def _predict(self, device: torch.device, *, bars: bool) -> None:
         """Write the out-of-fold maps of the weights on disk."""
         from severstal.data.memory_map import Strips
-        from severstal.models.inference_graph import load_whole_model
+        from severstal.models.inference_graph import load_inference_graph
         from severstal.training.sampling import WholeStrips
         from severstal.training.validation import predict_out_of_fold
 
         member = self.member
         config = member.config().model_copy(update={"recipe": self.recipe, "overrides": self.overrides})
         write_json(member.files.config, config.model_dump())  # flips may have changed since training
-        model = load_whole_model(member, device)
+        model = load_inference_graph(member, device)
         validation = WholeStrips(Strips(self.data), self.data.images(member.fold, held_out=True))
         answers = predict_out_of_fold(model, validation, self.recipe.eval_batch_size, device, bars=bars)
         with replacing(member.files.oof) as temporary:

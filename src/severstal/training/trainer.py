@@ -30,9 +30,10 @@ from severstal.data.memory_map import Strips
 from severstal.data.training_set import TrainingSet
 from severstal.errors import InputError
 from severstal.experiment import FoldConfig, Member
-from severstal.models import network, weights
-from severstal.models.inference_graph import Normalise, WholeModel
+from severstal.models import weights
+from severstal.models.inference_graph import InferenceGraph, Normalise
 from severstal.models.libraries import timm
+from severstal.models.unet import build_unet, split_output
 from severstal.training import checkpoint
 from severstal.training.amp import Precision
 from severstal.training.averaging import BestEpochs
@@ -65,7 +66,7 @@ class Training:
 
     def _build(self) -> None:
         pretrained = self.recipe.encoder_weights == "imagenet" and not self.member.files.checkpoint.exists()
-        plain = network.build(self.recipe, self.member.encoder, pretrained=pretrained)
+        plain = build_unet(self.recipe, self.member.encoder, pretrained=pretrained)
         plain = plain.to(self.device, memory_format=torch.channels_last)
         self.ema = timm.utils.ModelEmaV3(plain, decay=self.recipe.ema_decay, use_warmup=True)
         optimizer = torch.optim.AdamW(
@@ -153,7 +154,7 @@ class Training:
     def _scores(self) -> FoldScores:
         with self.precision.autocast():
             return scores_of_fold(
-                WholeModel.of(self.config, self.ema.module, tta=()), self.validation_loader, self.world
+                InferenceGraph.of(self.config, self.ema.module, tta=()), self.validation_loader, self.world
             )
 
     def _epoch(self, epoch: int) -> dict[str, Any]:
@@ -201,7 +202,7 @@ class Training:
     def _loss(
         self, output: torch.Tensor | tuple[torch.Tensor, torch.Tensor], masks: torch.Tensor, epoch: int
     ) -> torch.Tensor:
-        logits, class_probability = network.parts(output)
+        logits, class_probability = split_output(output)
         loss = self.loss(logits.float(), masks, epoch)
         if class_probability is None:
             return loss

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from severstal.data.labels import CLASSES
-from severstal.models.inference_graph import WholeModel
+from severstal.models.inference_graph import InferenceGraph
 from severstal.postprocess.tuned_values import DEFAULT
 from severstal.training.distributed import Distributed
 from severstal.training.sampling import WholeStrips, planes
@@ -38,7 +38,7 @@ class FoldScores:
 
 
 @torch.inference_mode()
-def scores_of_fold(model: WholeModel, loader: DataLoader, world: Distributed) -> FoldScores:
+def scores_of_fold(model: InferenceGraph, loader: DataLoader, world: Distributed) -> FoldScores:
     """Score a network on whole strips; sums are added over batches and processes and divided once."""
     grids, strips, workspace = np.zeros((len(CLASSES), *GRID)), 0, None
     for whole, bits in loader:
@@ -56,7 +56,7 @@ def scores_of_fold(model: WholeModel, loader: DataLoader, world: Distributed) ->
 
 @torch.inference_mode()
 def predict_out_of_fold(
-    model: WholeModel, validation: WholeStrips, batch: int, device: torch.device, *, bars: bool = True
+    model: InferenceGraph, validation: WholeStrips, batch: int, device: torch.device, *, bars: bool = True
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Yield image, map ``uint8 [4, H, W]`` and presences ``uint8 [4]`` of each strip, made in float32.
 
