@@ -18,17 +18,20 @@ WORKDIR /severstal
 RUN chown 1000:1000 /severstal
 USER 1000:1000
 
-# Dependencies first: a change of the code does not install them anew. Image layers end here as setup.sh ends on a
-# machine: .venv is there, and later calls find it complete.
-COPY --chown=1000:1000 requirements*.txt ./
+# Dependencies first: a change of the code does not install them anew. setup.sh leaves .venv as on any machine, and its
+# later calls find the dependencies complete.
+COPY --chown=1000:1000 requirements*.txt requirements.lock ./
 COPY --chown=1000:1000 bin/setup.sh bin/
 RUN WITH_GPU=1 bash bin/setup.sh \
-    && .venv/bin/uv pip install --quiet --no-cache --python .venv/bin/python -r requirements-notebooks.txt \
+    && .venv/bin/uv pip install --quiet --no-cache --python .venv/bin/python \
+        --constraint requirements.lock -r requirements-notebooks.txt \
     && rm -rf ~/.cache
 
+# Then the package itself, in editable mode.
 COPY --chown=1000:1000 . .
 ENV WITH_GPU=1
+RUN bash bin/setup.sh
 VOLUME ["/severstal/input", "/severstal/folds", "/severstal/submissions"]
 EXPOSE 8888
-# Inside the container all interfaces, so that the port can be published; the token that it prints is asked for.
+# Inside the container all interfaces, so that the port can be published; it asks for the token that it prints.
 CMD ["bash", "bin/notebooks.sh", "--ip=0.0.0.0"]

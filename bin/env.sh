@@ -1,7 +1,8 @@
 # Sourced by every script here: strict mode, and the repository's own Python, set up if need be.
 # Folders that are named on a command line keep their meaning: nothing here changes the working folder.
 set -euo pipefail
-ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+unset CDPATH  # with it, cd may print or go elsewhere
+ROOT="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 bash "$ROOT/bin/setup.sh"
 PYTHON="$ROOT/.venv/bin/python"
 

@@ -32,19 +32,19 @@ def test_what_it_copies_and_calls_is_there() -> None:
         assert (ROOT / script).exists()
 
 
-def test_the_dependencies_layer_holds_all_that_setup_reads(tmp_path) -> None:
-    """Only what was copied before it: setup.sh must find its files there and agree that an environment is complete."""
+def test_setup_finds_a_complete_environment_in_the_layer_of_dependencies(tmp_path) -> None:
+    """Only the files copied before it are there, no package: setup.sh must neither fail nor install anything."""
     (tmp_path / "bin").mkdir()
-    for file in (*ROOT.glob("requirements*.txt"), ROOT / "bin" / "setup.sh"):
+    for file in (*ROOT.glob("requirements*.txt"), ROOT / "requirements.lock", ROOT / "bin" / "setup.sh"):
         shutil.copy(file, tmp_path / file.relative_to(ROOT))
-    checksum = subprocess.run("cat requirements*.txt | cksum", shell=True, cwd=tmp_path, capture_output=True, text=True)
+    checksum = "cat requirements*.txt requirements.lock | cksum"
+    cksum = subprocess.run(checksum, shell=True, cwd=tmp_path, capture_output=True, text=True).stdout.strip()
+    files = "-r requirements.txt -r requirements-kaggle.txt -r requirements-demo.txt"
     (tmp_path / ".venv").mkdir()
-    (tmp_path / ".venv" / ".complete").write_text(f"{checksum.stdout.strip()} -r requirements.txt gpu=1\n")
-    path = {"PATH": "/usr/bin:/bin"}
-    done = subprocess.run(
-        ["bash", "bin/setup.sh"], cwd=tmp_path, env=path | {"WITH_GPU": "1"}, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+    (tmp_path / ".venv" / ".complete").write_text(f"{cksum} {files} gpu=1\n")
+    environment = {"PATH": "/usr/bin:/bin", "WITH_GPU": "1"}
+    setup = subprocess.run(["bash", "bin/setup.sh"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (setup.returncode, setup.stdout) == (0, ""), setup.stdout + setup.stderr
 
 
 def test_data_and_results_stay_out_of_the_image() -> None:

@@ -35,7 +35,7 @@ def write_dataset(folder: Path, paths: Paths, members: list[Member], values: Tun
     """Everything but the wheels, in a new folder; earlier wheels stay."""
     for part in ("code", "folds"):
         shutil.rmtree(folder / part, ignore_errors=True)
-    shutil.copytree(ROOT / "src", folder / "code", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "src", folder / "code", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for file in (paths.recipe, paths.postprocess, *(file for member in members for file in _files(member))):
         target = folder / "folds" / file.relative_to(paths.folds)
         target.parent.mkdir(parents=True, exist_ok=True)
