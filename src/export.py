@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from severstal import recipe
-from severstal.artifacts import file_hash, read_json, write_json
+from severstal.artifacts import Artifact, file_hash
 from severstal.console import Stage, parser, paths_of
 from severstal.data import strips
 from severstal.data.training_set import TrainingSet, read_training_set
@@ -42,24 +42,20 @@ def main() -> None:
     rules = tuned_values.read(paths.postprocess).rules
     data = read_training_set(paths)
     for member in selected:
-        if is_cached(member, engine):
-            stage.cached(member.files.sidecar(engine))
-        else:
-            export(stage, member, engine, data, rules)
+        artifact = engine_artifact(member, engine)
+        if not stage.is_cached(artifact):
+            export(stage, artifact, member, engine, data, rules)
     stage.done()
 
 
-def is_cached(member: Member, engine: str) -> bool:
-    """Whether the ONNX file is of the fold's weights and the engine was checked against it."""
-    files = member.files
-    if not files.onnx.exists() or not files.sidecar(engine).exists():
-        return False
-    known, wanted = read_json(files.sidecar(engine), "bash bin/export.sh"), onnx_file.identity(member)
-    same = known.get("onnx") == file_hash(files.onnx) and known.get("identity") == wanted
-    return same and onnx_file.read_identity(member).items() >= wanted.items()
+def engine_artifact(member: Member, engine: str) -> Artifact:
+    """The ONNX file of the fold's weights, and the record that the engine was checked against them."""
+    return Artifact(member.files.sidecar(engine), onnx_file.identity(member), files=(member.files.onnx,))
 
 
-def export(stage: Stage, member: Member, engine: str, data: TrainingSet, rules: tuple[Rule, ...]) -> None:
+def export(
+    stage: Stage, artifact: Artifact, member: Member, engine: str, data: TrainingSet, rules: tuple[Rule, ...]
+) -> None:
     from severstal.engines import export
     from severstal.engines.onnxruntime_engine import OnnxRuntimeEngine
 
@@ -81,7 +77,6 @@ def export(stage: Stage, member: Member, engine: str, data: TrainingSet, rules: 
     stage.say(f"{member.name}: {engine} {parity}")
     record = {
         "engine": engine,
-        "identity": onnx_file.identity(member),
         "onnx": file_hash(member.files.onnx),
         "thresholds": thresholds,
         "parity": parity.as_json(),
@@ -92,7 +87,7 @@ def export(stage: Stage, member: Member, engine: str, data: TrainingSet, rules: 
         kept = float32_layers.read(member, engine)
         if kept is not None:
             stage.say(f"{member.name}: {engine}, {float32_layers.told(kept)}")
-    write_json(member.files.sidecar(engine), record)
+    artifact.write_record(record)
     stage.wrote(member.files.onnx, member.files.sidecar(engine))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from severstal.artifacts import file_hash, fingerprint, listing_hash, read_json, replacing, write_json
+from severstal.artifacts import Artifact, file_hash, fingerprint, listing_hash, read_json, replacing
 from severstal.console import Stage, parser, paths_of, seconds_of
 from severstal.data import strips
 from severstal.data.labels import CLASSES, masks, read_labels
@@ -61,35 +61,31 @@ def main() -> None:
     members = ready_members(paths, values)
     engine = engines.choose(options.engine)
     stage.read(f"{len(form.images)} strips of {folder}", f"{len(members)} networks, engine {engine}")
-    made_from = identity(folder, form, members, values, engine)
-    if is_cached(paths, made_from, members):
-        stage.cached(paths.submission)
-    else:
+    artifact = submission_artifact(paths, folder, form, members, values, engine)
+    if not stage.is_cached(artifact, paths.submission):
         deadline = Deadline(limit, members, stage.say)
         run = Run(stage, paths, folder, form, deadline, values, engine, options.on_error == "empty")
         report = run.predict()
-        write_json(paths.submission_report, {"made_from": made_from} | report)
+        # Members that a time limit left out and damaged strips are worth another try.
+        complete = len(report["members"]) == len(members) and not report["damaged"]
+        artifact.write_record(report, complete=complete)
     print_report(stage, paths, values)
     stage.done(keep_time=options.images is None)
 
 
-def identity(
-    folder: Path, form: submission.Form, members: list[Member], values: tuned_values.Tuning, engine: str
-) -> str:
-    made_of = [
-        (member.name, file_hash(member.files.onnx), values.ensemble_weights[member.encoder]) for member in members
-    ]
-    rules = [rule.model_dump() for rule in values.rules]
-    return fingerprint(listing_hash(folder, form.images), form.images, form.columns, made_of, rules, engine)
-
-
-def is_cached(paths: Paths, made_from: str, members: list[Member]) -> bool:
-    if not paths.submission.exists() or not paths.submission_report.exists():
-        return False
-    report = read_json(paths.submission_report, "bash bin/predict.sh")
-    if set(report.get("members", ())) != {member.name for member in members} or report.get("damaged"):
-        return False  # a time limit left members out, or strips were damaged: worth another try
-    return report.get("made_from") == made_from and report.get("submission") == file_hash(paths.submission)
+def submission_artifact(
+    paths: Paths, folder: Path, form: submission.Form, members: list[Member], values: tuned_values.Tuning, engine: str
+) -> Artifact:
+    """The submission with everything that decides its content."""
+    inputs = {
+        "strips": listing_hash(folder, form.images),
+        "form": fingerprint(form.images, form.columns),
+        "networks": {member.name: file_hash(member.files.onnx) for member in members},
+        "ensemble_weights": {member.encoder: values.ensemble_weights[member.encoder] for member in members},
+        "rules": [rule.model_dump(mode="json") for rule in values.rules],
+        "engine": engine,
+    }
+    return Artifact(paths.submission_report, inputs, files=(paths.submission,))
 
 
 @dataclass

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from severstal.artifacts import file_hash, fingerprint, listing_hash, replacing
+from severstal.artifacts import Artifact, file_hash, listing_hash, replacing
 from severstal.console import Stage, parser, paths_of
 from severstal.data import pseudo_labels, rle, strips
 from severstal.data.labels import CLASSES
@@ -58,11 +58,9 @@ def main() -> None:
     engine = engines.choose(options.engine)
     networks = sum(len(one.members) for one in labelling.labellers)
     stage.read(f"{len(images)} strips of {folder}", f"{networks} networks, engine {engine}")
-    made_from = identity(folder, images, labelling, engine)
-    if is_cached(output, made_from):
-        stage.cached(output.record)
-    else:
-        label(stage, output, folder, images, labelling, engine, made_from)
+    artifact = labels_artifact(output, folder, images, labelling, engine)
+    if not stage.is_cached(artifact):
+        label(stage, artifact, output, folder, images, labelling, engine)
     tell(stage, pseudo_labels.read_record(output), len(images))
     stage.done(keep_time=options.images is None)
 
@@ -82,35 +80,34 @@ def check_apart(folder: Path, labelled: Path) -> None:
         raise InputError(f"{folder} holds the labelled strips: name a folder of others with --images")
 
 
-def identity(folder: Path, images: list[str], labelling: Labelling, engine: str) -> str:
-    made_by = [
-        ([(member.name, file_hash(member.files.onnx)) for member in one.members], one.choice.model_dump())
-        for one in labelling.labellers
-    ]
-    strips_of = str(folder), listing_hash(folder, images), labelling.data.fingerprint
-    return fingerprint(strips_of, made_by, asdict(labelling.limits), engine, METHOD)
-
-
-def is_cached(output: PseudoPaths, made_from: str) -> bool:
-    if not output.record.exists() or not output.verdicts.exists():
-        return False
-    try:
-        record = pseudo_labels.read_record(output)
-    except InputError:
-        return False  # damaged or of another version: it is made anew
-    tables = [output.labels(fold) for fold in range(len(record.folds))]
-    whole = all(file.exists() and file_hash(file) == one.table for file, one in zip(tables, record.folds, strict=True))
-    return record.made_from == made_from and whole
+def labels_artifact(
+    output: PseudoPaths, folder: Path, images: list[str], labelling: Labelling, engine: str
+) -> Artifact:
+    """The tables of all folds with everything that decides their content."""
+    labellers = labelling.labellers
+    inputs = {
+        "folder": str(folder),
+        "strips": listing_hash(folder, images),
+        "training_set": labelling.data.fingerprint,
+        "networks": {
+            member.name: file_hash(member.files.onnx) for labeller in labellers for member in labeller.members
+        },
+        "choices": [labeller.choice.model_dump(mode="json") for labeller in labellers],
+        "limits": asdict(labelling.limits),
+        "engine": engine,
+    }
+    tables = [output.labels(labeller.fold) for labeller in labellers]
+    return Artifact(output.record, inputs, METHOD, (*tables, output.verdicts))
 
 
 def label(
     stage: Stage,
+    artifact: Artifact,
     output: PseudoPaths,
     folder: Path,
     images: list[str],
     labelling: Labelling,
     engine: str,
-    made_from: str,
 ) -> None:
     """Judge every strip by every fold's networks; write the tables and, last, the record."""
     output.record.unlink(missing_ok=True)  # it would be of other tables than those to come
@@ -139,7 +136,7 @@ def label(
         ({member.name: member.weights_hash() for member in one.members}, labelling.data.images(one.fold, held_out=True))
         for one in labellers
     ]
-    pseudo_labels.write_record(output, made_from, folder, taken, made_by, counts_of(table), worth_of(labelling))
+    pseudo_labels.write_record(output, artifact, folder, taken, made_by, counts_of(table), worth_of(labelling))
     stage.wrote(*[output.labels(one.fold) for one in labellers], output.verdicts, output.record)
 
 

@@ -14,19 +14,19 @@ import numpy as np
 import pandas as pd
 
 from severstal import recipe
-from severstal.artifacts import fingerprint, replacing, write_json
+from severstal.artifacts import Artifact, replacing
 from severstal.console import Stage, parser, paths_of
 from severstal.data import split
 from severstal.data.labels import CLASSES
 from severstal.data.out_of_fold import OutOfFold
 from severstal.data.training_set import TrainingSet, read_training_set
-from severstal.errors import InputError, run_stage
+from severstal.errors import run_stage
 from severstal.experiment import all_members
 from severstal.paths import Paths
 from severstal.postprocess import tuned_values
 from severstal.postprocess.classifier import CANDIDATES
 
-METHOD = 6  # of tuning: raised when the same maps would give other values, so that old values are made anew
+METHOD = 7  # of tuning: raised when the same maps would give other values, so that old values are built again
 KEYS = ("mean", *map(str, CLASSES))
 
 
@@ -39,33 +39,25 @@ def main() -> None:
     split.check_count(data.split, paths.folds_csv, chosen.num_folds)
     source = OutOfFold(data, all_members(paths, chosen))
     stage.read(f"out-of-fold maps of {len(source.stores)} networks over {len(data.labels)} strips", paths.train_csv)
-    made_from = identity(data, source)
-    if is_cached(paths, made_from):
-        stage.cached(paths.postprocess)
-    else:
-        tune(stage, paths, source, made_from)
+    artifact = values_artifact(paths, data, source)
+    if not stage.is_cached(artifact):
+        tune(stage, paths, source, artifact)
     print_scores(stage, tuned_values.read(paths.postprocess))
     stage.done()
 
 
-def is_cached(paths: Paths, made_from: str) -> bool:
-    seen = [file for defect in CLASSES for file in (paths.grid_picture(defect), paths.grid_table(defect))]
-    if not all(file.exists() for file in [*seen, paths.strip_scores]):
-        return False
-    try:
-        known = tuned_values.read(paths.postprocess)
-        return known.fingerprint == made_from and bool(known.held_out)
-    except InputError:
-        return False  # missing, damaged or of another version: it is made anew
+def values_artifact(paths: Paths, data: TrainingSet, source: OutOfFold) -> Artifact:
+    """The tuned values, their pictures and tables, with everything that they are chosen from."""
+    inputs = {
+        "training_set": data.fingerprint,
+        "maps": {f"{encoder} fold {fold}": store.meta for (encoder, fold), store in source.stores.items()},
+    }
+    grids = [file for defect in CLASSES for file in (paths.grid_picture(defect), paths.grid_table(defect))]
+    tables = [paths.strip_scores, *([paths.classifier_table] if source.has_heads else [])]
+    return Artifact(paths.postprocess, inputs, METHOD, (*grids, *tables))
 
 
-def identity(data: TrainingSet, source: OutOfFold) -> str:
-    """Fingerprint of everything that the values are chosen from."""
-    made_of = [(*member, store.meta) for member, store in source.stores.items()]
-    return fingerprint(data.fingerprint, made_of, METHOD)
-
-
-def tune(stage: Stage, paths: Paths, source: OutOfFold, made_from: str) -> None:
+def tune(stage: Stage, paths: Paths, source: OutOfFold, artifact: Artifact) -> None:
     from severstal.tuning import pictures, search  # the compiler and the plots: seconds that an up-to-date stage saves
 
     strips = sum(map(len, source.folds))
@@ -86,7 +78,6 @@ def tune(stage: Stage, paths: Paths, source: OutOfFold, made_from: str) -> None:
         for name, dices in result.dices.items()
     }
     values = tuned_values.Tuning(
-        fingerprint=made_from,
         members={f"{encoder} fold {fold}": store.meta["weights"] for (encoder, fold), store in source.stores.items()},
         ensemble_weights=dict(zip(source.encoders, result.values.ensemble_weights, strict=True)),
         rules=result.values.rules,
@@ -100,7 +91,7 @@ def tune(stage: Stage, paths: Paths, source: OutOfFold, made_from: str) -> None:
             for one in result.nested
         ),
     )
-    write_json(paths.postprocess, values.model_dump(exclude_none=True))
+    artifact.write_record(values.model_dump(exclude_none=True))
     stage.wrote(paths.postprocess, paths.grid_picture(1).parent)
 
 

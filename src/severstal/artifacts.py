@@ -148,11 +148,6 @@ class Artifact:
             return ["another version of the program built it"]
         return changes(known["inputs"], self.inputs) or self._file_differences(known.get("files"))
 
-    def cached_from(self) -> dict[str, Any]:
-        """The value of the record's key ``cached_from``, with hashes of the files as they are now."""
-        files = {self._name(file): file_hash(file) for file in self.files}
-        return {"version": self.version, "inputs": dict(self.inputs), "files": files}
-
     def write_record(self, facts: Mapping[str, Any] | None = None, *, complete: bool = True) -> None:
         """Write the record, after the files.
 
@@ -160,7 +155,9 @@ class Artifact:
             facts: other keys of the record.
             complete: False for a result that the same command should try to improve on; it is never cached.
         """
-        write_json(self.record, dict(facts or {}) | {CACHED_FROM: self.cached_from() if complete else None})
+        files = {self._name(file): file_hash(file) for file in self.files}
+        known = {"version": self.version, "inputs": dict(self.inputs), "files": files}
+        write_json(self.record, dict(facts or {}) | {CACHED_FROM: known if complete else None})
 
     def _file_differences(self, known: Any) -> list[str]:
         names = {self._name(file): file for file in self.files}

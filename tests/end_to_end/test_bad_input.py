@@ -283,7 +283,7 @@ def test_tuning_takes_no_other_maps(trained, ends, change, message) -> None:
 
 
 TUNED = {
-    "fingerprint": "f", "members": {}, "ensemble_weights": {}, "intervals": {}, "strips": 1,
+    "members": {}, "ensemble_weights": {}, "intervals": {}, "strips": 1,
     "rules": [{"threshold": 128, "min_area": 0}] * 4,
     "scores": {name: dict.fromkeys(("mean", "1", "2", "3", "4"), 0.5) for name in tuned_values.SCORES},
 }  # fmt: skip

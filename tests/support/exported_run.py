@@ -52,7 +52,6 @@ def write_exported(root: Path) -> Paths:
         weights.save(member.files.weights, unet.state_dict(), {"fingerprint": config.fingerprint})
         export.write_onnx(member)
     values = Tuning(
-        fingerprint="f",
         members={member.name: member.weights_hash() for member in members},
         ensemble_weights=dict.fromkeys(chosen.encoders, 1),
         rules=RULES,

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from severstal.artifacts import file_hash, fingerprint, listing_hash, read_model, replacing, write_json
+from severstal.artifacts import Artifact, file_hash, fingerprint, listing_hash, read_model, replacing
 from severstal.data.labels import CLASSES, Labels, read_labels
 from severstal.errors import InputError
 from severstal.paths import PseudoPaths
@@ -60,7 +61,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    made_from: str
+    cached_from: dict[str, Any] = {}
     images: str
     strips: str
     folds: tuple[FoldRecord, ...]
@@ -98,7 +99,7 @@ def write_labels(path: Path, codes: dict[str, list[str]]) -> None:
 
 def write_record(
     paths: PseudoPaths,
-    made_from: str,
+    artifact: Artifact,
     images: Path,
     taken: list[dict[str, list[str]]],
     made_by: list[tuple[dict[str, str], list[str]]],
@@ -117,14 +118,13 @@ def write_record(
     ]
     names = sorted(set().union(*taken))
     record = Record(
-        made_from=made_from,
         images=str(images),
         strips=listing_hash(images, names),
         folds=tuple(folds),
         counts=counts,
         area_weight=area_weight,
     )
-    write_json(paths.record, record.model_dump())
+    artifact.write_record(record.model_dump())
 
 
 def read_record(paths: PseudoPaths) -> Record:

@@ -70,7 +70,7 @@ def record(members: list[Member], values: Tuning) -> dict[str, Any]:
     """What the package was made of: a package of other networks or values is told from this one by it."""
     hashes = {member.name: values.members[member.name] for member in members}
     return {
-        "made_from": fingerprint(hashes, values.model_dump(mode="json")),
+        "fingerprint": fingerprint(hashes, values.model_dump(mode="json")),
         "members": hashes,
         "nested": values.scores["nested"]["mean"],
         "all_empty": values.scores["all_empty"]["mean"],

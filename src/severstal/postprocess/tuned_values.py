@@ -94,7 +94,7 @@ class Tuning(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    fingerprint: str = Field(description="of the out-of-fold maps and labels that the values were tuned on")
+    cached_from: dict[str, Any] = Field({}, description="the maps and labels that the values were tuned on")
     members: dict[str, str] = Field(description="hash of each member's weights")
     ensemble_weights: dict[str, Annotated[int, Field(ge=0)]] = Field(
         description="weight of each encoder's maps in their mean"

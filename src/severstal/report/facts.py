@@ -91,15 +91,19 @@ def _check_of_one_run(
         )
 
 
-def identity(paths: Paths) -> str:
-    """Fingerprint of all that the report is made from, its own code included."""
+def inputs(paths: Paths) -> dict[str, Any]:
+    """Everything that decides the report's content, its own code included."""
     known = recipe.read(paths.recipe)
-    files = [paths.recipe, paths.folds_csv, paths.postprocess, paths.strip_scores, paths.submission_report, paths.times]
+    files = [paths.recipe, paths.folds_csv, paths.postprocess, paths.strip_scores, paths.times]
     for member in all_members(paths, known):
         files += [member.files.config, member.files.log, *member.files.sidecars()]
     own = sorted(file for file in Path(__file__).parent.rglob("*") if file.is_file() and file.suffix != ".pyc")
-    found = [(file.name, file_hash(file)) for file in [*files, *own] if file.exists()]
-    return fingerprint(found, paths.is_synthetic)
+    return {
+        "run": {file.relative_to(paths.folds).as_posix(): file_hash(file) for file in files if file.exists()},
+        "submission": file_hash(paths.submission_report) if paths.submission_report.exists() else None,
+        "code": fingerprint([(file.name, file_hash(file)) for file in own]),
+        "synthetic": paths.is_synthetic,
+    }
 
 
 def gather(sources: Sources, seen: Study) -> dict[str, Any]:
