@@ -21,7 +21,7 @@ from severstal.data.training_set import read_training_set
 from severstal.errors import InputError, run_stage
 from severstal.experiment import all_members, select
 from severstal.training.job import Job
-from severstal.training.launcher import BACKENDS, Workers, jobs_at_once
+from severstal.training.launcher import BACKENDS, Launcher, default_concurrency
 
 
 def main() -> None:
@@ -50,8 +50,8 @@ def main() -> None:
     for job in jobs:
         if job not in left:
             stage.cached(job.member.name)
-    workers = Workers(options.backend, options.address, jobs_at_once(options.jobs, len(left)))
-    workers.run(left, stage.say)
+    launcher = Launcher(options.backend, options.address, default_concurrency(options.jobs, len(left)))
+    launcher.run(left, stage.say)
     for job in left:
         stage.wrote(job.member.files.weights, job.member.files.oof)
     stage.done()

@@ -23,7 +23,8 @@ from severstal.data.training_set import TrainingSet, read_training_set
 from severstal.errors import run_stage
 from severstal.hardware import processor
 from severstal.recipe import Recipe
-from severstal.training.sampling import ClassSampler, Crops
+from severstal.training.crops import CropDataset
+from severstal.training.sampling import ClassSampler
 
 BATCH = 16
 
@@ -42,7 +43,7 @@ def main() -> None:
     source = Strips(data)  # decodes once, if that is not done yet
     contestants = {
         "usual": BaselineDataset(data, min(chosen.crop_height, data.height), min(chosen.crop_width, data.width)),
-        "ours": Crops(source, chosen),
+        "ours": CropDataset(source, chosen),
     }
     for workers in dict.fromkeys((0, cores)):
         compare(stage, contestants, data, chosen, workers, options.rounds)

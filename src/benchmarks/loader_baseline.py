@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from severstal.data.labels import CLASSES
 from severstal.data.training_set import TrainingSet
-from severstal.training.sampling import Draw
+from severstal.training.sampling import CropRequest
 
 
 class BaselineDataset(Dataset):
@@ -34,7 +34,7 @@ class BaselineDataset(Dataset):
             ]
         )
 
-    def __getitem__(self, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, draw: CropRequest) -> tuple[torch.Tensor, torch.Tensor]:
         strip = cv2.imread(str(self._data.paths.train_images / draw.image))
         masks = np.zeros((self._data.height, self._data.width, len(CLASSES)), dtype=np.float32)
         for defect, code in self._data.labels[draw.image].items():

@@ -8,14 +8,14 @@ from support.commands import run_stage_alone
 from benchmarks.loader_baseline import BaselineDataset
 from severstal.data.labels import masks
 from severstal.data.training_set import read_training_set
-from severstal.training.sampling import Draw
+from severstal.training.sampling import CropRequest
 
 
 def test_its_whole_strips_have_the_masks_of_the_codes(tiny) -> None:
     data = read_training_set(tiny)
     items = BaselineDataset(data, 64, 96)  # nothing is cut off; flips alone move what there is
     for image, codes in data.labels.items():
-        strip, made = items[Draw(image, 0, 0)]
+        strip, made = items[CropRequest(image, 0, 0)]
         assert strip.shape == (3, 64, 96)
         assert made.shape == (64, 96, 4)
         expected = masks(codes, 64, 96)

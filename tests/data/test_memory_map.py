@@ -17,7 +17,8 @@ from severstal.data.labels import masks
 from severstal.data.memory_map import Strips
 from severstal.data.run_length_masks import Runs
 from severstal.data.training_set import read_training_set
-from severstal.training.sampling import ClassSampler, Crops, WholeStrips
+from severstal.training.crops import CropDataset, StripDataset
+from severstal.training.sampling import ClassSampler
 
 
 @settings(max_examples=100, deadline=None)
@@ -45,7 +46,7 @@ def test_what_is_cached_is_what_decoding_gives(tiny) -> None:
             strip = strips.read(tiny.train_images / image)
             assert np.array_equal(source.grey(image), strip)
             assert source.steel(image) == strips.steel_columns(strip)
-    whole = WholeStrips(source, list(data.labels))
+    whole = StripDataset(source, list(data.labels))
     for number, image in enumerate(whole.images):
         bits = whole[number][1].numpy()
         truth = masks(data.labels[image], data.height, data.width)
@@ -59,7 +60,7 @@ def test_no_jpeg_is_decoded_twice_until_the_strips_change(tiny, monkeypatch) -> 
     monkeypatch.setattr(strips, "read_sized", lambda path, *size: seen.append(path.name) or read(path, *size))
     source = Strips(read_training_set(tiny))
     chosen = recipe.read(tiny.recipe)
-    crops = Crops(source, chosen)
+    crops = CropDataset(source, chosen)
     for draw in ClassSampler(read_training_set(tiny), sorted(source._data.labels), chosen):
         crops[draw]
     assert not seen

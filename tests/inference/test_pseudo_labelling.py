@@ -47,8 +47,7 @@ from severstal.paths import Paths, PseudoPaths
 from severstal.postprocess import tuned_values
 from severstal.postprocess.tuned_values import Rule
 from severstal.training.job import Job
-from severstal.training.pseudo_sampling import PseudoLabelSampler
-from severstal.training.sampling import ClassSampler
+from severstal.training.sampling import ClassSampler, PseudoLabelSampler
 
 ENCODER = "tu-mobilenetv4_conv_small"
 LIMITS = Limits(there=204, absent=102, margin=1.0, agreement=0.8)

@@ -14,24 +14,24 @@ from severstal import recipe
 from severstal.errors import InputError
 from severstal.models.unet import build_unet
 from severstal.training import amp
-from severstal.training.amp import Precision
-from severstal.training.losses import Loss
+from severstal.training.amp import MixedPrecision
+from severstal.training.losses import SegmentationLoss
 
 CPU = torch.device("cpu")
 
 
-def made(route: str) -> Precision:
+def made(route: str) -> MixedPrecision:
     torch.manual_seed(0)
     network = nn.Linear(4, 1)
-    return Precision(route, network, torch.optim.SGD(network.parameters(), lr=0.1), CPU)
+    return MixedPrecision(route, network, torch.optim.SGD(network.parameters(), lr=0.1), CPU)
 
 
 def test_auto_is_fp16_on_cuda_and_what_the_processor_has_on_a_cpu(monkeypatch) -> None:
-    assert amp.choose("auto", torch.device("cuda")) == "fp16"
+    assert amp.choose_mode("auto", torch.device("cuda")) == "fp16"
     monkeypatch.setattr(amp, "cpu_has_bfloat16", lambda: True)
-    assert amp.choose("auto", CPU) == "bf16"
+    assert amp.choose_mode("auto", CPU) == "bf16"
     monkeypatch.setattr(amp, "cpu_has_bfloat16", lambda: False)
-    assert amp.choose("auto", CPU) == "off"
+    assert amp.choose_mode("auto", CPU) == "off"
 
 
 @pytest.mark.parametrize("route", ["fp16", "apex"])
@@ -70,17 +70,17 @@ AT_FULL_SIZE = 16 * 256 * 512  # of the recipe kaggle's: its mean over pixels ma
 
 def gradients(route: str, monkeypatch, *, scaled: bool = True) -> torch.Tensor:
     """All gradients of a new U-Net's first step, in one row, in the true scale of a batch of the recipe kaggle."""
-    monkeypatch.setattr(amp, "choose", lambda asked, device: asked)
+    monkeypatch.setattr(amp, "choose_mode", lambda asked, device: asked)
     torch.manual_seed(0)
     values = recipe.named("cpu", {"downscale": 1})
     unet = build_unet(values, "tu-resnet10t", pretrained=False)
-    one = Precision(route, unet, torch.optim.SGD(unet.parameters(), lr=0.1), CPU)
+    one = MixedPrecision(route, unet, torch.optim.SGD(unet.parameters(), lr=0.1), CPU)
     strips, masks = torch.randn(2, 1, 64, 64), (torch.rand(2, 4, 64, 64) < 0.02).float()
     with one.autocast():
         logits = unet(strips)
-    loss = Loss(values)(logits.float(), masks, epoch=1) * (PIXELS / AT_FULL_SIZE)
+    loss = SegmentationLoss(values)(logits.float(), masks, epoch=1) * (PIXELS / AT_FULL_SIZE)
     one.backward(loss) if scaled else loss.backward()
-    one.clip(1e9)  # undoes the scale, shortens nothing
+    one.clip_gradients(1e9)  # undoes the scale, shortens nothing
     return torch.cat([parameter.grad.flatten() for parameter in unet.parameters()])
 
 
@@ -116,14 +116,14 @@ def test_apex_goes_its_own_way_through_scale_loss(monkeypatch) -> None:
     amp.master_params = lambda optimizer: optimizer.param_groups[0]["params"]
     monkeypatch.setitem(sys.modules, "apex", types.ModuleType("apex"))
     monkeypatch.setitem(sys.modules, "apex.amp", amp)
-    monkeypatch.setattr(amp, "choose", lambda asked, device: asked)
+    monkeypatch.setattr(amp, "choose_mode", lambda asked, device: asked)
     one = made("apex")
     loss = one.network(torch.ones(2, 4)).sum()
     one.backward(loss)
     plain = torch.autograd.grad(one.network(torch.ones(2, 4)).sum(), one.network.weight)[0]
     assert torch.equal(one.network.weight.grad, plain * 2)
     before = one.network.weight.detach().clone()
-    one.clip(1e9)
+    one.clip_gradients(1e9)
     one.step()
     assert not torch.equal(one.network.weight, before)
     one.load_state_dict(one.state_dict())

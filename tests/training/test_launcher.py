@@ -14,8 +14,9 @@ from support.training import ENCODER, job
 
 from severstal.errors import InputError
 from severstal.training import launcher
+from severstal.training.gpu_lock import claim_gpu
 from severstal.training.job import Job
-from severstal.training.launcher import Workers, claim_gpu, jobs_at_once
+from severstal.training.launcher import Launcher, default_concurrency
 
 SHORT = ("--epochs", "1")
 
@@ -42,7 +43,7 @@ def break_always(self: Job, **_: object) -> str:
 
 def test_a_job_that_fails_once_is_tried_again(tiny, said, monkeypatch) -> None:
     monkeypatch.setattr(Job, "run", break_once)
-    Workers("local", None, 1).run([job(tiny), job(tiny, fold=1)], said.append)
+    Launcher("local", None, 1).run([job(tiny), job(tiny, fold=1)], said.append)
     assert [line for line in said if "done" in line] == [f"{ENCODER} fold 0: done", f"{ENCODER} fold 1: done"]
     assert any("fold 1 failed: RuntimeError: the disk hiccuped" in line for line in said)
 
@@ -50,7 +51,7 @@ def test_a_job_that_fails_once_is_tried_again(tiny, said, monkeypatch) -> None:
 def test_a_job_that_fails_twice_is_named_when_the_others_are_done(tiny, said, monkeypatch) -> None:
     monkeypatch.setattr(Job, "run", break_always)
     with pytest.raises(InputError, match=r"1 of 2 networks.*fold 1: RuntimeError: no such luck"):
-        Workers("local", None, 1).run([job(tiny, fold=1), job(tiny)], said.append)
+        Launcher("local", None, 1).run([job(tiny, fold=1), job(tiny)], said.append)
     assert f"{ENCODER} fold 0: done" in said
 
 
@@ -134,7 +135,7 @@ def test_a_cluster_that_is_not_there_is_an_error_with_its_address(tiny) -> None:
 def test_a_worker_that_does_not_see_the_folders_says_which(tiny, tmp_path) -> None:
     made = job(tiny)
     tiny.input.rename(tmp_path / "elsewhere")
-    outcome = launcher.attempt(made, alone=True)
+    outcome = launcher.run_job(made, alone=True)
     assert f"sees no {tiny.input}" in outcome.error
     assert "shared disk" in outcome.error
 
@@ -182,12 +183,12 @@ def test_a_gpu_that_was_chosen_already_is_left_so(tmp_path, monkeypatch) -> None
 def test_how_many_train_at_once(monkeypatch) -> None:
     monkeypatch.setattr(launcher, "gpu_count", lambda: 0)
     monkeypatch.setattr(launcher.os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(launcher, "_memory", lambda: 64 << 30)
-    assert [jobs_at_once(None, left) for left in (0, 1, 4, 20)] == [1, 1, 4, 8]
-    assert jobs_at_once(2, 20) == 2
-    monkeypatch.setattr(launcher, "_memory", lambda: 10 << 30)
-    assert jobs_at_once(None, 20) == 2
+    monkeypatch.setattr(launcher, "_memory_bytes", lambda: 64 << 30)
+    assert [default_concurrency(None, left) for left in (0, 1, 4, 20)] == [1, 1, 4, 8]
+    assert default_concurrency(2, 20) == 2
+    monkeypatch.setattr(launcher, "_memory_bytes", lambda: 10 << 30)
+    assert default_concurrency(None, 20) == 2
     monkeypatch.setattr(launcher, "gpu_count", lambda: 4)
-    assert jobs_at_once(None, 20) == 4
+    assert default_concurrency(None, 20) == 4
     with pytest.raises(InputError, match="--jobs 0"):
-        jobs_at_once(0, 3)
+        default_concurrency(0, 3)

@@ -26,8 +26,9 @@ from severstal.data.training_set import TrainingSet, read_training_set
 from severstal.errors import InputError
 from severstal.models.inference_graph import load_inference_graph
 from severstal.postprocess.metric import dice, dice_of_counts
-from severstal.training.sampling import ClassSampler, Crops, Draw, planes
-from severstal.training.trainer import Training
+from severstal.training.crops import CropDataset, unpack_masks
+from severstal.training.sampling import ClassSampler, CropRequest
+from severstal.training.trainer import Trainer
 from severstal.tuning.component_tree import AREAS
 
 
@@ -36,19 +37,19 @@ def test_stopped_by_ctrl_c_it_goes_on_and_ends_with_the_same_weights(tiny, monke
     straight, log = weights_of(tiny), tiny.fold(ENCODER, 0).log.read_text()
     for file in (tiny.fold(ENCODER, 0).weights, tiny.fold(ENCODER, 0).oof):
         file.unlink()
-    whole_epoch = Training._epoch
+    whole_run_epoch = Trainer._run_epoch
 
     def interrupted(self, epoch):
         if epoch == 2:
             raise KeyboardInterrupt
-        return whole_epoch(self, epoch)
+        return whole_run_epoch(self, epoch)
 
-    monkeypatch.setattr(Training, "_epoch", interrupted)
+    monkeypatch.setattr(Trainer, "_run_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         job(tiny).run()
     assert tiny.fold(ENCODER, 0).checkpoint.exists()
     assert not tiny.fold(ENCODER, 0).weights.exists()
-    monkeypatch.setattr(Training, "_epoch", whole_epoch)
+    monkeypatch.setattr(Trainer, "_run_epoch", whole_run_epoch)
     job(tiny).run()
     assert same(weights_of(tiny), straight)
     resumed = [json.loads(line) for line in tiny.fold(ENCODER, 0).log.read_text().splitlines()]
@@ -137,7 +138,7 @@ def test_a_fold_trained_otherwise_is_kept_aside(tiny) -> None:
 
 def test_kinds_of_strips_appear_in_their_shares(tiny) -> None:
     data = read_training_set(tiny)
-    chosen = recipe.named("sample", {"samples_per_epoch": 4000, "class_sampling": (0.4, 0.3, 0.1, 0.1, 0.1)})
+    chosen = recipe.named("sample", {"samples_per_run_epoch": 4000, "class_sampling": (0.4, 0.3, 0.1, 0.1, 0.1)})
     draws = list(ClassSampler(data, sorted(data.labels), chosen))
     shares = np.bincount([draw.defect for draw in draws], minlength=5) / len(draws)
     assert np.abs(shares - (0.4, 0.3, 0.1, 0.1, 0.1)).max() < 0.03
@@ -156,7 +157,7 @@ def test_a_crop_drawn_for_a_class_holds_it(tiny) -> None:
     chosen = recipe.read(tiny.recipe).model_copy(
         update={"foreground_crop_share": 1.0, "crop_height": 48, "crop_width": 48}
     )
-    crops = Crops(Strips(data), chosen)
+    crops = CropDataset(Strips(data), chosen)
     crops._augment = lambda image, mask: {"image": image, "mask": mask}
     crops._augment.set_random_seed = lambda seed: None
     for draw in ClassSampler(data, sorted(data.labels), chosen):
@@ -164,7 +165,7 @@ def test_a_crop_drawn_for_a_class_holds_it(tiny) -> None:
         assert crop.shape == (1, 48, 48)
         assert bits.shape == (48, 48)
         if draw.defect:
-            assert planes(bits[None])[0, draw.defect - 1].any()
+            assert unpack_masks(bits[None])[0, draw.defect - 1].any()
 
 
 def test_crops_avoid_the_black_bar(tiny) -> None:
@@ -172,11 +173,14 @@ def test_crops_avoid_the_black_bar(tiny) -> None:
     strip = np.full((64, 96), 120, dtype=np.uint8)
     strip[:, 56:] = 2
     cv2.imwrite(str(tiny.train_images / "000000000.jpg"), strip)
-    crops = Crops(
+    crops = CropDataset(
         Strips(read_training_set(tiny)),
         recipe.read(tiny.recipe).model_copy(update={"crop_height": 48, "crop_width": 48}),
     )
-    lefts = {crops._corner(Draw("000000000.jpg", 0, 0), np.random.default_rng(seed), 48, 48)[1] for seed in range(200)}
+    lefts = {
+        crops._position(CropRequest("000000000.jpg", 0, 0), np.random.default_rng(seed), 48, 48)[1]
+        for seed in range(200)
+    }
     assert min(lefts) == 0
     assert max(lefts) == 56 - 48
 

@@ -17,12 +17,14 @@ from severstal.data.memory_map import Strips
 from severstal.data.training_set import read_training_set
 from severstal.errors import InputError
 from severstal.models.libraries import smp
-from severstal.training.averaging import BestEpochs
+from severstal.training.augmentation import build_augmentation
+from severstal.training.averaging import TopEpochs
 from severstal.training.copy_paste import CopyPaste
+from severstal.training.crops import CropDataset, crop_side
 from severstal.training.load_timer import LoadTimer, describe_loading
-from severstal.training.losses import Loss, lovasz, reverse_cross_entropy
-from severstal.training.sampling import ClassSampler, Crops, Draw, augmentation, crop_share, crop_size
-from severstal.training.trainer import Training
+from severstal.training.losses import SegmentationLoss, lovasz_hinge, reverse_cross_entropy
+from severstal.training.sampling import ClassSampler, CropRequest, crop_scale
+from severstal.training.trainer import Trainer
 
 ON = [
     {"finetune_loss": "lovasz", "finetune_start": 0.0},
@@ -54,12 +56,12 @@ def test_off_the_loss_is_cross_entropy_and_dice(logits, masks) -> None:
     dice = smp.losses.DiceLoss(mode="multilabel", smooth=1.0)(logits, masks)
     expected = 0.5 * F.binary_cross_entropy_with_logits(logits, masks) + 0.5 * dice
     for epoch in (1, 4):
-        assert float(Loss(values())(logits, masks, epoch)) == pytest.approx(float(expected), rel=1e-5)
+        assert float(SegmentationLoss(values())(logits, masks, epoch)) == pytest.approx(float(expected), rel=1e-5)
 
 
 @pytest.mark.parametrize("late", ["lovasz", "symmetric-lovasz", "focal"])
-def test_a_late_loss_takes_over_in_its_epoch(logits, masks, late) -> None:
-    plain, changed = Loss(values()), Loss(values(finetune_loss=late, finetune_start=0.5))
+def test_a_late_loss_takes_over_in_its_run_epoch(logits, masks, late) -> None:
+    plain, changed = SegmentationLoss(values()), SegmentationLoss(values(finetune_loss=late, finetune_start=0.5))
     for epoch in (1, 2):
         assert torch.equal(changed(logits, masks, epoch), plain(logits, masks, epoch))
     assert not torch.equal(changed(logits, masks, 3), plain(logits, masks, 3))
@@ -68,14 +70,14 @@ def test_a_late_loss_takes_over_in_its_epoch(logits, masks, late) -> None:
 def test_lovasz_is_that_of_a_loop_over_strips_and_classes(logits, masks) -> None:
     reference = smp.losses.LovaszLoss(mode="binary", per_image=True)
     expected = np.mean([float(reference(logits[:, c : c + 1], masks[:, c : c + 1])) for c in range(3)])
-    assert float(lovasz(logits, masks, "lovasz")) == pytest.approx(expected, rel=1e-5)
+    assert float(lovasz_hinge(logits, masks, symmetric=False)) == pytest.approx(expected, rel=1e-5)
     turned = np.mean([float(reference(-logits[:, c : c + 1], 1 - masks[:, c : c + 1])) for c in range(3)])
-    assert float(lovasz(logits, masks, "symmetric-lovasz")) == pytest.approx((expected + turned) / 2, rel=1e-5)
+    assert float(lovasz_hinge(logits, masks, symmetric=True)) == pytest.approx((expected + turned) / 2, rel=1e-5)
 
 
 def test_lovasz_without_a_defect_in_the_batch_is_nothing_and_can_be_differentiated(logits) -> None:
     logits.requires_grad_()
-    loss = lovasz(logits, torch.zeros_like(logits), "lovasz")
+    loss = lovasz_hinge(logits, torch.zeros_like(logits), symmetric=False)
     loss.backward()
     assert float(loss.detach()) == 0
     assert not logits.grad.any()
@@ -108,10 +110,10 @@ def test_each_value_changes_the_weights_and_its_off_state_does_not(tiny, on) -> 
 
 
 def test_the_best_epochs_are_kept_and_averaged() -> None:
-    best = BestEpochs(2)
+    best = TopEpochs(2)
     for epoch, dice in enumerate((0.5, 0.7, 0.6, 0.7, 0.4), start=1):
         best.add(dice, epoch, lambda epoch=epoch: {"w": torch.tensor([float(epoch)]), "n": torch.tensor(epoch)})
-    assert [one["epoch"] for one in best.kept] == [2, 4], "of equals the earlier comes first"
+    assert [one["epoch"] for one in best.entries] == [2, 4], "of equals the earlier comes first"
     average = best.average()
     assert average["w"].item() == 3
     assert average["n"].item() == 2
@@ -123,17 +125,17 @@ def test_an_average_is_kept_if_it_scores_better_and_survives_an_interruption(tin
     straight, said = weights_of(tiny), capsys.readouterr().out
     assert "mean of epochs" in said
     tiny.fold(ENCODER, 0).folder.rename(tiny.folds / "straight")
-    epoch_of = Training._epoch
+    epoch_of = Trainer._run_epoch
 
     def interrupted(self, epoch):
         if epoch == 3:
             raise KeyboardInterrupt
         return epoch_of(self, epoch)
 
-    monkeypatch.setattr(Training, "_epoch", interrupted)
+    monkeypatch.setattr(Trainer, "_run_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         job(tiny, wanted).run()
-    monkeypatch.setattr(Training, "_epoch", epoch_of)
+    monkeypatch.setattr(Trainer, "_run_epoch", epoch_of)
     job(tiny, wanted).run()
     assert same(weights_of(tiny), straight)
 
@@ -141,7 +143,7 @@ def test_an_average_is_kept_if_it_scores_better_and_survives_an_interruption(tin
 @pytest.mark.parametrize("better", [True, False])
 def test_the_verdict_on_an_average_is_its_score(tiny, monkeypatch, better) -> None:
     made = job(tiny, {"average_top_k": 2, "epochs": 2})
-    scores = Training._scores
+    scores = Trainer._validate
     asked = []
 
     def last_is_set(self):
@@ -151,7 +153,7 @@ def test_the_verdict_on_an_average_is_its_score(tiny, monkeypatch, better) -> No
             found = type(found)(default=found.default, tuned=np.full(4, 1.0 if better else 0.0))
         return found
 
-    monkeypatch.setattr(Training, "_scores", last_is_set)
+    monkeypatch.setattr(Trainer, "_validate", last_is_set)
     made.run()
     from severstal.models import weights
 
@@ -164,17 +166,17 @@ def test_the_verdict_on_an_average_is_its_score(tiny, monkeypatch, better) -> No
 
 def test_crops_grow_evenly_and_in_steps_that_networks_take() -> None:
     chosen = values(epochs=10, progressive_crops=0.4)
-    assert [crop_share(chosen, epoch) for epoch in (1, 2, 3, 4, 5, 10)] == [0.5, 0.625, 0.75, 0.875, 1, 1]
-    assert [crop_size(256, share) for share in (0.5, 0.6, 0.75, 1)] == [128, 128, 192, 256]
-    assert crop_size(64, 0.5) == 64
-    assert crop_size(100, 1.0) == 100, "a size that was asked for is left alone"
-    assert [crop_share(values(epochs=10), epoch) for epoch in (1, 10)] == [1, 1]
+    assert [crop_scale(chosen, epoch) for epoch in (1, 2, 3, 4, 5, 10)] == [0.5, 0.625, 0.75, 0.875, 1, 1]
+    assert [crop_side(256, share) for share in (0.5, 0.6, 0.75, 1)] == [128, 128, 192, 256]
+    assert crop_side(64, 0.5) == 64
+    assert crop_side(100, 1.0) == 100, "a size that was asked for is left alone"
+    assert [crop_scale(values(epochs=10), epoch) for epoch in (1, 10)] == [1, 1]
 
 
 def test_growing_crops_have_their_size_in_every_batch(tiny) -> None:
     data = read_training_set(tiny)
     chosen = recipe.read(tiny.recipe).model_copy(update={"progressive_crops": 0.9, "crop_width": 96})
-    sampler, crops = ClassSampler(data, sorted(data.labels), chosen), Crops(Strips(data), chosen)
+    sampler, crops = ClassSampler(data, sorted(data.labels), chosen), CropDataset(Strips(data), chosen)
     for epoch, width in ((1, 64), (3, 96)):
         sampler.epoch = epoch
         assert {crops[draw][1].shape for draw in sampler} == {(64, width)}
@@ -218,7 +220,7 @@ def test_beyond_the_edge_of_the_steel_nothing_is_pasted(tiny) -> None:
 def test_donors_come_in_their_share_from_the_folds_own_training_part(tiny) -> None:
     data = read_training_set(tiny)
     images = data.images(0, held_out=False)
-    chosen = recipe.read(tiny.recipe).model_copy(update={"copy_paste": 0.3, "samples_per_epoch": 4000})
+    chosen = recipe.read(tiny.recipe).model_copy(update={"copy_paste": 0.3, "samples_per_run_epoch": 4000})
     draws = list(ClassSampler(data, images, chosen))
     donors = [draw.donor for draw in draws if draw.donor]
     assert abs(len(donors) / len(draws) - 0.3) < 0.03
@@ -231,9 +233,9 @@ def test_a_draw_gives_the_same_sample_every_time(tiny) -> None:
     data = read_training_set(tiny)
     chosen = recipe.read(tiny.recipe).model_copy(update={"copy_paste": 1.0})
     draw = next(iter(ClassSampler(data, sorted(data.labels), chosen)))
-    assert isinstance(draw, Draw)
+    assert isinstance(draw, CropRequest)
     assert draw.donor
-    first, second = (Crops(Strips(data), chosen)[draw] for _ in range(2))
+    first, second = (CropDataset(Strips(data), chosen)[draw] for _ in range(2))
     assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))
 
 
@@ -274,7 +276,7 @@ def test_strong_augmentation_exchanges_rows_and_columns_of_strip_and_mask_alike(
     grey[:, 24:40] = 200
     along = {"light": 0, "strong": 0}
     for strength in along:
-        change = augmentation(strength)
+        change = build_augmentation(strength)
         for seed in range(60):
             change.set_random_seed(seed)
             made = change(image=grey, mask=(grey == 200).astype(np.uint8))
@@ -292,8 +294,8 @@ def test_strong_augmentation_takes_square_crops(tiny) -> None:
     source = Strips(read_training_set(tiny))
     _, height, width = source.shape
     assert height < width
-    crops = Crops(source, values(augment="strong", crop_height=width, crop_width=width))
-    grey, bits = crops[Draw("000000000.jpg", 0, 0)]
+    crops = CropDataset(source, values(augment="strong", crop_height=width, crop_width=width))
+    grey, bits = crops[CropRequest("000000000.jpg", 0, 0)]
     assert grey.shape[1:] == bits.shape == (height, height)
 
 

@@ -1,10 +1,10 @@
-"""Mixed precision in training: which route, what it needs, and the state that a resumed run must have back.
+"""Automatic mixed precision: the mode, what it requires, and the state that a resumed training has to restore.
 
-* ``fp16``: float16 autocast with gradient scaling (CUDA). Without scaling the small gradients of early epochs
-  underflow to zero and nothing is learnt.
-* ``bf16``: bfloat16 autocast; the exponent of float32, so no scaling.
-* ``apex``: the route of 2019, ``amp.initialize(opt_level="O1")`` and ``amp.scale_loss``. NVIDIA removed ``amp``
-  from apex in May 2025; releases up to 25.05 have it.
+* ``fp16``: float16 autocast with gradient scaling (CUDA). Without scaling, the small gradients of early epochs
+  underflow to zero and the network does not learn.
+* ``bf16``: bfloat16 autocast; it has the exponent of float32, so no scaling is needed.
+* ``apex``: the implementation of 2019, ``amp.initialize(opt_level="O1")`` and ``amp.scale_loss``. NVIDIA removed
+  ``amp`` from apex in May 2025; releases up to 25.05 have it.
 * ``off``: float32.
 """
 
@@ -26,22 +26,26 @@ def cpu_has_bfloat16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def choose(asked: str, device: torch.device) -> str:
-    """The route for a device: ``auto`` becomes a real one, an impossible one an error."""
-    if asked == "auto":
+def choose_mode(requested: str, device: torch.device) -> str:
+    """The mode for a device; ``auto`` becomes ``fp16``, ``bf16`` or ``off``.
+
+    Raises:
+        InputError: if the device cannot run the requested mode.
+    """
+    if requested == "auto":
         if device.type == "cuda":
             return "fp16"
         return "bf16" if cpu_has_bfloat16() else "off"
-    if asked in ("fp16", "apex") and device.type != "cuda":
-        raise InputError(f"--amp {asked} needs an NVIDIA GPU: choose --amp auto, bf16 or off on this machine")
-    return asked
+    if requested in ("fp16", "apex") and device.type != "cuda":
+        raise InputError(f"--amp {requested} needs an NVIDIA GPU: choose --amp auto, bf16 or off on this machine")
+    return requested
 
 
 def import_apex_amp() -> ModuleType:
     """NVIDIA's ``apex.amp``.
 
     Raises:
-        InputError: if apex is absent, is the web toolkit of that name, or is a release without amp.
+        InputError: if apex is not installed, is PyPI's web toolkit of that name, or is a release without amp.
     """
     cure = (
         "NVIDIA's apex up to tag 25.05 has it: git clone -b 25.05 https://github.com/NVIDIA/apex && pip install "
@@ -50,7 +54,7 @@ def import_apex_amp() -> ModuleType:
     try:
         apex = importlib.import_module("apex")
     except ImportError as error:
-        # PyPI's apex imports a web framework that is seldom there, and so fails here too.
+        # PyPI's apex imports a web framework that is seldom installed, so it fails here too.
         raise InputError(f"--amp apex: apex cannot be imported ({error}). {cure}") from None
     try:
         return importlib.import_module("apex.amp")
@@ -62,40 +66,48 @@ def import_apex_amp() -> ModuleType:
         raise InputError(f"--amp apex: this release of NVIDIA's apex has no amp any more. {cure}") from None
 
 
-class Precision:
-    """One route through forward, backward and step. ``network`` and ``optimizer`` are to be used from here on."""
+class MixedPrecision:
+    """Forward, backward and optimiser step in one mode.
 
-    def __init__(self, asked: str, network: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-        self.route = choose(asked, device)
+    Attributes:
+        mode: ``fp16``, ``bf16``, ``apex`` or ``off``.
+        network: to be used from here on instead of the one that was passed; apex may replace it.
+        optimizer: likewise.
+    """
+
+    def __init__(
+        self, requested: str, network: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
+    ) -> None:
+        self.mode = choose_mode(requested, device)
         self.network, self.optimizer, self._device = network, optimizer, device
-        self._scaler = torch.amp.GradScaler(device.type, enabled=self.route == "fp16")
-        self._apex = import_apex_amp() if self.route == "apex" else None
+        self._scaler = torch.amp.GradScaler(device.type, enabled=self.mode == "fp16")
+        self._apex = import_apex_amp() if self.mode == "apex" else None
         if self._apex:
             self.network, self.optimizer = self._apex.initialize(network, optimizer, opt_level="O1", verbosity=0)
 
-    def autocast(self) -> AbstractContextManager:
-        """Context for the forward pass."""
-        if self.route not in ("fp16", "bf16"):
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Context of the forward pass."""
+        if self.mode not in ("fp16", "bf16"):
             return nullcontext()
-        return torch.autocast(self._device.type, torch.float16 if self.route == "fp16" else torch.bfloat16)
+        return torch.autocast(self._device.type, torch.float16 if self.mode == "fp16" else torch.bfloat16)
 
     def backward(self, loss: torch.Tensor) -> None:
-        """Add the gradients of a loss, scaled where the route needs it."""
+        """Add the gradients of a loss, scaled if the mode requires it."""
         if self._apex:
             with self._apex.scale_loss(loss, self.optimizer) as scaled:
                 scaled.backward()
         else:
             self._scaler.scale(loss).backward()
 
-    def clip(self, norm: float) -> None:
-        """Shorten the gradients, in their true scale, to a length of at most ``norm``."""
-        if self.route == "fp16":
+    def clip_gradients(self, max_norm: float) -> None:
+        """Undo the gradients' scaling, then shorten them to a norm of at most ``max_norm``."""
+        if self.mode == "fp16":
             self._scaler.unscale_(self.optimizer)
         parameters = self._apex.master_params(self.optimizer) if self._apex else self.network.parameters()
-        nn.utils.clip_grad_norm_(parameters, norm)
+        nn.utils.clip_grad_norm_(parameters, max_norm)
 
     def step(self) -> None:
-        """One optimiser step; skipped by the scaler where a gradient overflowed. Gradients are cleared."""
+        """One optimiser step, then clear the gradients; the scaler skips the step if a gradient overflowed."""
         if self._apex:
             self.optimizer.step()
         else:
@@ -104,10 +116,11 @@ class Precision:
         self.optimizer.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """State of the scaler, to be kept with the weights: a resumed run must not search its scale anew."""
+        """State of the scaler; a resumed training that searched its scale anew would give other weights."""
         return self._apex.state_dict() if self._apex else self._scaler.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned."""
         if self._apex:
             self._apex.load_state_dict(state)
         elif state:

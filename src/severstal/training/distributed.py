@@ -1,4 +1,4 @@
-"""The processes that train one network together: one, or as many as ``torchrun`` started."""
+"""The processes that train one network together: this one alone, or as many as ``torchrun`` started."""
 
 from __future__ import annotations
 
@@ -6,66 +6,76 @@ import os
 from dataclasses import dataclass
 
 import torch
-from torch import distributed, nn
-from torch.distributed.nn.functional import all_reduce
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.nn.functional import all_reduce as differentiable_all_reduce
+
+from severstal.training.sync_batchnorm import convert_sync_batchnorm
 
 
 @dataclass(frozen=True)
 class Distributed:
-    """This process among those of one training."""
+    """This process among those of one training.
+
+    Attributes:
+        rank: of this process, from 0.
+        world_size: number of processes.
+        device: on which this process computes.
+    """
 
     rank: int
-    size: int
+    world_size: int
     device: torch.device
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes files and prints."""
+        """Whether this is the process that writes files and log lines."""
         return self.rank == 0
 
+    def all_reduce(self, values: torch.Tensor) -> torch.Tensor:
+        """Sum over all processes, on the same device; gradients flow through it."""
+        return differentiable_all_reduce(values) if self.world_size > 1 else values
+
     def sum(self, values: torch.Tensor) -> torch.Tensor:
-        """Sum over all processes, on the CPU."""
-        if self.size == 1:
+        """Sum over all processes, without gradients, on the CPU."""
+        if self.world_size == 1:
             return values.cpu()
         values = values.to(self.device)
-        distributed.all_reduce(values)
+        dist.all_reduce(values)
         return values.cpu()
 
-    def total(self, sums: torch.Tensor) -> torch.Tensor:
-        """Sums over all processes that gradients flow through, where they are."""
-        return all_reduce(sums) if self.size > 1 else sums
-
-    def wait(self) -> None:
-        if self.size > 1:
-            distributed.barrier()
+    def barrier(self) -> None:
+        """Wait until all processes are here."""
+        if self.world_size > 1:
+            dist.barrier()
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """The network with its gradients averaged over all processes, batch statistics too."""
-        if self.size == 1:
+        """The network with gradients averaged, and batch statistics taken, over all processes."""
+        if self.world_size == 1:
             return network
-        from severstal.training.sync_batchnorm import synced
-
-        network = synced(network, self.device)
+        network = convert_sync_batchnorm(network, self.device)
         ids = [self.device.index] if self.device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(network, device_ids=ids)
 
     def close(self) -> None:
-        if self.size > 1:
-            distributed.destroy_process_group()
+        """Leave the group of processes."""
+        if self.world_size > 1:
+            dist.destroy_process_group()
 
 
 def started_by_torchrun() -> bool:
+    """Whether torchrun started this process."""
     return "WORLD_SIZE" in os.environ and "LOCAL_RANK" in os.environ
 
 
-def join() -> Distributed:
-    """Join the other processes where torchrun started this one; else be alone, on the GPU if there is one."""
-    local = int(os.environ.get("LOCAL_RANK", 0))
+def init_distributed() -> Distributed:
+    """Join the other processes if torchrun started this one; the device is the GPU of this process or the CPU."""
+    local_rank = int(os.environ.get("LOCAL_RANK", 0))
     cuda = torch.cuda.is_available()
-    device = torch.device("cuda", local) if cuda else torch.device("cpu")
+    device = torch.device("cuda", local_rank) if cuda else torch.device("cpu")
     if cuda:
         torch.cuda.set_device(device)
     if not started_by_torchrun():
         return Distributed(0, 1, device)
-    distributed.init_process_group("nccl" if cuda else "gloo")
-    return Distributed(distributed.get_rank(), distributed.get_world_size(), device)
+    dist.init_process_group("nccl" if cuda else "gloo")
+    return Distributed(dist.get_rank(), dist.get_world_size(), device)

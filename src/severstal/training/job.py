@@ -64,22 +64,22 @@ class Job:
 
     def run(self, *, alone: bool = True) -> str:
         """Do what is left; returns the key number as a line. Not ``alone``, it draws no progress bars."""
-        from severstal.training.distributed import join
-        from severstal.training.trainer import Training
+        from severstal.training.distributed import init_distributed
+        from severstal.training.trainer import Trainer
 
         # torch and its friends are imported here, so that finding a fold finished costs no seconds.
-        world = join()
+        distributed = init_distributed()
         try:
             if not self.is_trained():
-                if world.is_main:
+                if distributed.is_main:
                     self._make_room()
                     write_json(self.member.files.config, self._config().model_dump())
-                world.wait()
-                Training(self.member, self.member.config(), self.data, world, bars=alone).run()
-            if world.is_main:
-                self._predict(world.device, bars=alone)
+                distributed.barrier()
+                Trainer(self.member, self.member.config(), self.data, distributed, show_progress=alone).run()
+            if distributed.is_main:
+                self._predict(distributed.device, bars=alone)
         finally:
-            world.close()
+            distributed.close()
         return self._summary()
 
     def _make_room(self) -> None:
@@ -134,15 +134,15 @@ class Job:
         """Write the out-of-fold maps of the weights on disk."""
         from severstal.data.memory_map import Strips
         from severstal.models.inference_graph import load_inference_graph
-        from severstal.training.sampling import WholeStrips
+        from severstal.training.crops import StripDataset
         from severstal.training.validation import predict_out_of_fold
 
         member = self.member
         config = member.config().model_copy(update={"recipe": self.recipe, "overrides": self.overrides})
         write_json(member.files.config, config.model_dump())  # flips may have changed since training
         model = load_inference_graph(member, device)
-        validation = WholeStrips(Strips(self.data), self.data.images(member.fold, held_out=True))
-        answers = predict_out_of_fold(model, validation, self.recipe.eval_batch_size, device, bars=bars)
+        validation = StripDataset(Strips(self.data), self.data.images(member.fold, held_out=True))
+        answers = predict_out_of_fold(model, validation, self.recipe.eval_batch_size, device, show_progress=bars)
         with replacing(member.files.oof) as temporary:
             out_of_fold.write(temporary, answers, self._oof_meta())
         member.files.checkpoint.unlink(missing_ok=True)

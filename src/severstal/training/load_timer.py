@@ -1,4 +1,4 @@
-"""How long training waits for its samples."""
+"""How much of the training time is spent waiting for the data loader."""
 
 from __future__ import annotations
 
@@ -8,36 +8,40 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
-MOST = 0.05  # of an epoch's training time; beyond it the network is kept waiting
+MAX_SHARE = 0.05  # of an epoch's training time; above it the log line suggests more loader processes
 
 
 class LoadTimer:
-    """Passes items on and adds up the seconds spent waiting for them.
+    """Iterates over batches and adds up the time spent waiting for them.
 
-    On a GPU steps are queued ahead, so it may still be busy while the next batch is waited for: an upper bound there.
+    On a GPU it is an upper bound: steps are queued, so the GPU may still be busy while the next batch is waited for.
+
+    Attributes:
+        seconds: waited so far.
     """
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     def __call__(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield the items of ``items``."""
         iterator = iter(items)
         while True:
-            began = time.monotonic()
+            started = time.monotonic()
             try:
                 item = next(iterator)
             except StopIteration:
                 return
             finally:
-                self.seconds += time.monotonic() - began
+                self.seconds += time.monotonic() - started
             yield item
 
 
-def describe_loading(share: float, workers: int) -> str:
-    """An epoch's share of waiting in words; with the cure where it is too much."""
+def describe_loading(share: float, num_workers: int) -> str:
+    """Text for an epoch's share of loading time, with a suggestion if it is above ``MAX_SHARE``."""
     text = f"loading {share:.1%}"
-    if share <= MOST:
+    if share <= MAX_SHARE:
         return text
-    if workers:
-        return f"{text}, more than {MOST:.0%}: give more than {workers} loader processes, --num-workers N"
-    return f"{text}, more than {MOST:.0%}: load beside the training, --num-workers 1"
+    if num_workers:
+        return f"{text}, more than {MAX_SHARE:.0%}: give more than {num_workers} loader processes, --num-workers N"
+    return f"{text}, more than {MAX_SHARE:.0%}: load beside the training, --num-workers 1"

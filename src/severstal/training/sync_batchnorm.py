@@ -1,29 +1,31 @@
-"""Batch statistics over all processes that train one network: several then learn what one with all samples would.
+"""Batch normalisation over all processes that train one network, so that they learn what one process with all samples
+would.
 
-PyTorch has this for GPUs alone; here it works on a CPU too, which is slow, and how the rest is tested without GPUs.
+PyTorch has this for GPUs only. The classes here do it on a CPU too: slowly, but so that it is tested without GPUs.
 """
 
 from __future__ import annotations
 
 import torch
-from torch import distributed, nn
+import torch.distributed as dist
+from torch import nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional as F
 
 from severstal.models.libraries import timm
 
 
-class CpuBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation whose mean and variance are those of all processes' samples."""
+class CpuSyncBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation with the mean and variance of all processes' samples."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``[N, C, H, W]`` of any float type; sums are made in float32."""
+        """Normalise ``[N, C, H, W]`` of any float type; sums are computed in float32."""
         if not self.training:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
-        wide = x.float()
-        count = wide.numel() / wide.shape[1] * distributed.get_world_size()
-        mean = all_reduce(wide.sum(dim=(0, 2, 3))) / count
-        centred = wide - mean[:, None, None]
+        x32 = x.float()
+        count = x32.numel() / x32.shape[1] * dist.get_world_size()
+        mean = all_reduce(x32.sum(dim=(0, 2, 3))) / count
+        centred = x32 - mean[:, None, None]
         variance = all_reduce(centred.square().sum(dim=(0, 2, 3))) / count
         with torch.no_grad():
             self.num_batches_tracked += 1
@@ -33,22 +35,24 @@ class CpuBatchNorm(nn.BatchNorm2d):
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
 
-class CpuBatchNormAct(CpuBatchNorm):
-    """The same with timm's dropout and activation after it."""
+class CpuSyncBatchNormAct(CpuSyncBatchNorm):
+    """:class:`CpuSyncBatchNorm` followed by timm's dropout and activation."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """As the base class, then dropout and activation."""
         return self.act(self.drop(super().forward(x)))
 
 
-def synced(network: nn.Module, device: torch.device) -> nn.Module:
-    """The network with every batch normalisation made one over all processes; its weights stay the same objects.
+def convert_sync_batchnorm(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network with synchronised batch normalisation; its parameters stay the same objects.
 
-    timm's conversion, not PyTorch's: that one drops the activation that timm keeps inside its normalisation.
+    It uses timm's conversion: PyTorch's drops the activation that timm keeps inside its normalisation layers.
     """
     network = timm.layers.convert_sync_batchnorm(network)
     if device.type == "cpu":
         for module in network.modules():
             if isinstance(module, nn.SyncBatchNorm):
-                # DistributedDataParallel refuses a SyncBatchNorm on a CPU by its class; its state is that of any other.
-                module.__class__ = CpuBatchNormAct if isinstance(module, timm.layers.SyncBatchNormAct) else CpuBatchNorm
+                # DistributedDataParallel refuses the class SyncBatchNorm on a CPU. Both classes hold the same state.
+                has_activation = isinstance(module, timm.layers.SyncBatchNormAct)
+                module.__class__ = CpuSyncBatchNormAct if has_activation else CpuSyncBatchNorm
     return network

@@ -1,8 +1,7 @@
-"""A network on its fold's own validation strips: the competition's metric, and the out-of-fold maps."""
+"""Validation of a network on the strips that its fold holds out: the competition's metric, and out-of-fold maps."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -15,8 +14,9 @@ from tqdm import tqdm
 from severstal.data.labels import CLASSES
 from severstal.models.inference_graph import InferenceGraph
 from severstal.postprocess.tuned_values import DEFAULT
+from severstal.training.crops import StripDataset, unpack_masks
 from severstal.training.distributed import Distributed
-from severstal.training.sampling import WholeStrips, planes
+from severstal.training.loaders import default_num_workers
 from severstal.tuning.component_tree import AREAS, THRESHOLDS, Workspace, add_mask_area, level_counts
 
 GRID = (len(THRESHOLDS), len(AREAS))
@@ -28,9 +28,9 @@ class FoldScores:
 
     Attributes:
         default: at the fixed values of :data:`severstal.postprocess.tuned_values.DEFAULT`.
-        tuned: at the threshold and the least number of pixels of a whole mask that suit each class best here.
-            Epochs are compared by it: at fixed values a network that learned next to nothing, and so draws
-            nothing, beats one that finds the defects but still needs its threshold.
+        tuned: at the threshold and minimum mask area that suit each class best on these strips. Epochs are compared
+            by it: at fixed values a network that learned almost nothing, and so predicts no defect, scores higher
+            than one that finds the defects but still needs its threshold.
     """
 
     default: np.ndarray
@@ -38,39 +38,31 @@ class FoldScores:
 
 
 @torch.inference_mode()
-def scores_of_fold(model: InferenceGraph, loader: DataLoader, world: Distributed) -> FoldScores:
-    """Score a network on whole strips; sums are added over batches and processes and divided once."""
-    grids, strips, workspace = np.zeros((len(CLASSES), *GRID)), 0, None
-    for whole, bits in loader:
-        probability, _ = model(whole.to(world.device, non_blocking=True))
-        workspace = workspace or Workspace(*bits.shape[1:])
-        for maps, masks in zip(probability.cpu().numpy(), planes(bits).numpy(), strict=True):
-            for grid, one, truth in zip(grids, maps, masks, strict=True):
-                add_mask_area(*level_counts(workspace, one, truth if truth.any() else None), grid)
-        strips += len(whole)
-    counted = torch.from_numpy(np.append(grids.ravel(), strips))
-    counted = world.sum(counted).numpy()
-    means = counted[:-1].reshape(grids.shape) / counted[-1]
+def score_fold(graph: InferenceGraph, loader: DataLoader, distributed: Distributed) -> FoldScores:
+    """Score a network on whole strips; sums are added over batches and processes and divided once at the end."""
+    grids, count, workspace = np.zeros((len(CLASSES), *GRID)), 0, None
+    for strips, packed_masks in loader:
+        probability, _ = graph(strips.to(distributed.device, non_blocking=True))
+        workspace = workspace or Workspace(*packed_masks.shape[1:])
+        for maps, masks in zip(probability.cpu().numpy(), unpack_masks(packed_masks).numpy(), strict=True):
+            for grid, probability_map, mask in zip(grids, maps, masks, strict=True):
+                add_mask_area(*level_counts(workspace, probability_map, mask if mask.any() else None), grid)
+        count += len(strips)
+    sums = distributed.sum(torch.from_numpy(np.append(grids.ravel(), count))).numpy()
+    means = sums[:-1].reshape(grids.shape) / sums[-1]
     return FoldScores(default=means[:, DEFAULT.threshold - 1, 0], tuned=means.max(axis=(1, 2)))
 
 
 @torch.inference_mode()
 def predict_out_of_fold(
-    model: InferenceGraph, validation: WholeStrips, batch: int, device: torch.device, *, bars: bool = True
+    graph: InferenceGraph, validation_set: StripDataset, batch_size: int, device: torch.device, *, show_progress: bool
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yield image, map ``uint8 [4, H, W]`` and presences ``uint8 [4]`` of each strip, made in float32.
+    """Yield the image, map ``uint8 [4, H, W]`` and class probabilities ``uint8 [4]`` of each strip.
 
-    Every engine is held against them.
+    They are computed in float32: every engine is compared with them.
     """
-    loader = DataLoader(validation, batch_size=batch, num_workers=default_workers(1))
-    images = iter(validation.images)
-    for whole, _ in tqdm(loader, "out-of-fold", leave=False, disable=None if bars else True):
-        probability, class_probability = (answer.cpu().numpy() for answer in model(whole.to(device)))
-        yield from zip(islice(images, len(whole)), probability, class_probability, strict=True)
-
-
-def default_workers(processes: int) -> int:
-    """Loader processes: one per core that the training leaves free, at most eight per GPU; none where it has one."""
-    if torch.get_num_threads() == 1 and not torch.cuda.is_available():
-        return 0
-    return max(1, min(8, (os.cpu_count() or 1) // processes - 1))
+    loader = DataLoader(validation_set, batch_size=batch_size, num_workers=default_num_workers(1))
+    images = iter(validation_set.images)
+    for strips, _ in tqdm(loader, "out-of-fold", leave=False, disable=None if show_progress else True):
+        probability, class_probability = (output.cpu().numpy() for output in graph(strips.to(device)))
+        yield from zip(islice(images, len(strips)), probability, class_probability, strict=True)

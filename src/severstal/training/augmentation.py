@@ -1,0 +1,39 @@
+"""Random flips and changes of brightness and shape that a crop and its masks get."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else it queries PyPI at import, and waits when offline
+import albumentations as A
+
+STRENGTHS = {
+    "light": {"brightness": 0.15, "contrast": 0.2, "scale": (0.85, 1.15), "degrees": 6, "affine_share": 0.4},
+    "strong": {"brightness": 0.25, "contrast": 0.3, "scale": (0.75, 1.25), "degrees": 12, "affine_share": 0.6},
+}
+
+
+def build_augmentation(strength: str) -> A.Compose:
+    """The transforms of a strength, ``light`` or ``strong``.
+
+    Strong ones are for few strips, which are shown often; they also transpose, so crops must be square.
+    """
+    limits = STRENGTHS[strength]
+    only_strong = [A.Transpose(p=0.5), A.RandomGamma(gamma_limit=(60, 160), p=0.5)] if strength == "strong" else []
+    return A.Compose(
+        [
+            A.HorizontalFlip(p=0.5),
+            A.VerticalFlip(p=0.5),
+            *only_strong,
+            A.RandomBrightnessContrast(brightness_limit=limits["brightness"], contrast_limit=limits["contrast"], p=0.7),
+            A.Affine(
+                scale=limits["scale"],
+                rotate=(-limits["degrees"], limits["degrees"]),
+                shear=(-4, 4),
+                border_mode=4,
+                p=limits["affine_share"],
+            ),
+            A.GaussNoise(std_range=(0.005, 0.02), p=0.15),
+        ],
+        seed=0,  # replaced for every crop
+    )

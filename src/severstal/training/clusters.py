@@ -1,0 +1,73 @@
+"""Connections to Dask and Ray clusters, as contexts in which joblib runs its tasks there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from joblib import parallel_config
+
+from severstal.errors import InputError, first_line
+
+CONNECT_SECONDS = 20
+
+
+@contextmanager
+def dask_backend(address: str | None) -> Iterator[None]:
+    """Run joblib's tasks on the workers of a Dask cluster.
+
+    Args:
+        address: of the scheduler.
+
+    Raises:
+        InputError: if it is missing, Dask is not installed, no scheduler answers, or it has no workers.
+    """
+    if address is None:
+        raise InputError("--backend dask takes the scheduler's --address, such as tcp://10.0.0.1:8786")
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InputError("Dask is not installed: run `.venv/bin/pip install -r requirements-cluster.txt`") from None
+    try:
+        client = Client(address, timeout=CONNECT_SECONDS)
+    except OSError as error:
+        raise InputError(
+            f"no Dask scheduler answers at {address} ({first_line(error)}): start one, see docs/training.md"
+        ) from None
+    with client:
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        if not workers:
+            raise InputError(f"the Dask scheduler at {address} has no workers: start some, see docs/training.md")
+        # A worker that was started with --resources GPU=n trains n networks at a time, one on each GPU.
+        has_gpus = any("GPU" in worker.get("resources", {}) for worker in workers)
+        requirements = {"resources": {"GPU": 1}} if has_gpus else {}
+        with parallel_config(backend="dask", **requirements):
+            yield
+
+
+@contextmanager
+def ray_backend(address: str | None) -> Iterator[None]:
+    """Run joblib's tasks on the workers of a Ray cluster.
+
+    Args:
+        address: of the cluster; None: the cluster that this machine belongs to.
+
+    Raises:
+        InputError: if Ray is not installed or no cluster answers.
+    """
+    try:
+        import ray
+        from ray.util.joblib import register_ray
+    except ImportError:
+        raise InputError("Ray is not installed: run `.venv/bin/pip install -r requirements-cluster.txt`") from None
+    try:
+        ray.init(address=address or "auto")
+    except (ConnectionError, ValueError) as error:
+        raise InputError(f"no Ray cluster answers ({first_line(error)}): start one, see docs/training.md") from None
+    try:
+        register_ray()
+        requirements = {"num_gpus": 1} if ray.cluster_resources().get("GPU") else {}
+        with parallel_config(backend="ray", ray_remote_args=requirements):
+            yield
+    finally:
+        ray.shutdown()

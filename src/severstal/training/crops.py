@@ -1,0 +1,100 @@
+"""Data sets: augmented crops to train on, and whole strips to validate on.
+
+Both give masks packed into one byte per pixel, ``uint8 [h, w]``: bit ``c - 1`` is set where class ``c`` is. That is a
+quarter of what is sent from the loader processes and to the GPU; :func:`unpack_masks` undoes it there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from severstal.data.labels import CLASSES
+from severstal.data.memory_map import Strips
+from severstal.recipe import Recipe
+from severstal.training.augmentation import build_augmentation
+from severstal.training.copy_paste import CopyPaste
+from severstal.training.sampling import CLEAN, CropRequest
+
+SIDE_STEP = 64  # px: networks at half size accept sides that are multiples of it
+
+Item = tuple[torch.Tensor, torch.Tensor]
+
+
+class CropDataset(Dataset[Item]):
+    """Maps a :class:`CropRequest` to a crop ``uint8 [1, h, w]`` and its packed masks ``uint8 [h, w]``."""
+
+    def __init__(self, source: Strips, recipe: Recipe) -> None:
+        self._source, self._recipe = source, recipe
+        _, height, width = source.shape
+        self._height, self._width = min(recipe.crop_height, height), min(recipe.crop_width, width)
+        if recipe.augment == "strong":  # it transposes: crops stay square where strips are lower than the crop
+            self._height = self._width = min(self._height, self._width)
+        self._augment = build_augmentation(recipe.augment)
+        self._paste = CopyPaste(source, recipe.copy_paste_class)
+
+    def __getitem__(self, request: CropRequest) -> Item:
+        rng = np.random.default_rng(request.seed)
+        height, width = crop_side(self._height, request.scale), crop_side(self._width, request.scale)
+        top, left = self._position(request, rng, height, width)
+        grey = self._source.grey(request.image)[top : top + height, left : left + width]
+        packed = self._source.runs(request.image).bits(top, left, height, width)
+        if request.donor is not None:
+            grey, packed = self._paste(grey, packed, request.donor, rng)
+        self._augment.set_random_seed(request.seed)
+        augmented = self._augment(image=np.array(grey), mask=packed)
+        return (
+            torch.from_numpy(np.ascontiguousarray(augmented["image"]))[None],
+            torch.from_numpy(np.ascontiguousarray(augmented["mask"])),
+        )
+
+    def _position(self, request: CropRequest, rng: np.random.Generator, height: int, width: int) -> tuple[int, int]:
+        """Top and left of a crop on steel that, with the recipe's probability, holds a pixel of the request's class."""
+        _, strip_height, strip_width = self._source.shape
+        leftmost, rightmost = _range_on_steel(*self._source.steel(request.image), width, strip_width)
+        top, left = rng.integers(strip_height - height + 1), rng.integers(leftmost, rightmost + 1)
+        if request.defect != CLEAN and rng.random() < self._recipe.foreground_crop_share:
+            runs = self._source.runs(request.image)
+            y, x = runs.pixel(request.defect, int(rng.integers(runs.count(request.defect))))
+            top = rng.integers(max(y - height + 1, 0), min(y, strip_height - height) + 1)
+            low, high = max(x - width + 1, 0), min(x, strip_width - width)
+            # Loosely drawn masks extend over the black bar beside the steel: there the defect has precedence.
+            on_steel = (max(low, leftmost), min(high, rightmost))
+            low, high = on_steel if on_steel[0] <= on_steel[1] else (low, high)
+            left = rng.integers(low, high + 1)
+        return int(top), int(left)
+
+
+class StripDataset(Dataset[Item]):
+    """Maps a position in ``images`` to a whole strip ``uint8 [1, H, W]`` and its packed masks ``uint8 [H, W]``."""
+
+    def __init__(self, source: Strips, images: list[str]) -> None:
+        self._source, self.images = source, images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Item:
+        image, (_, height, width) = self.images[index], self._source.shape
+        strip, packed = self._source.grey(image), self._source.runs(image).bits(0, 0, height, width)
+        return torch.from_numpy(np.array(strip))[None], torch.from_numpy(packed)
+
+
+def crop_side(full: int, scale: float) -> int:
+    """Pixels of a scaled side of a crop, rounded to a multiple of ``SIDE_STEP``, which is also the least."""
+    return full if scale == 1 else min(full, max(SIDE_STEP, round(full * scale / SIDE_STEP) * SIDE_STEP))
+
+
+def unpack_masks(packed: torch.Tensor) -> torch.Tensor:
+    """Masks ``bool [N, 4, H, W]`` of packed masks ``uint8 [N, H, W]``, on the same device."""
+    powers = torch.tensor([1 << (defect - 1) for defect in CLASSES], dtype=torch.uint8, device=packed.device)
+    return (packed[:, None] & powers[None, :, None, None]) > 0
+
+
+def _range_on_steel(first: int, last: int, crop_width: int, strip_width: int) -> tuple[int, int]:
+    """Least and greatest left edge of a crop within the columns ``[first, last)``; if it does not fit, around them."""
+    if last - first >= crop_width:
+        return first, last - crop_width
+    left = min(max(first - (crop_width - (last - first)) // 2, 0), strip_width - crop_width)
+    return left, left

@@ -1,0 +1,95 @@
+"""The log of a training: one record per epoch in ``log.jsonl``, in TensorBoard, and as a line on the console."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TypedDict
+
+import numpy as np
+from torch.utils.tensorboard import SummaryWriter
+
+from severstal.artifacts import write_text
+from severstal.console import duration
+from severstal.data.labels import CLASSES
+from severstal.experiment import Member
+from severstal.training.averaging import TopEpoch
+from severstal.training.load_timer import describe_loading
+
+logger = logging.getLogger(__name__)
+
+SCALARS = ("loss", "dice", "dice_untuned", "learning_rate")
+
+
+class EpochRecord(TypedDict):
+    """One line of ``log.jsonl``.
+
+    Attributes:
+        epoch: from 1.
+        loss: mean over the epoch's batches and all processes.
+        dice: mean over the classes of ``dice_per_class``; epochs are compared by it.
+        dice_per_class: at the threshold and minimum mask area that suit each class best.
+        dice_untuned: at fixed values, see :class:`severstal.training.validation.FoldScores`.
+        learning_rate: after the epoch's last step.
+        train_seconds: of the training, without validation.
+        loading_share: part of ``train_seconds`` spent waiting for the data loader.
+        validation_seconds: of the validation.
+    """
+
+    epoch: int
+    loss: float
+    dice: float
+    dice_per_class: list[float]
+    dice_untuned: float
+    learning_rate: float
+    train_seconds: float
+    loading_share: float
+    validation_seconds: float
+
+
+class EpochLog:
+    """The records of a training so far.
+
+    Attributes:
+        records: one per finished epoch.
+    """
+
+    def __init__(self, member: Member, num_epochs: int, num_workers: int) -> None:
+        self._member, self._num_epochs, self._num_workers = member, num_epochs, num_workers
+        self._writer: SummaryWriter | None = None
+        self.records: list[EpochRecord] = []
+
+    def publish(self, best: TopEpoch) -> None:
+        """Write the last record to all three places; ``best`` is the best epoch so far. Only the main process does."""
+        record = self.records[-1]
+        text = "".join(json.dumps(record) + "\n" for record in self.records)
+        write_text(self._member.files.log, text)
+        self._write_tensorboard(record)
+        logger.info(self._line(record, best))
+
+    def close(self) -> None:
+        """Close TensorBoard's file if it is open."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _write_tensorboard(self, record: EpochRecord) -> None:
+        epoch = record["epoch"]
+        if self._writer is None:
+            # An interrupted epoch may have been written by an earlier process: TensorBoard drops it.
+            self._writer = SummaryWriter(self._member.files.tensorboard, purge_step=epoch)
+        for name in SCALARS:
+            self._writer.add_scalar(name, record[name], epoch)
+        for defect, dice in zip(CLASSES, record["dice_per_class"], strict=True):
+            self._writer.add_scalar(f"dice_class_{defect}", dice, epoch)
+
+    def _line(self, record: EpochRecord, best: TopEpoch) -> str:
+        """One line: loss, Dice, the best epoch so far, speed, time left."""
+        seconds = float(np.mean([record["train_seconds"] + record["validation_seconds"] for record in self.records]))
+        time_left = seconds * (self._num_epochs - record["epoch"])
+        per_class = " ".join(f"{dice:.3f}" for dice in record["dice_per_class"])
+        compared = "best" if best["epoch"] == record["epoch"] else f"best {best['dice']:.4f}"
+        return (
+            f"{self._member.name}  epoch {record['epoch']}/{self._num_epochs}  loss {record['loss']:.4f}  "
+            f"Dice {record['dice']:.4f} ({per_class})  {compared}  {seconds:.0f} s/epoch, "
+            f"{describe_loading(record['loading_share'], self._num_workers)}, {duration(time_left)} left"
+        )

@@ -1,0 +1,127 @@
+"""The network under training and everything that a training step uses: loss, AMP, optimiser and averaged weights."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any, TypedDict
+
+import torch
+from torch.nn import functional as F
+
+from severstal.experiment import FoldConfig
+from severstal.models.inference_graph import Normalise
+from severstal.models.libraries import timm
+from severstal.models.unet import Output, build_unet, split_output
+from severstal.training.amp import MixedPrecision
+from severstal.training.averaging import State
+from severstal.training.crops import unpack_masks
+from severstal.training.distributed import Distributed
+from severstal.training.losses import SegmentationLoss
+
+MAX_GRADIENT_NORM = 5.0  # longer gradients are shortened to it; they are rare
+
+
+class LearnerState(TypedDict):
+    """Tensors and plain values of a :class:`Learner`."""
+
+    network: State
+    ema: State
+    optimizer: dict[str, Any]
+    amp: dict[str, Any]
+
+
+class Learner:
+    """Trains a network step by step.
+
+    Attributes:
+        amp: the mixed precision, also for validation.
+        ema_network: the network with the exponential moving average of the weights, which is validated and kept.
+    """
+
+    def __init__(self, config: FoldConfig, distributed: Distributed, *, pretrained: bool) -> None:
+        """Build the network and its optimiser; ``pretrained`` loads the encoder's ImageNet weights."""
+        recipe = config.recipe
+        self._recipe, self._distributed, self._device = recipe, distributed, distributed.device
+        network = build_unet(recipe, config.encoder, pretrained=pretrained)
+        network = network.to(self._device, memory_format=torch.channels_last)
+        self._ema = timm.utils.ModelEmaV3(network, decay=recipe.ema_decay, use_warmup=True)
+        optimizer = torch.optim.AdamW(
+            network.parameters(),
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            # One pass over the weights instead of eight: half the time of a step. apex patches the unfused one.
+            fused=recipe.amp != "apex",
+        )
+        self.amp = MixedPrecision(recipe.amp, network, optimizer, self._device)
+        self._network = self.amp.network
+        self._wrapped = distributed.wrap(self._network)
+        self._normalise = Normalise(config.mean, config.std)
+        self._loss = SegmentationLoss(recipe, distributed.all_reduce)
+
+    @property
+    def ema_network(self) -> torch.nn.Module:
+        return self._ema.module
+
+    def train(self) -> None:
+        """Put the network into training mode."""
+        self._wrapped.train()
+
+    def backward(
+        self, crops: torch.Tensor, packed_masks: torch.Tensor, epoch: int, *, completes_step: bool
+    ) -> torch.Tensor:
+        """Add the gradients of one micro-batch.
+
+        Args:
+            crops: ``uint8 [n, 1, h, w]``.
+            packed_masks: ``uint8 [n, h, w]``, see :mod:`severstal.training.crops`.
+            epoch: from 1; the loss depends on it.
+            completes_step: whether :meth:`step` follows; only then processes exchange their gradients.
+
+        Returns:
+            the loss, a scalar on the device, without its graph.
+        """
+        crops = crops.to(self._device, non_blocking=True)
+        masks = unpack_masks(packed_masks.to(self._device, non_blocking=True)).float()
+        exchange = completes_step or self._distributed.world_size == 1
+        with nullcontext() if exchange else self._wrapped.no_sync():
+            with self.amp.autocast():
+                output = self._wrapped(self._normalise(crops).contiguous(memory_format=torch.channels_last))
+            loss = self._total_loss(output, masks, epoch)
+            self.amp.backward(loss / self._recipe.grad_accum_steps)
+        return loss.detach()
+
+    def step(self, step: int, learning_rate: float) -> None:
+        """Update the weights with the accumulated gradients, then their moving average; ``step`` counts from 0."""
+        for group in self.amp.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.amp.clip_gradients(MAX_GRADIENT_NORM)
+        self.amp.step()
+        self._ema.update(self._network, step=step)
+
+    def _total_loss(self, output: Output, masks: torch.Tensor, epoch: int) -> torch.Tensor:
+        """The loss of the pixels, and the classifier's with its weight if there is one."""
+        logits, class_logits = split_output(output)
+        loss = self._loss(logits.float(), masks, epoch)
+        if class_logits is None:
+            return loss
+        occurs = masks.amax(dim=(2, 3))
+        classifier_loss = F.binary_cross_entropy_with_logits(class_logits.float(), occurs)
+        return loss + self._recipe.classifier_loss_weight * classifier_loss
+
+    def copy_ema_state(self) -> State:
+        """A copy of the averaged weights on the CPU."""
+        return {name: value.cpu().clone() for name, value in self.ema_network.state_dict().items()}
+
+    def state_dict(self) -> LearnerState:
+        return LearnerState(
+            network=self._network.state_dict(),
+            ema=self.ema_network.state_dict(),
+            optimizer=self.amp.optimizer.state_dict(),
+            amp=self.amp.state_dict(),
+        )
+
+    def load_state_dict(self, state: LearnerState) -> None:
+        self._network.load_state_dict(state["network"])
+        self.ema_network.load_state_dict(state["ema"])
+        self.amp.optimizer.load_state_dict(state["optimizer"])
+        self.amp.load_state_dict(state["amp"])

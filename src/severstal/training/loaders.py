@@ -1,0 +1,83 @@
+"""Data loaders of a training: crops of the training strips, and the whole strips that the fold holds out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+from torch.utils.data import DataLoader, Subset
+
+from severstal.data.memory_map import Strips
+from severstal.data.training_set import TrainingSet
+from severstal.errors import InputError
+from severstal.experiment import Member
+from severstal.recipe import Recipe
+from severstal.training.crops import CropDataset, StripDataset
+from severstal.training.distributed import Distributed
+from severstal.training.sampling import ClassSampler, PseudoLabelSampler
+
+
+@dataclass(frozen=True)
+class Loaders:
+    """This process's part of the data.
+
+    Attributes:
+        sampler: chooses the crops of ``training``.
+        training: batches of crops ``uint8 [n, 1, h, w]`` and packed masks ``uint8 [n, h, w]``.
+        validation: batches of whole strips, likewise.
+    """
+
+    sampler: ClassSampler
+    training: DataLoader
+    validation: DataLoader
+
+
+def build_loaders(member: Member, data: TrainingSet, recipe: Recipe, distributed: Distributed) -> Loaders:
+    """The loaders of one process.
+
+    Raises:
+        InputError: if there is nothing to train or validate on, or the batch cannot be divided among the processes.
+    """
+    rank, world_size = distributed.rank, distributed.world_size
+    training_images = data.images(member.fold, held_out=False)
+    source = Strips(data)
+    validation_set = StripDataset(source, data.images(member.fold, held_out=True))
+    if (recipe.batch_size % world_size) or not training_images or not len(validation_set):
+        raise InputError(
+            f"{member.name}: {len(training_images)} strips to train on, {len(validation_set)} to validate on, batches "
+            f"of {recipe.batch_size} over {world_size} processes: choose a --batch-size that divides evenly"
+        )
+    sampler_class = ClassSampler if data.pseudo is None else PseudoLabelSampler
+    sampler = sampler_class(data, training_images, recipe, rank, world_size)
+    own_part = Subset(validation_set, range(rank, len(validation_set), world_size))
+    num_workers = recipe.num_workers if recipe.num_workers >= 0 else default_num_workers(world_size)
+    pin = distributed.device.type == "cuda"
+    return Loaders(
+        sampler,
+        DataLoader(
+            CropDataset(source, recipe),
+            batch_size=recipe.batch_size // world_size,
+            sampler=sampler,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            pin_memory=pin,
+        ),
+        DataLoader(
+            own_part,
+            batch_size=recipe.eval_batch_size,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            pin_memory=pin,
+        ),
+    )
+
+
+def default_num_workers(world_size: int) -> int:
+    """Loader processes per training process: one for each core that it leaves free, from 1 to 8.
+
+    It is 0 for a training on a single core without a GPU.
+    """
+    if torch.get_num_threads() == 1 and not torch.cuda.is_available():
+        return 0
+    return max(1, min(8, (os.cpu_count() or 1) // world_size - 1))
