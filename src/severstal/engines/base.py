@@ -1,39 +1,41 @@
-"""Engines: from a member's folder, something that maps strips to the graph's two outputs.
+"""The interface of every engine: a trained network, loaded into one runtime.
 
-``engine(strips: uint8 [N, H, W]) -> (probability: uint8 [N, 4, H, W], presence: uint8 [N, 4])``, any N from 1.
-
-A runtime is one file here and is imported only when it is asked for. Each has ``build(member, fold)``, which makes
-the runtime's own file where it has one, and ``load(member)``. One that averages where it computes has
-``together(engines, weights)`` too: an engine whose answers are the weighted means of loaded engines' answers, as
-``ensemble.mean_map`` makes them.
+A runtime is one file of this package, and ``catalog.py`` maps its name to its class. Third-party runtimes are imported
+inside ``build`` and ``load``, never at the top of a file: whether a runtime is installed and what it can do can then
+be asked without loading it.
 """
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 
-from severstal.errors import InputError
-from severstal.hardware import gpu_count
+from severstal.experiment import Member
 
+if TYPE_CHECKING:
+    from severstal.engines.dice_check import FoldScorer
 
-class Engine(Protocol):
-    """A loaded network."""
+BATCH_SIZE = 4  # strips per call: more does not pay on a CPU, and fewer does not fill a GPU
 
-    def __call__(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
+Outputs = tuple[np.ndarray, np.ndarray]
+"""Probability maps ``uint8 [N, 4, H, W]`` and class probabilities ``uint8 [N, 4]``, 255 for certainty."""
+
+Predict = Callable[[np.ndarray], Outputs]
+"""Maps strips ``uint8 [N, H, W]``, any N from 1, to their outputs: an engine, or several that are averaged."""
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far an engine may stray from PyTorch in float32.
+    """How far an engine may differ from PyTorch in float32.
 
-    ``levels``: largest difference of a pixel's probability, of 255; ``flipped``: share of pixels, over the four
-    classes, that fall on the other side of the tuned threshold.
+    Attributes:
+        levels: largest difference of a pixel's probability, of 255.
+        flipped: share of pixels, over the four classes, on the other side of the tuned threshold.
     """
 
     levels: int
@@ -44,59 +46,65 @@ FLOAT32 = Tolerance(levels=3, flipped=1e-4)
 FLOAT16 = Tolerance(levels=26, flipped=1e-3)
 
 
-@dataclass(frozen=True)
-class Runtime:
-    """A row of the table of engines.
+class Engine(ABC):
+    """A network in one runtime, ready to be called.
 
     Attributes:
-        packages: any of these modules will do.
-        tolerance: None where precision is so low that only the Dice can judge.
-        reduced: precision is below float32, so the Dice of the fold's own strips is checked.
+        name: as in ``--engine NAME`` and in file names.
+        packages: modules of which one has to be installed.
+        install: the command that installs them.
+        device: where it computes; ``any`` is the GPU where there is one, else the CPU.
+        precision: of most of its arithmetic. Below ``fp32`` the Dice of the fold's held-out strips is checked too.
+        tolerance: None where the precision is so low that only the Dice can decide.
+        averages_on_device: whether :meth:`average` is implemented.
     """
 
-    packages: tuple[str, ...]
-    install: str
-    needs_gpu: bool
-    tolerance: Tolerance | None
-    reduced: bool = False
+    name: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]]
+    install: ClassVar[str] = "pip install -r requirements.txt"
+    device: ClassVar[Literal["cpu", "gpu", "any"]]
+    precision: ClassVar[Literal["fp32", "fp16", "int8"]] = "fp32"
+    tolerance: ClassVar[Tolerance | None] = FLOAT32
+    averages_on_device: ClassVar[bool] = False
 
+    @classmethod
+    def build(cls, member: Member, fold: FoldScorer | None = None) -> None:
+        """Write the runtime's own file, for runtimes that have one.
 
-_TENSORRT = (("tensorrt", "tensorrt_rtx"), "pip install -r requirements-gpu.txt", True)
-RUNTIMES = {
-    "tensorrt": Runtime(*_TENSORRT, FLOAT16, reduced=True),
-    "tensorrt-fp32": Runtime(*_TENSORRT, FLOAT32),
-    "tensorrt-int8": Runtime(*_TENSORRT, None, reduced=True),
-    "openvino": Runtime(("openvino",), "pip install -r requirements.txt", False, FLOAT32),
-    "openvino-int8": Runtime(("nncf",), "pip install -r requirements.txt", False, None, reduced=True),
-    "onnxruntime": Runtime(("onnxruntime",), "pip install -r requirements.txt", False, FLOAT32),
-    "torch-fp16": Runtime(("torch",), "pip install -r requirements.txt", True, FLOAT16, reduced=True),
-    "torch": Runtime(("torch",), "pip install -r requirements.txt", False, FLOAT32),
-}
+        Args:
+            fold: scores the engine where its precision is below float32; its training strips calibrate int8.
+        """
 
+    @classmethod
+    @abstractmethod
+    def load(cls, member: Member) -> Self:
+        """Load what :meth:`build` and the export wrote for a member.
 
-def choose(asked: str) -> str:
-    """The engine to use: the one asked for, or TensorRT on a GPU, PyTorch in float16 on one without it, OpenVINO.
+        Raises:
+            InputError: if a file is missing or damaged, or the device is missing.
+        """
 
-    Raises:
-        InputError: if the one asked for is unknown or not installed, naming the install line.
-    """
-    if asked == "auto":
-        if not gpu_count():
-            return "openvino"
-        return "tensorrt" if is_installed("tensorrt") else "torch-fp16"
-    if asked not in RUNTIMES:
-        raise InputError(f"no engine is called {asked!r}; there are auto, {', '.join(RUNTIMES)}")
-    if not is_installed(asked):
-        raise InputError(f"engine {asked} is not installed: run `.venv/bin/{RUNTIMES[asked].install}`")
-    if RUNTIMES[asked].needs_gpu and not gpu_count():
-        raise InputError(f"engine {asked} needs an NVIDIA GPU, and the driver reports none: use --engine openvino")
-    return asked
+    @abstractmethod
+    def __call__(self, strips: np.ndarray) -> Outputs:
+        """Predict strips ``uint8 [N, H, W]``, any N from 1."""
 
+    @classmethod
+    def average(cls, engines: Sequence[Self], weights: Sequence[int]) -> Predict:
+        """One call for several engines, averaged where they compute.
 
-def is_installed(name: str) -> bool:
-    return any(importlib.util.find_spec(package) for package in RUNTIMES[name].packages)
+        The result equals ``postprocess.ensemble_mean.mean_map`` of the engines' outputs to the bit.
+        """
+        raise NotImplementedError(f"engine {cls.name} does not average on its device")
 
+    @classmethod
+    def is_installed(cls) -> bool:
+        return any(importlib.util.find_spec(package) for package in cls.packages)
 
-def runtime(name: str) -> ModuleType:
-    """The module of an engine, with ``build`` and ``load``."""
-    return importlib.import_module(f"severstal.engines.{name.replace('-', '_')}_engine")
+    @classmethod
+    def needs_gpu(cls) -> bool:
+        return cls.device == "gpu"
+
+    @classmethod
+    def is_reduced(cls) -> bool:
+        """Whether its precision is below float32."""
+        return cls.precision != "fp32"

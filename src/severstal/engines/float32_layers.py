@@ -1,6 +1,7 @@
-"""Layers that an engine of lower precision keeps in float32, in ``model.<engine>-layers.json``.
+"""The layers that an engine of lower precision keeps in float32, in ``model.<engine>-layers.json``.
 
-Written by the engine's search, which costs minutes to hours; told by export, the check on a GPU and the report.
+The search for them takes minutes to hours, so its result is a file of its own. Export, the GPU check and the report
+show it.
 """
 
 from __future__ import annotations
@@ -10,28 +11,29 @@ from severstal.errors import InputError
 from severstal.experiment import Member
 
 
-def write(member: Member, engine: str, precision: str, drop: float, kept: list[str]) -> None:
-    """Keep what was found.
+def write(member: Member, engine: str, precision: str, drop: float, layers: list[str]) -> None:
+    """Write the result of a search.
 
     Args:
-        drop: Dice that the whole network in the lower precision costs.
-        kept: names of layers; empty where the whole network was accepted.
+        drop: Dice that the entire network in the lower precision loses.
+        layers: names of the layers in float32; empty where the entire network was accepted.
     """
-    known = {"onnx": file_hash(member.files.onnx), f"drop_of_all_{precision}": drop, "kept_in_float32": kept}
-    write_json(member.files.sidecar(f"{engine}-layers"), known)
+    record = {"onnx": file_hash(member.files.onnx), f"drop_of_all_{precision}": drop, "kept_in_float32": layers}
+    write_json(member.files.sidecar(f"{engine}-layers"), record)
 
 
 def read(member: Member, engine: str) -> list[str] | None:
-    """The layers; None where nothing was looked for, or in another graph than ``model.onnx``."""
+    """The layers in float32; None where no search was made for the present ``model.onnx``."""
     try:
-        known = read_json(member.files.sidecar(f"{engine}-layers"), "")
-        return known["kept_in_float32"] if known["onnx"] == file_hash(member.files.onnx) else None
+        record = read_json(member.files.sidecar(f"{engine}-layers"), "")
+        layers: list[str] = record["kept_in_float32"]
+        return layers if record["onnx"] == file_hash(member.files.onnx) else None
     except (InputError, KeyError, FileNotFoundError):
         return None
 
 
-def told(kept: list[str]) -> str:
-    """In words, such as ``2 of its layers stay in float32: node_Conv_680, node_Conv_683``."""
-    if not kept:
+def describe(layers: list[str]) -> str:
+    """Such as ``2 of its layers stay in float32: node_Conv_680, node_Conv_683``."""
+    if not layers:
         return "none of its layers stays in float32"
-    return f"{len(kept)} of its layers stay in float32: {', '.join(kept)}"
+    return f"{len(layers)} of its layers stay in float32: {', '.join(layers)}"

@@ -1,6 +1,6 @@
-"""What is in an ONNX file: its tensors' names, and whose it is: the metadata that ties it to its weights.
+"""Names inside ``model.onnx``, and the metadata that ties the file to its weights.
 
-Apart from the exporter, so that telling whether a file is up to date does not import torch.
+Apart from the exporter, so that checking whether a file is current imports no PyTorch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ OUTPUTS = ("probability", "class_probability")
 
 
 def identity(member: Member) -> dict[str, str]:
-    """What an ONNX file is made from; in its metadata, so the file tells for itself whose it is."""
+    """What an ONNX file is made from, as it stands in the file's metadata."""
     config = member.config()
     return {
         "encoder": member.encoder,
@@ -34,7 +34,7 @@ def read_identity(member: Member) -> dict[str, str]:
     """Metadata of the ONNX file on disk.
 
     Raises:
-        InputError: if it is missing or cut short.
+        InputError: if it is missing or truncated.
     """
     path, remake = member.files.onnx, f"bash bin/export.sh {member.encoder} {member.fold}"
     try:
@@ -46,11 +46,15 @@ def read_identity(member: Member) -> dict[str, str]:
 
 
 def check_identity(member: Member) -> None:
-    """Raise if the ONNX file was made from other weights or with other flips than the fold has now."""
-    found, wanted = read_identity(member), identity(member)
-    changed = [key for key, value in wanted.items() if found.get(key) != value]
+    """Raise if the ONNX file was made from other weights, or with other test-time views, than the fold has now.
+
+    Raises:
+        InputError: naming the first difference and the command that exports again.
+    """
+    found, expected = read_identity(member), identity(member)
+    changed = [key for key, value in expected.items() if found.get(key) != value]
     if changed:
         raise InputError(
             f"{member.files.onnx} belongs to another configuration ({changed[0]} {found.get(changed[0])} where the "
-            f"fold has {wanted[changed[0]]}): run `bash bin/export.sh {member.encoder} {member.fold}`"
+            f"fold has {expected[changed[0]]}): run `bash bin/export.sh {member.encoder} {member.fold}`"
         )

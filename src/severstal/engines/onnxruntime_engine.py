@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Self
 
 import numpy as np
-import onnxruntime
 
+from severstal.engines.base import Engine, Outputs
 from severstal.engines.onnx_file import INPUT, OUTPUTS
-from severstal.errors import InputError
+from severstal.errors import InputError, first_line
 from severstal.experiment import Member
 
-if TYPE_CHECKING:
-    from severstal.engines.dice_check import FoldDice
+PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # the faster one first
 
 
-def build(member: Member, fold: FoldDice | None = None) -> None:
-    """Nothing to make: the ONNX file is the engine."""
-
-
-def load(member: Member) -> OnnxRuntimeEngine:
-    return OnnxRuntimeEngine(str(member.files.onnx))
-
-
-def providers() -> list[str]:
-    """Where to run, the best first."""
-    there = onnxruntime.get_available_providers()
-    return [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in there]
-
-
-class OnnxRuntimeEngine:
+class OnnxRuntimeEngine(Engine):
     """A session on the GPU, or on all cores."""
 
-    def __init__(self, path: str) -> None:
+    name = "onnxruntime"
+    packages = ("onnxruntime",)
+    device = "any"
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        available = onnxruntime.get_available_providers()
+        providers = [name for name in PROVIDERS if name in available]
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=providers())
-        except Exception as error:  # its exceptions share no base class but this one
-            raise InputError(
-                f"{path} cannot be loaded ({str(error).splitlines()[0]}): delete it and export it again"
-            ) from None
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        except Exception as error:  # its exceptions share no narrower base class
+            raise InputError(f"{path} cannot be loaded ({first_line(error)}): delete it and export it again") from None
 
-    def __call__(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    @classmethod
+    def load(cls, member: Member) -> Self:
+        return cls(member.files.onnx)
+
+    def __call__(self, strips: np.ndarray) -> Outputs:
         probability, class_probability = self._session.run(OUTPUTS, {INPUT: strips[:, None]})
         return probability, class_probability

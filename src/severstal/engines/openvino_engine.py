@@ -3,54 +3,57 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import openvino
 
+from severstal.engines.base import Engine, Outputs
 from severstal.engines.onnx_file import INPUT, OUTPUTS
 from severstal.errors import InputError
 from severstal.experiment import Member
 
 if TYPE_CHECKING:
-    from severstal.engines.dice_check import FoldDice
+    import openvino
 
-# Left alone, it computes in bfloat16 where the processor has it, and pixels flip.
+# By default it computes in bfloat16 where the processor has it, and pixels flip.
 CONFIG = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
 
 
-def build(member: Member, fold: FoldDice | None = None) -> None:
-    """Nothing to make: the ONNX file is the engine."""
-
-
-def load(member: Member) -> OpenVinoEngine:
-    return OpenVinoEngine.read(member.files.onnx)
-
-
-class OpenVinoEngine:
+class OpenVinoEngine(Engine):
     """A compiled model on all cores."""
+
+    name = "openvino"
+    packages = ("openvino",)
+    device = "cpu"
 
     def __init__(self, compiled: openvino.CompiledModel) -> None:
         self._model = compiled
 
     @classmethod
-    def of(cls, model: openvino.Model | str) -> OpenVinoEngine:
-        """Compile a model for this processor."""
+    def compile(cls, model: openvino.Model | str) -> Self:
+        """Compile a model, or the file of that path, for this processor."""
+        import openvino
+
         return cls(openvino.Core().compile_model(model, "CPU", CONFIG))
 
     @classmethod
-    def read(cls, path: Path) -> OpenVinoEngine:
-        """Compile a model's file.
+    def read(cls, path: Path) -> Self:
+        """Compile the model of a file.
 
         Raises:
             InputError: if it is missing or damaged.
         """
         try:
-            return cls.of(str(path))
+            return cls.compile(str(path))
         except RuntimeError as error:
-            what = str(error).strip().splitlines()[-1]
-            raise InputError(f"{path} cannot be loaded ({what}): delete it and export it again") from None
+            reason = str(error).strip().splitlines()[-1]
+            raise InputError(f"{path} cannot be loaded ({reason}): delete it and export it again") from None
 
-    def __call__(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    @classmethod
+    def load(cls, member: Member) -> Self:
+        return cls.read(member.files.onnx)
+
+    def __call__(self, strips: np.ndarray) -> Outputs:
         outputs = self._model({INPUT: strips[:, None]})
-        return tuple(outputs[self._model.output(name)].copy() for name in OUTPUTS)
+        probability, class_probability = (outputs[self._model.output(name)].copy() for name in OUTPUTS)
+        return probability, class_probability

@@ -1,10 +1,71 @@
-"""TensorRT on an NVIDIA GPU, in float16: the default where there is a GPU."""
+"""TensorRT or TensorRT-RTX on an NVIDIA GPU, in three precisions. ``tensorrt/`` holds the parts."""
 
-from functools import partial
+from __future__ import annotations
 
-from severstal.engines.tensorrt import engine_file
-from severstal.engines.tensorrt.runtime import together
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
 
-__all__ = ["build", "load", "together"]
+import numpy as np
 
-build, load = partial(engine_file.build, "fp16"), partial(engine_file.load, "fp16")
+from severstal.engines.base import FLOAT16, FLOAT32, Engine, Outputs, Predict
+from severstal.experiment import Member
+
+if TYPE_CHECKING:
+    from severstal.engines.dice_check import FoldScorer
+    from severstal.engines.tensorrt.engine_file import EngineFile
+    from severstal.engines.tensorrt.runtime import Runner
+
+
+class TensorRTEngine(Engine):
+    """TensorRT in float16: the default on a machine with a GPU."""
+
+    name = "tensorrt"
+    packages = ("tensorrt", "tensorrt_rtx")
+    install = "pip install -r requirements-gpu.txt"
+    device = "gpu"
+    precision = "fp16"
+    tolerance = FLOAT16
+    averages_on_device = True
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    @classmethod
+    def build(cls, member: Member, fold: FoldScorer | None = None) -> None:
+        cls._file(member).build(fold)
+
+    @classmethod
+    def load(cls, member: Member) -> Self:
+        """Load the engine, building it again where it does not fit this machine."""
+        return cls(cls._file(member).load())
+
+    def __call__(self, strips: np.ndarray) -> Outputs:
+        return self._runner(strips)
+
+    @classmethod
+    def average(cls, engines: Sequence[TensorRTEngine], weights: Sequence[int]) -> Predict:
+        from severstal.engines.tensorrt.runtime import join
+
+        return join([engine._runner for engine in engines], weights)
+
+    @classmethod
+    def _file(cls, member: Member) -> EngineFile:
+        from severstal.engines.tensorrt.engine_file import EngineFile
+
+        return EngineFile(member, cls.name, cls.precision)
+
+
+class TensorRTFloat32Engine(TensorRTEngine):
+    """TensorRT in float32: for networks that overflow float16."""
+
+    name = "tensorrt-fp32"
+    precision = "fp32"
+    tolerance = FLOAT32
+
+
+class TensorRTInt8Engine(TensorRTEngine):
+    """TensorRT with convolutions in int8 and the rest in float16."""
+
+    name = "tensorrt-int8"
+    precision = "int8"
+    tolerance = None

@@ -1,4 +1,4 @@
-"""Memory and streams on the GPU: the few calls that the runtime needs, answered by pycuda or by torch."""
+"""Memory and streams on the GPU: the few calls that the runtime needs, implemented with pycuda or with torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Array = Any  # a DeviceAllocation of pycuda, or a tensor of torch
 
 
 class Buffers(Protocol):
-    """Calls are queued on one stream and return at once, but for ``synchronize``.
+    """Memory on the GPU and one stream. Calls enqueue work and return at once, except for ``synchronize``.
 
     Attributes:
         stream: the stream's handle, for TensorRT.
@@ -23,13 +23,13 @@ class Buffers(Protocol):
     stream: int
 
     def current(self) -> AbstractContextManager[None]:
-        """The GPU made this thread's: engines are loaded in one thread and may be called from others."""
+        """Bind the GPU to the calling thread: engines are loaded in one thread and may be called from others."""
 
-    def device(self, shape: tuple[int, ...], dtype: type[np.generic]) -> Array:
-        """Memory on the GPU, its content undefined."""
+    def allocate(self, shape: tuple[int, ...], dtype: type[np.generic]) -> Array:
+        """Memory on the GPU with undefined content."""
 
     def pinned(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Page-locked ``uint8`` memory of the host: a copy from any other waits for the CPU."""
+        """Page-locked ``uint8`` memory of the host: copies from and to any other memory are synchronous."""
 
     def address(self, array: Array) -> int: ...
 
@@ -47,14 +47,20 @@ class Buffers(Protocol):
         """``mean = total // divisor``; ``uint8`` and ``int32`` of one shape."""
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """A CUDA graph of what ``work`` queues; calling it queues all of that again in one go. Nothing is run yet."""
+        """Record what ``work`` enqueues as a CUDA graph, without running it.
+
+        Returns:
+            A function that enqueues the recorded work in one launch.
+        """
 
     def synchronize(self) -> None: ...
 
 
 @cache
-def buffers() -> Buffers:
-    """pycuda's where it is installed, which needs no PyTorch, else torch's. One for the process: engines share it.
+def shared_buffers() -> Buffers:
+    """The buffers of this process, which all engines share: pycuda's where it is installed, else torch's.
+
+    pycuda comes first because it needs no PyTorch.
 
     Raises:
         InputError: if there is no GPU.

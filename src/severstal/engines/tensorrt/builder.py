@@ -1,8 +1,6 @@
 """From an ONNX file to a serialized engine: strongly typed network, one optimisation profile, timing cache.
 
-One path for TensorRT 10.13 to 11 and TensorRT-RTX; the latter builds without a GPU too. Every error of the parser is
-in the exception. TensorRT is given no progress monitor: calls of Python from its threads move what it allocates, and
-with that the engine's bytes. ``build_process.py`` counts the seconds meanwhile.
+One path for TensorRT 10.13 to 11 and TensorRT-RTX; the latter builds without a GPU too.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from severstal.artifacts import replacing
-from severstal.engines.tensorrt.library import logger
+from severstal.engines.tensorrt.library import create_logger
 from severstal.errors import InputError
 
 WORKSPACE = 4 << 30  # bytes
@@ -21,11 +19,11 @@ WORKSPACE = 4 << 30  # bytes
 
 @dataclass(frozen=True)
 class Profile:
-    """Strips per call that an engine is built for: the fewest, those that its tactics are chosen for, the most."""
+    """TensorRT's optimisation profile, in strips per call: the limits, and the number that tactics are chosen for."""
 
-    bisect: int = 1
-    usual: int = 4
-    most: int = 8
+    min_batch: int = 1
+    opt_batch: int = 4
+    max_batch: int = 8
 
     def as_json(self) -> dict[str, int]:
         return asdict(self)
@@ -42,56 +40,57 @@ def build_plan(
     Raises:
         InputError: with every error of the parser, or of the builder.
     """
-    log = logger(trt)
+    log = create_logger(trt)
     builder = trt.Builder(log)
-    definition = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    _parse(trt, definition, model, log)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    _parse(trt, network, model, log)
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
     _allow_capture(trt, config)
     if profile:
-        config.add_optimization_profile(_optimisation(builder, definition.get_input(0), profile))
+        config.add_optimization_profile(_optimization_profile(builder, network.get_input(0), profile))
     if trt.__name__ == "tensorrt_rtx":
         timing_cache = None  # it measures nothing, and warns of the calls
-    _read_cache(config, timing_cache)
-    plan = builder.build_serialized_network(definition, config)
+    _read_timing_cache(config, timing_cache)
+    plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise InputError(f"TensorRT built no engine: {'; '.join(log.errors) or 'it gave no reason'}")
-    _write_cache(config, timing_cache)
+    _write_timing_cache(config, timing_cache)
     return bytes(plan)
 
 
-def _parse(trt: ModuleType, definition: Any, model: bytes, log: Any) -> None:
-    parser = trt.OnnxParser(definition, log)
+def _parse(trt: ModuleType, network: Any, model: bytes, log: Any) -> None:
+    parser = trt.OnnxParser(network, log)
     if not parser.parse(model):
         errors = [str(parser.get_error(i)) for i in range(parser.num_errors)] or log.errors
         raise InputError(f"TensorRT's parser refused the ONNX model: {'; '.join(errors)}")
 
 
-def _optimisation(builder: Any, strips: Any, profile: Profile) -> Any:
+def _optimization_profile(builder: Any, strips: Any, profile: Profile) -> Any:
     _, *rest = strips.shape
-    made = builder.create_optimization_profile()
-    made.set_shape(strips.name, *((batch, *rest) for batch in (profile.bisect, profile.usual, profile.most)))
-    return made
+    batches = (profile.min_batch, profile.opt_batch, profile.max_batch)
+    created = builder.create_optimization_profile()
+    created.set_shape(strips.name, *((batch, *rest) for batch in batches))
+    return created
 
 
 def _allow_capture(trt: ModuleType, config: Any) -> None:
-    """TensorRT-RTX allocates at run time unless told not to, which no CUDA graph can record."""
+    """Have the caller allocate: TensorRT-RTX allocates at run time by default, which no CUDA graph can record."""
     flag = getattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION", None)
     if flag is not None:
         config.set_flag(flag)
 
 
-def _read_cache(config: Any, path: Path | None) -> None:
+def _read_timing_cache(config: Any, path: Path | None) -> None:
     if path is None:
         return
     cache = config.create_timing_cache(path.read_bytes() if path.exists() else b"")
-    if cache is None:  # damaged: it is only a matter of time
+    if cache is None:  # damaged: starting over costs only time
         cache = config.create_timing_cache(b"")
     config.set_timing_cache(cache, ignore_mismatch=True)
 
 
-def _write_cache(config: Any, path: Path | None) -> None:
+def _write_timing_cache(config: Any, path: Path | None) -> None:
     if path is not None:
         with replacing(path) as temporary:
             temporary.write_bytes(bytes(config.get_timing_cache().serialize()))

@@ -1,12 +1,13 @@
 """A member's TensorRT files: the graph in the engine's precision, the engine, and the sidecar of both.
 
-``model.tensorrt.onnx`` is what the engine is built from, kept so that another machine rebuilds the engine from it
-without PyTorch, without the strips that int8 was measured on, and with the same layers in float32.
+``model.tensorrt.onnx`` is what the engine is built from. It is kept so that another machine rebuilds the engine without
+PyTorch, without the strips that int8 was calibrated on, and with the same layers in float32.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,44 +19,37 @@ from google.protobuf.message import DecodeError
 from severstal.artifacts import file_hash, replacing, write_json
 from severstal.engines import float32_layers
 from severstal.engines.tensorrt import sidecar
-from severstal.engines.tensorrt.buffers import Buffers, buffers
+from severstal.engines.tensorrt.buffers import Buffers, shared_buffers
 from severstal.engines.tensorrt.build_process import build_file
 from severstal.engines.tensorrt.builder import Profile
 from severstal.engines.tensorrt.library import library
 from severstal.engines.tensorrt.precision_conversion import convert_precision
-from severstal.engines.tensorrt.runtime import LoadedEngine, TensorRTEngine
+from severstal.engines.tensorrt.runtime import LoadedEngine, Runner
 from severstal.errors import InputError
 from severstal.experiment import Member
 from severstal.hardware import gpu_count
 
 if TYPE_CHECKING:
-    from severstal.engines.dice_check import FoldDice
+    from severstal.engines.dice_check import FoldScorer
 
 PROFILE = Profile()
-KEPT = "kept_in_float32"
-NAMES = {"fp32": "tensorrt-fp32", "fp16": "tensorrt", "int8": "tensorrt-int8"}
+FLOAT32_LAYERS = "kept_in_float32"  # key in the converted graph's metadata
 
-
-def build(precision: str, member: Member, fold: FoldDice | None = None) -> None:
-    """See :meth:`EngineFile.build`."""
-    EngineFile(member, precision).build(fold)
-
-
-def load(precision: str, member: Member) -> TensorRTEngine:
-    """See :meth:`EngineFile.load`."""
-    return EngineFile(member, precision).load()
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class EngineFile:
-    """The files of one member in one precision."""
+    """The files of one member in one precision.
+
+    Attributes:
+        name: of the engine, as in file names.
+        precision: ``fp32``, ``fp16`` or ``int8``.
+    """
 
     member: Member
+    name: str
     precision: str
-
-    @property
-    def name(self) -> str:
-        return NAMES[self.precision]
 
     @property
     def converted(self) -> Path:
@@ -69,102 +63,105 @@ class EngineFile:
     def sidecar(self) -> Path:
         return self.member.files.sidecar(f"{self.name}-build")
 
-    def build(self, fold: FoldDice | None = None) -> None:
-        """Make the lowered graph and the engine, unless they are those of ``model.onnx`` on this machine already.
+    def build(self, fold: FoldScorer | None = None) -> None:
+        """Write the converted graph and the engine, unless those on disk are of ``model.onnx`` and this machine.
 
-        On a machine with a GPU a lower precision is scored too, once; layers that cost too much Dice are given back to
-        float32, and ``model.<engine>-layers.json`` tells which.
+        On a machine with a GPU a lower precision is scored too, once. Layers that cost too much Dice return to float32,
+        and ``model.<engine>-layers.json`` lists them.
 
         Args:
-            fold: whose training strips int8 ranges are measured on, and whose held-out ones are scored.
+            fold: scores the engine on its held-out strips; its training strips calibrate int8.
 
         Raises:
-            InputError: if it costs too much Dice with all layers given back.
+            InputError: if too much Dice is lost even with all layers in float32.
         """
         if self.differences():
-            self._make(fold)
-        if fold and self.precision != "fp32" and gpu_count() and float32_layers.read(self.member, self.name) is None:
-            self._score(fold)
+            self._rebuild(fold)
+        is_reduced = self.precision != "fp32"
+        if fold and is_reduced and gpu_count() and float32_layers.read(self.member, self.name) is None:
+            self._find_float32_layers(fold)
 
-    def load(self) -> TensorRTEngine:
-        """The engine on the GPU; one of another machine, library or graph is built anew, with a line of notice.
+    def load(self) -> Runner:
+        """The engine on the GPU; one of another machine, library or graph is built again, and the log says so.
 
         Raises:
-            InputError: if there is no GPU, or the engine that was just built cannot be loaded either.
+            InputError: if there is no GPU, or the rebuilt engine cannot be loaded either.
         """
-        shared = buffers()  # raises where there is no GPU, before TensorRT ends the process
-        found = self.differences()
-        if not found:
+        buffers = shared_buffers()  # raises where there is no GPU, before TensorRT ends the process
+        reasons = self.differences()
+        if not reasons:
             try:
-                return self._open(shared)
+                return self._open(buffers)
             except InputError as error:
-                found = [str(error)]
-        print(f"   {self.member.name}: its {self.name} engine does not fit here ({'; '.join(found)})", flush=True)
-        self._make(None)
-        return self._open(shared)
+                reasons = [str(error)]
+        logger.info("%s: its %s engine does not fit here (%s)", self.member.name, self.name, "; ".join(reasons))
+        self._rebuild(None)
+        return self._open(buffers)
 
     def differences(self) -> list[str]:
         """Why the engine on disk cannot be loaded here; empty where it can."""
-        if not self._lowered_is_current():
+        if not self._is_converted():
             return ["it is of another graph"]
-        return sidecar.differences(self.sidecar, self.engine, self._facts())
+        return sidecar.differences(self.sidecar, self.engine, self._identity())
 
-    def _open(self, shared: Buffers) -> TensorRTEngine:
-        return TensorRTEngine(shared, LoadedEngine(library(), self.engine))
+    def _open(self, buffers: Buffers) -> Runner:
+        return Runner(buffers, [LoadedEngine(library(), self.engine)], [1])
 
-    def _make(self, fold: FoldDice | None) -> None:
-        if not self._lowered_is_current():
-            self._lower(fold, float32_layers.read(self.member, self.name) or [])
-        self._build()
+    def _rebuild(self, fold: FoldScorer | None) -> None:
+        if not self._is_converted():
+            self._convert(fold, float32_layers.read(self.member, self.name) or [])
+        self._build_engine()
 
-    def _lower(self, fold: FoldDice | None, kept: list[str]) -> None:
-        strips = fold.calibration() if fold and self.precision == "int8" else ()
-        self._write(convert_precision(onnx.load(self.member.files.onnx), self.precision, strips, frozenset(kept)), kept)
+    def _convert(self, fold: FoldScorer | None, layers: list[str]) -> None:
+        strips = fold.calibration_strips() if fold and self.precision == "int8" else ()
+        model = onnx.load(self.member.files.onnx)
+        self._write_converted(convert_precision(model, self.precision, strips, frozenset(layers)), layers)
 
-    def _write(self, model: onnx.ModelProto, kept: list[str]) -> None:
-        for key, value in (self._made_from() | {KEPT: json.dumps(kept)}).items():
+    def _write_converted(self, model: onnx.ModelProto, layers: list[str]) -> None:
+        for key, value in (self._source() | {FLOAT32_LAYERS: json.dumps(layers)}).items():
             model.metadata_props.add(key=key, value=value)
         with replacing(self.converted) as temporary:
             onnx.save(model, temporary)
 
-    def _build(self) -> None:
+    def _build_engine(self) -> None:
         began = time.monotonic()
         build_file(self.converted, self.engine, PROFILE, self.member.paths.timing_cache)
-        write_json(self.sidecar, self._facts() | {"engine": file_hash(self.engine)})
-        taken, size = time.monotonic() - began, self.engine.stat().st_size / 1e6
-        print(f"   {self.member.name}: {self.name} engine built in {taken:.1f} s, {size:.0f} MB", flush=True)
+        write_json(self.sidecar, self._identity() | {"engine": file_hash(self.engine)})
+        seconds, megabytes = time.monotonic() - began, self.engine.stat().st_size / 1e6
+        logger.info("%s: %s engine built in %.1f s, %.0f MB", self.member.name, self.name, seconds, megabytes)
 
-    def _score(self, fold: FoldDice) -> None:
-        from severstal.engines.dice_check import LARGEST_DROP
-        from severstal.engines.tensorrt import float32_fallback  # brings ONNX Runtime, which prediction does without
+    def _find_float32_layers(self, fold: FoldScorer) -> None:
+        from severstal.engines.dice_check import MAX_DROP
+        from severstal.engines.tensorrt import float32_fallback  # imports ONNX Runtime, which prediction does without
 
-        if self._metadata().get(KEPT) != "[]":  # of a search that did not end
-            self._lower(fold, [])
-            self._build()
-        drop, kept = fold.reference - fold.of(self._open(buffers())), []
-        if drop > LARGEST_DROP:
-            cost = f"{self.precision} costs {drop:.4f} of Dice"
-            print(f"   {self.member.name}: {cost}; looking for the layers that cause it", flush=True)
+        if self._metadata().get(FLOAT32_LAYERS) != "[]":  # left by a search that was interrupted
+            self._convert(fold, [])
+            self._build_engine()
+        drop = fold.reference - fold.score(self._open(shared_buffers()))
+        layers: list[str] = []
+        if drop > MAX_DROP:
+            loss = f"{self.precision} costs {drop:.4f} of Dice"
+            logger.info("%s: %s; searching for the layers that cause it", self.member.name, loss)
             model = onnx.load(self.member.files.onnx)
-            kept = float32_fallback.search(model, self.precision, fold, self._with, LARGEST_DROP)
-        float32_layers.write(self.member, self.name, self.precision, drop, kept)
+            layers = float32_fallback.search(model, self.precision, fold, self._build_with, MAX_DROP)
+        float32_layers.write(self.member, self.name, self.precision, drop, layers)
 
-    def _with(self, model: onnx.ModelProto, kept: list[str]) -> TensorRTEngine:
-        self._write(model, kept)
-        self._build()
-        return self._open(buffers())
+    def _build_with(self, model: onnx.ModelProto, layers: list[str]) -> Runner:
+        self._write_converted(model, layers)
+        self._build_engine()
+        return self._open(shared_buffers())
 
-    def _lowered_is_current(self) -> bool:
-        return self._metadata().items() >= self._made_from().items()
+    def _is_converted(self) -> bool:
+        return self._metadata().items() >= self._source().items()
 
     def _metadata(self) -> dict[str, str]:
         try:
             return {entry.key: entry.value for entry in onnx.load(self.converted).metadata_props}
-        except (OSError, DecodeError):  # not there, or cut short
+        except (OSError, DecodeError):  # missing or truncated
             return {}
 
-    def _made_from(self) -> dict[str, str]:
-        return {"precision": self.precision, "lowered_from": file_hash(self.member.files.onnx)}
+    def _source(self) -> dict[str, str]:
+        return {"precision": self.precision, "converted_from": file_hash(self.member.files.onnx)}
 
-    def _facts(self) -> sidecar.Facts:
-        return sidecar.facts(library(), self.precision, PROFILE, self.converted, self.member.weights_hash())
+    def _identity(self) -> sidecar.Identity:
+        return sidecar.identity(library(), self.precision, PROFILE, self.converted, self.member.weights_hash())

@@ -1,8 +1,8 @@
-"""Which layers fall back to float32 where a whole network in float16 or int8 costs too much Dice.
+"""Which layers fall back to float32 where an entire network in float16 or int8 costs too much Dice.
 
-Layers are ranked by what each alone costs, then given back worst first. Ranking runs one lowered graph per layer in
-ONNX Runtime on the CPU, on a few strips; for n layers at most 2 log2(n) + 2 engines are then built and scored, some
-fifteen for a hundred layers.
+Layers are ranked by what each alone costs, then returned to float32, the worst first. Ranking runs one converted graph
+per layer in ONNX Runtime on the CPU, on a few strips. For n layers at most 2 log2(n) + 2 engines are then built and
+scored, some fifteen for a hundred layers.
 """
 
 from __future__ import annotations
@@ -16,45 +16,48 @@ import onnx
 import onnxruntime
 from tqdm import tqdm
 
-from severstal.engines.base import Engine
-from severstal.engines.dice_check import FoldDice
+from severstal.engines.base import Predict
+from severstal.engines.dice_check import FoldScorer
 from severstal.engines.onnx_file import INPUT, OUTPUTS
 from severstal.engines.tensorrt.fp16_simulation import simulate_fp16
 from severstal.engines.tensorrt.layers import layers
 from severstal.engines.tensorrt.precision_conversion import convert_precision
 from severstal.errors import InputError
 
-STRIPS = 4  # that the layers are ranked on
-Make = Callable[[onnx.ModelProto, list[str]], Engine]
+RANKING_STRIPS = 4
+
+Build = Callable[[onnx.ModelProto, list[str]], Predict]
 
 
-def search(model: onnx.ModelProto, precision: str, fold: FoldDice, make: Make, limit: float) -> list[str]:
-    """The worst layers, as few of them as bring the Dice within ``limit`` of PyTorch's once they are in float32.
+def search(model: onnx.ModelProto, precision: str, fold: FoldScorer, build: Build, max_drop: float) -> list[str]:
+    """The worst layers, as few as possible, that have to be in float32 for the Dice to be accepted.
 
     Args:
-        model: in float32, with every layer in ``precision`` refused already.
-        make: an engine of a lowered graph, given with the layers that stay in float32; called last with those found.
+        model: in float32; with every layer in ``precision`` it was refused before.
+        build: makes an engine of a converted graph and the names of its float32 layers. The last call is the one with
+            the layers that are returned.
+        max_drop: loss of Dice against PyTorch that is accepted.
 
     Raises:
-        InputError: if not even all of them do.
+        InputError: if too much Dice is lost even with all layers in float32.
     """
-    strips, drops = fold.calibration(), {}
+    strips, drops = fold.calibration_strips(), {}
     with tempfile.TemporaryDirectory() as folder:
         ranges = Path(folder) / "ranges.json"
-        ranked = worst_first(model, precision, strips, ranges)
+        ranked = rank_layers(model, precision, strips, ranges)
 
-        def engine(keep: list[str]) -> Engine:
-            return make(convert_precision(model, precision, strips, frozenset(keep), ranges), keep)
+        def engine(keep: list[str]) -> Predict:
+            return build(convert_precision(model, precision, strips, frozenset(keep), ranges), keep)
 
         def accepted(keep: list[str]) -> bool:
-            drops[len(keep)] = fold.reference - fold.of(engine(keep))
-            return drops[len(keep)] <= limit
+            drops[len(keep)] = fold.reference - fold.score(engine(keep))
+            return drops[len(keep)] <= max_drop
 
         found = bisect(ranked, accepted)
         if found is None:
             raise InputError(
                 f"{fold.member.name}: {precision} loses {drops[len(ranked)]:.5f} of Dice over {len(fold.images)} "
-                f"held-out strips even with all {len(ranked)} layers in float32; accepted are {limit}. "
+                f"held-out strips even with all {len(ranked)} layers in float32; accepted are {max_drop}. "
                 "Choose --engine tensorrt-fp32"
             )
         if list(drops)[-1] != len(found):
@@ -63,42 +66,42 @@ def search(model: onnx.ModelProto, precision: str, fold: FoldDice, make: Make, l
 
 
 def bisect(ranked: list[str], accepted: Callable[[list[str]], bool]) -> list[str] | None:
-    """The shortest start of ``ranked`` that is accepted, found by doubling, then by halving what lies between.
+    """The shortest prefix of ``ranked`` that is accepted, found by doubling, then by halving the interval between.
 
-    Its empty start is known not to be. None where all of it is not either.
+    The empty prefix is known to be refused. None where the entire list is refused too.
     """
-    refused, taken = 0, min(1, len(ranked))
-    while refused < taken and not accepted(ranked[:taken]):
-        refused, taken = taken, min(2 * taken, len(ranked))
-    if refused == taken:
+    refused, longest = 0, min(1, len(ranked))
+    while refused < longest and not accepted(ranked[:longest]):
+        refused, longest = longest, min(2 * longest, len(ranked))
+    if refused == longest:
         return None
-    while taken - refused > 1:
-        middle = (refused + taken) // 2
+    while longest - refused > 1:
+        middle = (refused + longest) // 2
         if accepted(ranked[:middle]):
-            taken = middle
+            longest = middle
         else:
             refused = middle
-    return ranked[:taken]
+    return ranked[:longest]
 
 
-def worst_first(
+def rank_layers(
     model: onnx.ModelProto, precision: str, strips: Sequence[np.ndarray], ranges: Path | None = None
 ) -> list[str]:
-    """All layers, by how far the maps stray when one alone is lowered.
+    """All layers, in descending order of how far the maps move when that layer alone is converted.
 
     Args:
-        strips, ranges: as in :func:`lowered.lower`; the maps are those of a few of the strips.
+        strips, ranges: as in :func:`precision_conversion.convert_precision`; maps are compared on a few of the strips.
     """
-    names, few = layers(model).keys(), strips[:: max(1, len(strips) // STRIPS)][:STRIPS]
-    exact, costs = maps(model, few), {}
+    names, sample = layers(model).keys(), strips[:: max(1, len(strips) // RANKING_STRIPS)][:RANKING_STRIPS]
+    exact, costs = predict_maps(model, sample), {}
     for name in tqdm(names, "layers", leave=False, disable=None):
-        alone = convert_precision(model, precision, strips, names - {name}, ranges)
-        costs[name] = float(np.abs(maps(alone, few) - exact).mean())
+        converted = convert_precision(model, precision, strips, names - {name}, ranges)
+        costs[name] = float(np.abs(predict_maps(converted, sample) - exact).mean())
     return sorted(costs, key=lambda name: -costs[name])
 
 
-def maps(model: onnx.ModelProto, strips: Sequence[np.ndarray]) -> np.ndarray:
-    """Maps ``int [N, 4, H, W]`` that a graph gives on a GPU, computed on the CPU."""
+def predict_maps(model: onnx.ModelProto, strips: Sequence[np.ndarray]) -> np.ndarray:
+    """Maps ``int64 [N, 4, H, W]`` that a graph gives on a GPU, computed on the CPU."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     content = simulate_fp16(model).SerializeToString()

@@ -25,14 +25,14 @@ def library() -> ModuleType:
             continue
         except (ImportError, OSError, RuntimeError) as error:  # a driver or a CUDA library that is too old
             reasons.append(f"{name} does not load ({error})")
-    what = "; ".join(reasons) or "neither tensorrt nor tensorrt_rtx is installed"
-    raise InputError(f"{what}: run `.venv/bin/pip install -r requirements-gpu.txt`")
+    reason = "; ".join(reasons) or "neither tensorrt nor tensorrt_rtx is installed"
+    raise InputError(f"{reason}: run `.venv/bin/pip install -r requirements-gpu.txt`")
 
 
-def logger(trt: ModuleType) -> Any:
-    """A logger that prints nothing and keeps every error, for the exception that follows; ``errors`` has them."""
+def create_logger(trt: ModuleType) -> Any:
+    """A TensorRT logger that prints nothing and collects errors in ``errors``, for the exception that follows."""
 
-    class Log(trt.ILogger):
+    class ErrorLogger(trt.ILogger):  # type: ignore[name-defined,misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: list[str] = []
@@ -41,4 +41,4 @@ def logger(trt: ModuleType) -> Any:
             if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
                 self.errors.append(message)
 
-    return Log()
+    return ErrorLogger()

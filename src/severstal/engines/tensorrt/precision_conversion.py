@@ -1,6 +1,6 @@
 """The graph in a lower precision: since TensorRT 11 an engine's precision is that of its ONNX file.
 
-``uint8`` input and outputs stay as they are, so the strips and maps of every precision are the same bytes.
+Input and outputs stay ``uint8``, so strips and maps are the same bytes in every precision.
 """
 
 from __future__ import annotations
@@ -18,26 +18,25 @@ from severstal.engines.onnx_file import INPUT
 from severstal.engines.tensorrt.layers import WEIGHTED, join_casts, nodes_of
 from severstal.errors import InputError
 
-PRECISIONS = ("fp32", "fp16", "int8")
-NONE: Set[str] = frozenset()
+NO_LAYERS: Set[str] = frozenset()
 
 
 def convert_precision(
     model: onnx.ModelProto,
     precision: str,
     strips: Sequence[np.ndarray] = (),
-    keep: Set[str] = NONE,
+    keep: Set[str] = NO_LAYERS,
     ranges: Path | None = None,
 ) -> onnx.ModelProto:
     """The same graph in ``fp32``, ``fp16``, or ``int8`` with the rest in float16.
 
     The int8 file is for TensorRT. ONNX Runtime folds pairs of its float16 scales into products that underflow (0.8% of
-    pixels flip); with its optimisations off it gives what the same file with float32 scales gives.
+    pixels flip); with its optimisations off it gives the result of the same file with float32 scales.
 
     Args:
         strips: ``uint8 [H, W]`` each, which int8 ranges are measured on.
         keep: names of :func:`layers.layers` that stay in float32.
-        ranges: file of the measured int8 ranges; written if it is not there, else read: measuring is what takes long.
+        ranges: file of the measured int8 ranges: read where it exists, else written, as measuring takes long.
     """
     if precision == "fp32":
         return model
@@ -46,9 +45,9 @@ def convert_precision(
 
 
 def to_float16(model: onnx.ModelProto, keep: Sequence[str] = ()) -> onnx.ModelProto:
-    """The graph in float16, but for the nodes of these names.
+    """The graph in float16, except for the nodes of these names.
 
-    Converting the file strays less from float32 than exporting a halved network (0.011 against 0.035 of a logit).
+    Converting the file differs less from float32 than exporting a halved network (0.011 against 0.035 of a logit).
     """
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
@@ -62,8 +61,8 @@ def to_int8(
 ) -> onnx.ModelProto:
     """The graph with symmetric quantise/dequantise pairs around its convolutions, the rest in float32.
 
-    Activations per tensor and weights per channel, both signed with zero point 0; biases stay floats: TensorRT takes
-    nothing else, and ONNX Runtime's own choice, int32 biases, is refused by its parser.
+    Activations per tensor and weights per channel, both signed with zero point 0; biases stay floats. TensorRT's parser
+    accepts nothing else; it refuses the int32 biases that ONNX Runtime chooses by default.
 
     Raises:
         InputError: without strips to measure ranges on.
@@ -74,12 +73,12 @@ def to_int8(
         raise InputError("int8 needs training strips to measure its ranges on: run `bash bin/export.sh`")
     logging.getLogger().setLevel(max(logging.ERROR, logging.getLogger().level))  # it logs to the root
     with tempfile.TemporaryDirectory() as folder:
-        given, made = Path(folder) / "model.onnx", Path(folder) / "int8.onnx"
-        onnx.save(model, given)  # of a model in memory it would move the weights to a file, and change the caller's
+        source, target = Path(folder) / "model.onnx", Path(folder) / "int8.onnx"
+        onnx.save(model, source)  # of a model in memory it would move the weights to a file, and change the caller's
         quantize_static(
-            given,
-            made,
-            _Reader(strips),
+            source,
+            target,
+            _CalibrationReader(strips),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(WEIGHTED),  # what gains; additions and resizes between them stay in float16
             nodes_to_exclude=list(keep),
@@ -96,15 +95,15 @@ def to_int8(
             },
             calibration_cache_path=ranges,
         )
-        return onnx.load(made)
+        return onnx.load(target)
 
 
-class _Reader:
+class _CalibrationReader:
     """Strips in the form in which ONNX Runtime's calibration asks for them, one at a time."""
 
     def __init__(self, strips: Sequence[np.ndarray]) -> None:
-        self._rest = iter(strips)
+        self._remaining = iter(strips)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        strip = next(self._rest, None)
+        strip = next(self._remaining, None)
         return None if strip is None else {INPUT: strip[None, None]}

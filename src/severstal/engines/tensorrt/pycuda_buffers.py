@@ -1,6 +1,6 @@
-"""Buffers held by pycuda in the device's primary context, which torch uses too: no PyTorch is needed to predict.
+"""Buffers implemented with pycuda in the device's primary context, which torch uses too: prediction needs no PyTorch.
 
-``pycuda.autoinit`` would make a context of its own, in which TensorRT's and torch's pointers mean nothing. pycuda
+``pycuda.autoinit`` would create a context of its own, in which TensorRT's and torch's pointers are invalid. pycuda
 records no CUDA graphs and compiles through ``nvcc``; NVIDIA's own bindings (``cuda-bindings``) do both without it.
 """
 
@@ -59,9 +59,9 @@ class PycudaBuffers:
         try:
             yield
         finally:
-            self._context.pop()  # a thread that ends with a context on its stack ends the process
+            self._context.pop()  # a thread that ends with a context on its stack aborts the process
 
-    def device(self, shape: tuple[int, ...], dtype: type[np.generic]) -> Any:
+    def allocate(self, shape: tuple[int, ...], dtype: type[np.generic]) -> Any:
         count = int(np.prod(shape))
         array = self._cuda.mem_alloc(max(1, count) * np.dtype(dtype).itemsize)
         self._sizes[int(array)] = count
@@ -88,31 +88,31 @@ class PycudaBuffers:
     def divide(self, mean: Any, total: Any, divisor: int) -> None:
         self._launch(self._divide, mean, total, divisor)
 
-    def _launch(self, kernel: Any, to: Any, given: Any, number: int) -> None:
-        count = self._sizes[int(to)]
+    def _launch(self, kernel: Any, target: Any, source: Any, number: int) -> None:
+        count = self._sizes[int(target)]
         grid = (-(-count // THREADS), 1)
-        kernel.prepared_async_call(grid, (THREADS, 1, 1), self._stream, to, given, number, count)
+        kernel.prepared_async_call(grid, (THREADS, 1, 1), self._stream, target, source, number, count)
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         from cuda.bindings import driver
 
-        # Only this thread is watched: others may allocate meanwhile.
+        # Thread-local: other threads may allocate meanwhile.
         mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
         _checked(driver.cuStreamBeginCapture(self.stream, mode))
         try:
             work()
         finally:
             graph = _checked(driver.cuStreamEndCapture(self.stream))
-        ready = _checked(driver.cuGraphInstantiate(graph, 0))
+        executable = _checked(driver.cuGraphInstantiate(graph, 0))
         _checked(driver.cuGraphDestroy(graph))
-        return lambda: _checked(driver.cuGraphLaunch(ready, self.stream))
+        return lambda: _checked(driver.cuGraphLaunch(executable, self.stream))
 
     def synchronize(self) -> None:
         self._stream.synchronize()
 
 
 def compile_kernels(compute_capability: tuple[int, int]) -> bytes:
-    """Machine code of the two sums; NVRTC compiles without a GPU."""
+    """Machine code of the two kernels; NVRTC compiles without a GPU."""
     from cuda.bindings import nvrtc
 
     program = _checked(nvrtc.nvrtcCreateProgram(KERNELS.encode(), b"sums.cu", 0, [], []))
@@ -124,9 +124,13 @@ def compile_kernels(compute_capability: tuple[int, int]) -> bytes:
     return code
 
 
-def _checked(answer: tuple[Any, ...]) -> Any:
-    """The value of a call of cuda-bindings, whose first part is an error code."""
-    code, *values = answer
+def _checked(result: tuple[Any, ...]) -> Any:
+    """The value in the result of cuda-bindings, whose first part is an error code.
+
+    Raises:
+        RuntimeError: if the code is not 0.
+    """
+    code, *values = result
     if int(code):
         raise RuntimeError(f"CUDA refused a call: {code.name}")
     return values[0] if values else None

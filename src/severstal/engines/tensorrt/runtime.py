@@ -1,7 +1,7 @@
 """Engines on the GPU: one stream, one scratch memory for all of them, one CUDA graph per number of strips.
 
-For an ensemble a batch goes up once, every member's maps are summed where they are, and the mean alone comes back:
-two copies a batch, however many members. What can only be seen on a GPU is in ``tests/test_gpu.py``.
+For an ensemble a batch is uploaded once, every member's maps are summed on the GPU, and only the mean is downloaded:
+two copies a batch, however many members. ``tests/gpu`` holds what only a GPU can show.
 """
 
 from __future__ import annotations
@@ -13,35 +13,41 @@ from typing import Any
 
 import numpy as np
 
+from severstal.engines.base import Outputs
 from severstal.engines.onnx_file import INPUT, OUTPUTS
 from severstal.engines.tensorrt.buffers import Buffers
-from severstal.engines.tensorrt.library import logger
+from severstal.engines.tensorrt.library import create_logger
 from severstal.errors import InputError
 
 PROBABILITY, CLASS_PROBABILITY = OUTPUTS
 
 
 class LoadedEngine:
-    """A deserialized engine, and what it says of its shapes.
+    """A deserialized engine and its limits.
 
-    Raises:
-        InputError: if TensorRT does not take the file.
+    Attributes:
+        scratch_bytes: device memory that it needs while it runs.
+        size: height and width of its strips.
+        max_batch: strips per call at most.
     """
 
     def __init__(self, trt: ModuleType, path: Path) -> None:
-        self._trt, self._log = trt, logger(trt)
-        # Where there is no GPU this line ends the process: whoever loads makes the buffers first, which raise.
+        """Deserialize a file.
+
+        Raises:
+            InputError: if TensorRT refuses the file.
+        """
+        self._trt, self._log = trt, create_logger(trt)
+        # Without a GPU this line ends the process: callers create the buffers first, which raise.
         self._runtime = trt.Runtime(self._log)
         self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if self._engine is None:
-            raise InputError(
-                f"{path} cannot be loaded on this GPU ({'; '.join(self._log.errors) or 'no reason given'})"
-            )
+            raise InputError(f"{path} cannot be loaded on this GPU ({'; '.join(self._log.errors) or 'no reason given'})")
         self.scratch_bytes = int(self._engine.device_memory_size_v2)
         self.size = tuple(self._engine.get_tensor_shape(INPUT))[2:]
-        self.most = int(self._engine.get_tensor_profile_shape(INPUT, 0)[2][0])
+        self.max_batch = int(self._engine.get_tensor_profile_shape(INPUT, 0)[2][0])
 
-    def context(self) -> Any:
+    def create_context(self) -> Any:
         """An execution context without memory of its own."""
         trt = self._trt
         strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
@@ -49,127 +55,120 @@ class LoadedEngine:
             return self._engine.create_execution_context(strategy)
         config = self._engine.create_runtime_config()
         config.set_execution_context_allocation_strategy(strategy)
-        # TensorRT-RTX would else compile better kernels beside the first calls, and a recorded graph would miss them.
+        # By default TensorRT-RTX compiles better kernels beside the first calls, and a recorded graph would lack them.
         config.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
         return self._engine.create_execution_context(config)
 
     def errors(self) -> str:
-        return "; ".join(self._log.errors) or "it gave no reason"
+        """What TensorRT has logged as errors."""
+        return "; ".join(self._log.errors) or "no reason given"
 
 
 class Batch:
-    """All that runs one number of strips: buffers, a context per engine, and after the first call a CUDA graph.
+    """Everything that runs one number of strips: buffers, a context per engine, and from the second call a CUDA graph.
 
-    A context serves this number alone: a graph holds the state that its contexts had when it was recorded.
+    Its contexts serve this number alone: a graph holds the state that its contexts had when it was recorded.
     """
 
     def __init__(
-        self, buffers: Buffers, loaded: Sequence[LoadedEngine], weights: Sequence[int], scratch: Any, count: int
+        self, buffers: Buffers, engines: Sequence[LoadedEngine], weights: Sequence[int], scratch: Any, count: int
     ) -> None:
-        height, width = loaded[0].size
-        maps = (count, 4, height, width)
-        self._buffers, self._loaded, self._weights = buffers, loaded, weights
-        self._given = buffers.device((count, 1, height, width), np.uint8)
-        self._probability, self._presence = buffers.device(maps, np.uint8), buffers.device((count, 4), np.uint8)
-        self._outputs = (self._probability, self._presence)
-        # One sum for each output, where there is more than one answer to sum.
-        shapes = (maps, (count, 4)) if len(loaded) > 1 else ()
-        self._totals = [buffers.device(shape, np.int32) for shape in shapes]
-        self._strips = buffers.pinned((count, 1, height, width))
-        self._answers = buffers.pinned(maps), buffers.pinned((count, 4))
-        self._contexts = [self._bound(engine, scratch, self._strips.shape) for engine in loaded]
+        height, width = engines[0].size
+        shapes = (count, 4, height, width), (count, 4)
+        self._buffers, self._engines, self._weights = buffers, engines, weights
+        self._device_input = buffers.allocate((count, 1, height, width), np.uint8)
+        self._device_outputs = [buffers.allocate(shape, np.uint8) for shape in shapes]
+        # A sum for each output, where there is more than one engine to average.
+        self._sums = [buffers.allocate(shape, np.int32) for shape in shapes] if len(engines) > 1 else []
+        self._host_input = buffers.pinned((count, 1, height, width))
+        self._host_outputs = [buffers.pinned(shape) for shape in shapes]
+        self._contexts = [self._create_context(engine, scratch) for engine in engines]
         self._replay: Callable[[], None] | None = None
         self._calls = 0
 
-    def _bound(self, engine: LoadedEngine, scratch: Any, shape: tuple[int, ...]) -> Any:
-        context = engine.context()
+    def _create_context(self, engine: LoadedEngine, scratch: Any) -> Any:
+        context = engine.create_context()
         context.set_device_memory(self._buffers.address(scratch), engine.scratch_bytes)
-        context.set_input_shape(INPUT, shape)
-        for name, array in (
-            (INPUT, self._given),
-            (PROBABILITY, self._probability),
-            (CLASS_PROBABILITY, self._presence),
-        ):
+        context.set_input_shape(INPUT, self._host_input.shape)
+        tensors = (self._device_input, *self._device_outputs)
+        for name, array in zip((INPUT, *OUTPUTS), tensors, strict=True):
             context.set_tensor_address(name, self._buffers.address(array))
         return context
 
-    def __call__(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Maps ``uint8 [count, 4, H, W]`` and presences ``uint8 [count, 4]``: the weighted means of all engines."""
-        self._strips[:, 0] = strips
+    def __call__(self, strips: np.ndarray) -> Outputs:
+        """Weighted means over the engines of maps ``uint8 [N, 4, H, W]`` and class probabilities ``uint8 [N, 4]``."""
+        self._host_input[:, 0] = strips
         self._run()
         self._buffers.synchronize()
-        return tuple(answer.copy() for answer in self._answers)
+        probability, class_probability = (output.copy() for output in self._host_outputs)
+        return probability, class_probability
 
     def _run(self) -> None:
-        """The first call runs plainly, as TensorRT wants before a recording; the second records; later ones replay.
+        """The first call runs directly, as TensorRT wants before a recording; the second records; later ones replay.
 
-        A number of strips that occurs once, the rest at the end, is never recorded.
+        A number of strips that occurs once, such as the remainder at the end, is never recorded.
         """
         self._calls += 1
         if self._calls == 2 and self._can_be_recorded():
-            self._replay = self._buffers.record(self._queue)
-        (self._replay or self._queue)()
+            self._replay = self._buffers.record(self._enqueue)
+        (self._replay or self._enqueue)()
 
     def _can_be_recorded(self) -> bool:
-        """TensorRT-RTX can tell of a context that it cannot."""
-        asked = [one for one in self._contexts if hasattr(one, "is_stream_capturable")]
-        return all(one.is_stream_capturable(self._buffers.stream) for one in asked)
+        """Whether every context can be captured; only TensorRT-RTX has contexts that cannot."""
+        return all(
+            context.is_stream_capturable(self._buffers.stream)
+            for context in self._contexts
+            if hasattr(context, "is_stream_capturable")
+        )
 
-    def _queue(self) -> None:
+    def _enqueue(self) -> None:
         buffers, divisor = self._buffers, sum(self._weights)
-        buffers.upload(self._given, self._strips)
-        for total in self._totals:
-            buffers.fill(total, divisor // 2)  # rounds half up, as ensemble.mean_map does
-        for engine, context, weight in zip(self._loaded, self._contexts, self._weights, strict=True):
+        buffers.upload(self._device_input, self._host_input)
+        for total in self._sums:
+            buffers.fill(total, divisor // 2)  # rounds half up, as ensemble_mean.mean_map does
+        for engine, context, weight in zip(self._engines, self._contexts, self._weights, strict=True):
             if not context.execute_async_v3(buffers.stream):
                 raise RuntimeError(f"TensorRT refused to run an engine: {engine.errors()}")
-            for total, output in zip(self._totals, self._outputs, strict=False):
+            for total, output in zip(self._sums, self._device_outputs, strict=False):
                 buffers.add(total, output, weight)
-        for total, output in zip(self._totals, self._outputs, strict=False):
+        for total, output in zip(self._sums, self._device_outputs, strict=False):
             buffers.divide(output, total, divisor)
-        for host, array in zip(self._answers, self._outputs, strict=True):
+        for host, array in zip(self._host_outputs, self._device_outputs, strict=True):
             buffers.download(host, array)
 
 
 class Runner:
-    """Engines that run together on any number of strips, in parts of the most that they were built for."""
+    """Runs one engine, or averages several, on any number of strips, in parts of the largest batch that all take."""
 
-    def __init__(self, buffers: Buffers, loaded: Sequence[LoadedEngine], weights: Sequence[int]) -> None:
-        self._buffers, self._loaded, self._weights = buffers, loaded, weights
+    def __init__(self, buffers: Buffers, engines: Sequence[LoadedEngine], weights: Sequence[int]) -> None:
+        self.buffers, self.engines, self._weights = buffers, engines, weights
         with buffers.current():
-            self._scratch = buffers.device((max(1, *(engine.scratch_bytes for engine in loaded)),), np.uint8)
-        self._most = min(engine.most for engine in loaded)
+            self._scratch = buffers.allocate((max(1, *(engine.scratch_bytes for engine in engines)),), np.uint8)
+        self._max_batch = min(engine.max_batch for engine in engines)
         self._batches: dict[int, Batch] = {}
 
-    def __call__(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See :class:`Batch`, for ``uint8 [N, H, W]`` of any N from 1."""
-        with self._buffers.current():
-            parts = [self._of(strips[start : start + self._most]) for start in range(0, len(strips), self._most)]
-        return parts[0] if len(parts) == 1 else tuple(np.concatenate(answers) for answers in zip(*parts, strict=True))
+    def __call__(self, strips: np.ndarray) -> Outputs:
+        """See :class:`Batch`, for strips ``uint8 [N, H, W]`` of any N from 1."""
+        with self.buffers.current():
+            size = self._max_batch
+            parts = [self._run(strips[start : start + size]) for start in range(0, len(strips), size)]
+        if len(parts) == 1:
+            return parts[0]
+        probability, class_probability = (np.concatenate(outputs) for outputs in zip(*parts, strict=True))
+        return probability, class_probability
 
-    def _of(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _run(self, strips: np.ndarray) -> Outputs:
         count = len(strips)
         if count not in self._batches:
-            self._batches[count] = Batch(self._buffers, self._loaded, self._weights, self._scratch, count)
+            self._batches[count] = Batch(self.buffers, self.engines, self._weights, self._scratch, count)
         return self._batches[count](strips)
 
 
-class TensorRTEngine:
-    """One member's engine, in the form that every engine has."""
+def join(runners: Sequence[Runner], weights: Sequence[int]) -> Runner:
+    """The weighted means of several engines' outputs, made on the GPU.
 
-    def __init__(self, buffers: Buffers, loaded: LoadedEngine) -> None:
-        self.buffers, self.loaded = buffers, loaded
-        self._runner = Runner(buffers, [loaded], [1])
-
-    def __call__(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self._runner(strips)
-
-
-def together(engines: Sequence[TensorRTEngine], weights: Sequence[int]) -> Runner:
-    """The weighted means of several engines' maps and presences, made on the GPU.
-
-    To the bit what :func:`ensemble.mean_map` makes of their answers.
+    They equal :func:`ensemble_mean.mean_map` of the outputs to the bit. Engines of weight 0 do not run.
     """
-    pairs = [(engine, weight) for engine, weight in zip(engines, weights, strict=True) if weight]
-    loaded = [engine.loaded for engine, _ in pairs]
-    return Runner(pairs[0][0].buffers, loaded, [weight for _, weight in pairs])
+    weighted = [(runner, weight) for runner, weight in zip(runners, weights, strict=True) if weight]
+    engines = [engine for runner, _ in weighted for engine in runner.engines]
+    return Runner(weighted[0][0].buffers, engines, [weight for _, weight in weighted])

@@ -1,7 +1,7 @@
 """What an engine was built from and for, beside it as JSON: an engine fits only its library, GPU and driver.
 
 It is compared before anything is loaded, because TensorRT answers a foreign engine with a crash as often as with an
-error. A file of its own, not a header: other tools (``trtexec``) then still read the engine.
+error. It is a file of its own, not a header: other tools (``trtexec``) can still read the engine.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from severstal.engines.tensorrt.builder import Profile
 from severstal.errors import InputError
 from severstal.hardware import gpus
 
-Facts = dict[str, Any]
+Identity = dict[str, Any]
 
 
-def facts(trt: ModuleType, precision: str, profile: Profile, onnx: Path, weights: str) -> Facts:
+def identity(trt: ModuleType, precision: str, profile: Profile, onnx: Path, weights: str) -> Identity:
     """What has to be equal for an engine to be loaded here."""
     gpu = gpus()[0] if gpus() else {}
     return {
@@ -34,10 +34,10 @@ def facts(trt: ModuleType, precision: str, profile: Profile, onnx: Path, weights
     }
 
 
-def differences(sidecar: Path, engine: Path, wanted: Facts) -> list[str]:
+def differences(sidecar: Path, engine: Path, expected: Identity) -> list[str]:
     """Why an engine cannot be loaded here, such as ``gpu NVIDIA T4, here NVIDIA L4``; empty where it can.
 
-    An engine without a sidecar, or one whose bytes are not those that were built, is as foreign as one of another GPU.
+    An engine without a sidecar cannot be loaded, nor one whose content is not what was built.
     """
     if not engine.exists():
         return ["there is no engine"]
@@ -45,7 +45,7 @@ def differences(sidecar: Path, engine: Path, wanted: Facts) -> list[str]:
         known = read_json(sidecar, "")
     except InputError:
         return ["its sidecar is missing or damaged"]
-    found = [f"{key} {known.get(key)}, here {value}" for key, value in wanted.items() if known.get(key) != value]
+    found = [f"{key} {known.get(key)}, here {value}" for key, value in expected.items() if known.get(key) != value]
     if not found and known.get("engine") != file_hash(engine):
         return ["the file is not the one that was built"]
     return found

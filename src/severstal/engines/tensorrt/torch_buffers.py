@@ -1,4 +1,4 @@
-"""Buffers held by torch, where pycuda is not installed."""
+"""Buffers implemented with torch, where pycuda is not installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DTYPES = {np.uint8: torch.uint8, np.int32: torch.int32}
 
 
 class TorchBuffers:
-    """See :class:`buffers.Buffers`. The three sums are in place: a CUDA graph must not allocate."""
+    """See :class:`buffers.Buffers`. The arithmetic is in place, because a CUDA graph must not allocate."""
 
     def __init__(self) -> None:
         if not torch.cuda.is_available():
@@ -26,13 +26,13 @@ class TorchBuffers:
         return self._stream.cuda_stream
 
     def current(self) -> AbstractContextManager[None]:
-        return nullcontext()  # torch sees to it
+        return nullcontext()  # torch binds the GPU to every thread itself
 
-    def device(self, shape: tuple[int, ...], dtype: type[np.generic]) -> torch.Tensor:
+    def allocate(self, shape: tuple[int, ...], dtype: type[np.generic]) -> torch.Tensor:
         return torch.empty(shape, dtype=DTYPES[dtype], device="cuda")
 
     def pinned(self, shape: tuple[int, ...]) -> np.ndarray:
-        return torch.empty(shape, dtype=torch.uint8, pin_memory=True).numpy()  # which keeps the tensor alive
+        return torch.empty(shape, dtype=torch.uint8, pin_memory=True).numpy()  # the array keeps the tensor alive
 
     def address(self, array: torch.Tensor) -> int:
         return array.data_ptr()
@@ -59,7 +59,7 @@ class TorchBuffers:
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
-        # Other threads decode and cut meanwhile: what they allocate shall not end the recording.
+        # Other threads decode strips meanwhile, and their allocations would end a global capture.
         with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
             work()
 
