@@ -14,7 +14,7 @@ import waitress
 from severstal.console import Stage, parser, paths_of
 from severstal.data import strips
 from severstal.demo.app import EXAMPLES, application
-from severstal.engines import base as engines
+from severstal.engines import catalog
 from severstal.errors import InputError, run_stage
 from severstal.inference.inspection import DEFAULT_LIMIT, Inspector
 
@@ -24,7 +24,7 @@ HOST = "127.0.0.1"
 def main() -> None:
     made = parser(__doc__)
     made.add_argument("--port", type=int, default=8600, help="default 8600")
-    made.add_argument("--engine", default="auto", help=f"auto, {', '.join(engines.RUNTIMES)}")
+    made.add_argument("--engine", default="auto", help=catalog.OPTION_HELP)
     made.add_argument("--limit", type=float, default=DEFAULT_LIMIT, metavar="SECONDS", help="of networks per strip")
     made.add_argument("--all", action="store_true", help="run every network, however long it takes")
     options = made.parse_args()

@@ -18,7 +18,7 @@ from severstal.artifacts import replacing
 from severstal.console import Stage, parser, paths_of
 from severstal.data import strips
 from severstal.data.labels import CLASSES
-from severstal.engines import base as engines
+from severstal.engines import catalog
 from severstal.errors import InputError, run_stage
 from severstal.inference import outlines
 from severstal.inference.inspection import Inspector, Seen, jpeg
@@ -31,7 +31,7 @@ def main() -> None:
     made = parser(__doc__)
     made.add_argument("strips", type=Path, metavar="FILE|FOLDER", help="a JPEG strip, or a folder of them")
     made.add_argument("--output", type=Path, metavar="DIR", help="default: inspected/ in the submissions folder")
-    made.add_argument("--engine", default="auto", help=f"auto, {', '.join(engines.RUNTIMES)}")
+    made.add_argument("--engine", default="auto", help=catalog.OPTION_HELP)
     options = made.parse_args()
     paths = paths_of(options)
     output = options.output.resolve() if options.output else paths.inspected

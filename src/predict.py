@@ -23,7 +23,8 @@ from severstal.console import Stage, parser, paths_of, seconds_of
 from severstal.data import strips
 from severstal.data.labels import CLASSES, masks, read_labels
 from severstal.data.rle import decode
-from severstal.engines import base as engines
+from severstal.engines import catalog
+from severstal.engines.base import BATCH_SIZE
 from severstal.errors import run_stage
 from severstal.experiment import Member
 from severstal.inference import prediction, submission
@@ -33,13 +34,11 @@ from severstal.paths import Paths
 from severstal.postprocess import tuned_values
 from severstal.postprocess.metric import dice
 
-BATCH = 4  # strips per call of an engine
-
 
 def main() -> None:
     made = parser(__doc__)
     made.add_argument("--images", type=Path, metavar="DIR", help="a folder of strips; default: test_images of --input")
-    made.add_argument("--engine", default="auto", help=f"auto, {', '.join(engines.RUNTIMES)}")
+    made.add_argument("--engine", default="auto", help=catalog.OPTION_HELP)
     made.add_argument(
         "--on-error",
         choices=("stop", "empty"),
@@ -59,7 +58,7 @@ def main() -> None:
     form = submission.Form(images, submission.DEFAULT_COLUMNS) if options.images else submission.form_of(paths, images)
     values = tuned_values.read(paths.postprocess)
     members = ready_members(paths, values)
-    engine = engines.choose(options.engine)
+    engine = catalog.choose(options.engine)
     stage.read(f"{len(form.images)} strips of {folder}", f"{len(members)} networks, engine {engine}")
     artifact = submission_artifact(paths, folder, form, members, values, engine)
     if not stage.is_cached(artifact, paths.submission):
@@ -110,13 +109,13 @@ class Run:
             lambda image: strips.read_sized(self.folder / image, height, width), skip=self.skip_damaged
         )
         runtime, weights = (
-            engines.runtime(self.engine),
+            catalog.engine_class(self.engine),
             [self.values.ensemble_weights[member.encoder] for member in members],
         )
         ensemble = prediction.Ensemble(
             [runtime.load(member) for member in members],
             weights,
-            together=getattr(runtime, "together", None),
+            together=runtime.average if runtime.averages_on_device else None,
             apart=self.deadline.ends is not None,  # until it is known which members finish in time
         )
         began = time.monotonic()
@@ -145,7 +144,7 @@ class Run:
 
     def _codes(self, reader: prediction.Reader, ensemble: prediction.Ensemble) -> dict[str, list[str]]:
         codes, images = {}, self.form.images
-        batches = prediction.in_batches(images, BATCH)
+        batches = prediction.in_batches(images, BATCH_SIZE)
         made = prediction.codes_of(
             self.deadline.watch(batches, len(images), ensemble), reader, ensemble, self.values.rules
         )

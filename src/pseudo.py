@@ -23,7 +23,7 @@ from severstal.console import Stage, parser, paths_of
 from severstal.data import pseudo_labels, rle, strips
 from severstal.data.labels import CLASSES
 from severstal.data.training_set import read_training_set
-from severstal.engines import base as engines
+from severstal.engines import catalog
 from severstal.errors import InputError, run_stage
 from severstal.inference.confidence import VERDICTS, Limits
 from severstal.inference.pseudo_labelling import Labelling
@@ -38,7 +38,7 @@ def main() -> None:
     made = parser(__doc__)
     made.add_argument("--images", type=Path, metavar="DIR", help="a folder of strips; default: test_images of --input")
     made.add_argument("--output", type=Path, metavar="DIR", help="default: pseudo/ in the folds folder")
-    made.add_argument("--engine", default="auto", help=f"auto, {', '.join(engines.RUNTIMES)}")
+    made.add_argument("--engine", default="auto", help=catalog.OPTION_HELP)
     for name, value, what in (
         ("there", 0.8, "presence from which the gate says that a class is there"),
         ("absent", 0.4, "presence up to which it says that it is not"),
@@ -55,7 +55,7 @@ def main() -> None:
     data, images = read_training_set(paths), strips.listing(folder)
     check_apart(folder, paths.train_images)
     labelling = Labelling.of(paths, data, tuned_values.read(paths.postprocess), limits)
-    engine = engines.choose(options.engine)
+    engine = catalog.choose(options.engine)
     networks = sum(len(one.members) for one in labelling.labellers)
     stage.read(f"{len(images)} strips of {folder}", f"{networks} networks, engine {engine}")
     artifact = labels_artifact(output, folder, images, labelling, engine)

@@ -1,8 +1,9 @@
-"""Time inference from JPEG files to submission.csv: engines against the usual PyTorch loop, and against themselves.
+"""Time inference from JPEG files to submission.csv: engines against PyTorch without one, and against themselves.
 
 Takes one trained network and its fold's own held-out strips, so that every engine's Dice stands beside its speed. All
-contestants take turns, round by round, on the same strips; medians are printed. Then the memory of many strips
-against that of few, and run-length coding against pycocotools.
+contestants take turns, round by round, on the same strips; medians are printed. The headline is relative to eager
+PyTorch in batches; a loop over single strips is a second baseline. Then come the memory of many strips against that of
+few, and run-length coding against pycocotools.
 
     bash bin/benchmark.sh resnet18 0 --input path/to/neu-strips --folds folds/neu
 """
@@ -13,21 +14,21 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from benchmarks.inference_baseline import BaselineLoop
+from benchmarks.inference_baseline import BatchedBaseline, NaiveBaseline
+from benchmarks.timing import interleaved_medians
 from severstal import recipe
 from severstal.console import Stage, folder_options, parser, paths_of
 from severstal.data import rle, strips
 from severstal.data.labels import masks
 from severstal.data.training_set import TrainingSet, read_training_set
-from severstal.engines import base as engines
-from severstal.engines.dice_check import FoldDice
+from severstal.engines import catalog
+from severstal.engines.base import BATCH_SIZE, Engine
+from severstal.engines.dice_check import FoldScorer
 from severstal.errors import run_stage
 from severstal.experiment import Member, all_members, select
 from severstal.hardware import processor
@@ -36,26 +37,26 @@ from severstal.paths import Paths
 from severstal.postprocess import tuned_values
 from severstal.postprocess.tuned_values import Rule
 
-BATCH = 4
-FEW, MANY = 200, 2000
-
-Contestant = Callable[[list[str]], None]
+BASELINE = "batched PyTorch"
+FEW, MANY = 200, 2000  # strips whose peak memory is compared
 
 
 def main() -> None:
-    made = parser(__doc__)
-    made.add_argument("encoder", help="a trained and exported network: its encoder")
-    made.add_argument("fold", type=int, help="and its fold")
-    made.add_argument("--engines", default="onnxruntime,openvino,openvino-int8", help="those to time")
-    made.add_argument("--strips", type=int, default=16, help="strips per round; default 16")
-    made.add_argument("--rounds", type=int, default=5, help="default 5")
-    made.add_argument("--only-memory-of", type=int, metavar="N", help="predict N strips and print the peak memory, MiB")
-    options = made.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("encoder", help="a trained and exported network: its encoder")
+    arguments.add_argument("fold", type=int, help="and its fold")
+    arguments.add_argument("--engines", default="onnxruntime,openvino,openvino-int8", help="those to time")
+    arguments.add_argument("--strips", type=int, default=16, help="strips per round; default 16")
+    arguments.add_argument("--rounds", type=int, default=5, help="default 5")
+    arguments.add_argument(
+        "--only-memory-of", type=int, metavar="N", help="predict N strips and print the peak memory, MiB"
+    )
+    options = arguments.parse_args()
     paths = paths_of(options)
     chosen = recipe.read(paths.recipe)
     (member,) = select(all_members(paths, chosen), chosen, options.encoder, options.fold)
     data, rules = read_training_set(paths), tuned_values.read(paths.postprocess).rules
-    names = [engines.choose(name) for name in options.engines.split(",")]
+    names = [catalog.choose(name) for name in options.engines.split(",")]
     if options.only_memory_of:
         print(peak_memory(member, data, rules, names[-1], options.only_memory_of))
         return
@@ -73,43 +74,42 @@ def main() -> None:
 def speed(
     stage: Stage, member: Member, data: TrainingSet, rules: tuple[Rule, ...], names: list[str], count: int, rounds: int
 ) -> None:
-    images = data.images(member.fold, held_out=True)[:count]
-    usual, fold = BaselineLoop(member, rules), FoldDice(member, data, rules)
-    loaded = {name: engines.runtime(name).load(member) for name in names}
-    whole = {"usual loop": lambda: usual.predict(data.paths.train_images, images)}
-    whole |= {name: lambda engine=engine: end_to_end(engine, data, images, rules) for name, engine in loaded.items()}
-    decoded = np.stack([fold.strip(image) for image in images])
-    alone = {name: lambda engine=engine: only(engine, decoded) for name, engine in loaded.items()}
-    times: dict[str, list[float]] = {}
-    for number in tqdm(range(rounds + 1), "rounds", leave=False, disable=None):
-        for name, work in [*whole.items(), *((f"{name} alone", work) for name, work in alone.items())]:
-            taken = timed(work)
-            if number:  # the first round warms up
-                times.setdefault(name, []).append(taken)
-    medians = {name: float(np.median(taken)) for name, taken in times.items()}
+    images, folder = data.images(member.fold, held_out=True)[:count], data.paths.train_images
+    fold = FoldScorer(member, data, rules)
+    engines = {name: catalog.engine_class(name).load(member) for name in names}
+    naive, batched = NaiveBaseline(member, rules), BatchedBaseline(member, rules)
+    decoded = np.stack([fold.read_strip(image) for image in images])
+    contestants = {
+        BASELINE: lambda: batched.predict(folder, images),
+        "naive loop": lambda: naive.predict(folder, images),
+    }
+    contestants |= {name: partial(predict_files, engine, data, images, rules) for name, engine in engines.items()}
+    alone = {f"{name} alone": partial(predict_decoded, engine, decoded) for name, engine in engines.items()}
+    medians = interleaved_medians(contestants | alone, rounds)
+    dice = dict.fromkeys(contestants, fold.reference) | {name: fold.score(engine) for name, engine in engines.items()}
     stage.say(f"JPEG files to CSV, {len(images)} strips a round, medians of {rounds} interleaved rounds:")
-    dices = {"usual loop": fold.reference} | {name: fold.of(engine) for name, engine in loaded.items()}
-    for name in whole:
-        line = f"{len(images) / medians[name]:6.2f} strips/s, {medians['usual loop'] / medians[name]:5.2f} x usual"
-        if name in alone:
-            line += f", {medians[name] / medians[f'{name} alone']:.3f} x the engine alone"
-        stage.say(f"  {name:<14} {line}; Dice {dices[name]:.5f} ({len(fold.images)} held-out strips)")
+    for name in contestants:
+        seconds = medians[name]
+        line = f"{len(images) / seconds:6.2f} strips/s, {medians[BASELINE] / seconds:5.2f} x {BASELINE}"
+        if name in engines:
+            line += f", {seconds / medians[f'{name} alone']:.3f} x the engine alone"
+        stage.say(f"  {name:<15} {line}; Dice {dice[name]:.5f} ({len(fold.images)} held-out strips)")
 
 
-def end_to_end(engine: engines.Engine, data: TrainingSet, images: list[str], rules: tuple[Rule, ...]) -> None:
+def predict_files(engine: Engine, data: TrainingSet, images: list[str], rules: tuple[Rule, ...]) -> None:
     """Prediction as the stage does it, its file included."""
     reader = prediction.Reader(
         lambda image: strips.read_sized(data.paths.train_images / image, data.height, data.width)
     )
     ensemble = prediction.Ensemble([engine], [1])
-    codes = dict(prediction.codes_of(prediction.in_batches(images, BATCH), reader, ensemble, rules))
+    codes = dict(prediction.codes_of(prediction.in_batches(images, BATCH_SIZE), reader, ensemble, rules))
     with tempfile.NamedTemporaryFile(suffix=".csv") as file:
         submission.write(Path(file.name), submission.Form(images, submission.DEFAULT_COLUMNS), codes)
 
 
-def only(engine: engines.Engine, decoded: np.ndarray) -> None:
-    for start in range(0, len(decoded), BATCH):
-        engine(decoded[start : start + BATCH])
+def predict_decoded(engine: Engine, decoded: np.ndarray) -> None:
+    for start in range(0, len(decoded), BATCH_SIZE):
+        engine(decoded[start : start + BATCH_SIZE])
 
 
 # -- memory ----------------------------------------------------------------------------------------
@@ -129,8 +129,8 @@ def memory(stage: Stage, paths: Paths, member: Member, engine: str) -> None:
 def peak_memory(member: Member, data: TrainingSet, rules: tuple[Rule, ...], engine: str, count: int) -> int:
     """MiB at the peak of predicting ``count`` strips, the data set's own over and over."""
     images = data.images(member.fold, held_out=True)
-    loaded = engines.runtime(engine).load(member)
-    end_to_end(loaded, data, [images[i % len(images)] for i in range(count)], rules)
+    loaded = catalog.engine_class(engine).load(member)
+    predict_files(loaded, data, [images[i % len(images)] for i in range(count)], rules)
     # Not getrusage: its peak starts at that of the process that started this one.
     (peak,) = [line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line]
     return int(peak) // 2**10
@@ -142,31 +142,22 @@ def peak_memory(member: Member, data: TrainingSet, rules: tuple[Rule, ...], engi
 def run_length_codes(stage: Stage, data: TrainingSet) -> None:
     """Encoding and decoding of the training masks, against pycocotools' C on the same masks.
 
-    Its codes are of another form, so ours are timed with all that the competition's text takes, and its without.
+    pycocotools writes codes of another form. Ours are timed with everything that the competition's text needs.
     """
     from pycocotools import mask as coco
 
-    drawn = [one for codes in data.labels.values() for one in masks(codes, data.height, data.width) if one.any()]
-    ordered = [np.asfortranarray(one, dtype=np.uint8) for one in drawn]
-    coded, coco_coded = [rle.encode(one) for one in drawn], [coco.encode(one) for one in ordered]
-    times: dict[str, list[float]] = {}
-    for _ in range(5):
-        for name, work in {
-            "ours encode": lambda: [rle.encode(one) for one in drawn],
-            "decode": lambda: [rle.decode(one, data.height, data.width) for one in coded],
-            "pycocotools encode": lambda: [coco.encode(one) for one in ordered],
-            "decode ": lambda: [coco.decode(one) for one in coco_coded],
-        }.items():
-            times.setdefault(name, []).append(timed(work) / len(drawn) * 1e3)
-    told = ", ".join(f"{name.strip()} {np.median(taken):.3f} ms" for name, taken in times.items())
-    stage.say(f"run-length codes, {len(drawn)} masks: {told}")
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Seconds."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+    drawn = [mask for codes in data.labels.values() for mask in masks(codes, data.height, data.width) if mask.any()]
+    ordered = [np.asfortranarray(mask, dtype=np.uint8) for mask in drawn]
+    codes, coco_codes = [rle.encode(mask) for mask in drawn], [coco.encode(mask) for mask in ordered]
+    contestants = {
+        "ours encode": lambda: [rle.encode(mask) for mask in drawn],
+        "ours decode": lambda: [rle.decode(code, data.height, data.width) for code in codes],
+        "pycocotools encode": lambda: [coco.encode(mask) for mask in ordered],
+        "pycocotools decode": lambda: [coco.decode(code) for code in coco_codes],
+    }
+    medians = interleaved_medians(contestants, rounds=5)
+    figures = ", ".join(f"{name} {seconds / len(drawn) * 1e3:.3f} ms" for name, seconds in medians.items())
+    stage.say(f"run-length codes, {len(drawn)} masks: {figures}")
 
 
 if __name__ == "__main__":

@@ -8,14 +8,12 @@ Both draw the same strips and crop to the recipe's size; they take turns, round 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.loader_baseline import BaselineDataset
+from benchmarks.timing import interleaved_medians
 from severstal import recipe
 from severstal.console import Stage, parser, paths_of
 from severstal.data.memory_map import Strips
@@ -55,14 +53,9 @@ def compare(
 ) -> None:
     """Loaders are made once: their processes, where there are any, are started in the round that warms up."""
     loaders = {name: loader(made, data, chosen, workers) for name, made in contestants.items()}
-    times: dict[str, list[float]] = {name: [] for name in loaders}
-    for number in range(rounds + 1):
-        for name, loading in loaders.items():
-            taken = timed(lambda loading=loading: [None for _ in loading])
-            if number:
-                times[name].append(taken)
+    passes = {name: lambda loading=loading: [None for _ in loading] for name, loading in loaders.items()}
     samples = len(loaders["ours"]) * BATCH
-    rates = {name: samples / float(np.median(taken)) for name, taken in times.items()}
+    rates = {name: samples / seconds for name, seconds in interleaved_medians(passes, rounds).items()}
     where = f"{workers} loader processes" if workers else "in the training's own process"
     stage.say(
         f"{where}: {rates['ours']:.0f} samples/s, the usual way {rates['usual']:.0f}: "
@@ -73,13 +66,6 @@ def compare(
 def loader(made: Dataset, data: TrainingSet, chosen: Recipe, workers: int) -> DataLoader:
     sampler = ClassSampler(data, sorted(data.labels), chosen)
     return DataLoader(made, batch_size=BATCH, sampler=sampler, num_workers=workers, persistent_workers=workers > 0)
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Seconds."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -21,6 +20,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from benchmarks.synthetic_maps import SyntheticMaps
+from benchmarks.timing import timed
 from severstal import recipe
 from severstal.console import Stage, duration, parser, paths_of
 from severstal.data.labels import CLASSES, read_labels
@@ -173,13 +173,6 @@ def plateau_against_peak(stage: Stage, paths: Paths, workers: int) -> None:
             ]
             classes = "  ".join(f"{score:.4f}" for score in scores)
             stage.say(f"  {family:<9}  {name:<6}  mean {np.mean(scores):.4f}   {classes}")
-
-
-def timed(work: Callable[..., object], *arguments: object) -> float:
-    """Seconds."""
-    began = time.perf_counter()
-    work(*arguments)
-    return time.perf_counter() - began
 
 
 def peak_memory() -> float:

@@ -13,9 +13,9 @@ from severstal.artifacts import write_json
 from severstal.data import out_of_fold
 from severstal.data.labels import masks
 from severstal.data.training_set import read_training_set
-from severstal.engines import base as engines
+from severstal.engines import catalog
 from severstal.engines import dice_check, export, openvino_int8_engine
-from severstal.engines.dice_check import FoldDice
+from severstal.engines.dice_check import FoldScorer
 from severstal.errors import InputError
 from severstal.experiment import Member
 from severstal.postprocess.metric import dice
@@ -38,27 +38,27 @@ def member(tiny) -> Member:
 
 def test_the_dice_of_a_fold_is_that_of_its_held_out_strips_alone(member) -> None:
     data = read_training_set(member.paths)
-    fold, store = FoldDice(member, data, RULES), out_of_fold.Store(member.files.oof, "")
+    fold, store = FoldScorer(member, data, RULES), out_of_fold.Store(member.files.oof, "")
     assert sorted(fold.images) == sorted(data.images(0, held_out=True))
     scores = []
     for image in store.images:
         rule = np.stack([mask(one, values, 255) for one, values in zip(store[image], RULES, strict=True)])
         scores.append(dice(rule, masks(data.labels[image], 64, 96)).mean())
     assert fold.reference == pytest.approx(np.mean(scores))
-    assert fold.of(engines.runtime("torch").load(member)) == pytest.approx(fold.reference, abs=0.01)
+    assert fold.of(catalog.engine_class("torch").load(member)) == pytest.approx(fold.reference, abs=0.01)
     assert len(fold.calibration()) == len(data.images(0, held_out=False))
 
 
 @pytest.mark.slow
 def test_int8_is_kept_where_the_dice_stays_and_layers_are_given_back_where_it_does_not(member) -> None:
     data = read_training_set(member.paths)
-    fold = FoldDice(member, data, RULES)
+    fold = FoldScorer(member, data, RULES)
     openvino_int8_engine.build(member, fold, limit=2.0)  # anything will do
     said = json.loads(member.files.sidecar("openvino-int8-layers").read_text())
     assert said["kept_in_float32"] == []
     plain = openvino_int8_engine.load(member)
     strips = np.stack([fold.strip(image) for image in fold.images])
-    exact = engines.runtime("openvino").load(member)(strips)[0]
+    exact = catalog.engine_class("openvino").load(member)(strips)[0]
     quantised = plain(strips)[0]
     assert not np.array_equal(exact, quantised), "nothing was quantised"
     assert np.abs(exact.astype(int) - quantised).mean() < 12
@@ -80,7 +80,7 @@ def quantisers(member: Member) -> int:
 
 def test_an_engine_that_loses_too_much_is_refused(member) -> None:
     data = read_training_set(member.paths)
-    fold = FoldDice(member, data, RULES)
+    fold = FoldScorer(member, data, RULES)
 
     def everything(strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         maps = np.full((len(strips), 4, 64, 96), 255, dtype=np.uint8)
@@ -89,7 +89,7 @@ def test_an_engine_that_loses_too_much_is_refused(member) -> None:
     fold.reference = 0.9
     with pytest.raises(InputError, match=r"loses 0\.\d+ of Dice .* over 6 held-out strips"):
         export.check_dice("engine", fold, everything)
-    exact = engines.runtime("torch").load(member)
+    exact = catalog.engine_class("torch").load(member)
     fold.reference = fold.of(exact)
     assert export.check_dice("engine", fold, exact)["engine"] == fold.reference
-    assert dice_check.LARGEST_DROP == 0.001
+    assert dice_check.MAX_DROP == 0.001

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import logging
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,26 +16,27 @@ import torch
 from support.experiments import TINY, random_member
 
 from severstal import recipe
-from severstal.engines import base as engines
-from severstal.engines import export, torch_fp16_engine
+from severstal.engines import catalog
+from severstal.engines.base import Engine, Predict
+from severstal.engines.export import write_onnx
 from severstal.engines.tensorrt.engine_file import EngineFile
+from severstal.engines.tensorrt_engine import TensorRTEngine, TensorRTFloat32Engine
 from severstal.experiment import Member
-from severstal.inference import prediction
-from severstal.models.inference_graph import load_inference_graph
+from severstal.hardware import gpu_count
 from severstal.postprocess.ensemble_mean import mean_map
 
 SIZE = (64, 128)
-HERE = engines.gpu_count() > 0 and torch.cuda.is_available()
+HAS_GPU = gpu_count() > 0 and torch.cuda.is_available()
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not HERE, reason="no NVIDIA GPU")]
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not HAS_GPU, reason="no NVIDIA GPU")]
 
 
 @pytest.fixture(scope="module")
 def member(tmp_path_factory) -> Member:
     values = recipe.build({"name": "tiny"} | TINY)
-    made = random_member(tmp_path_factory.mktemp("gpu"), values, "tu-mobilenetv4_conv_small", SIZE, spread=1.2)
-    export.write_onnx(made)
-    return made
+    member = random_member(tmp_path_factory.mktemp("gpu"), values, "tu-mobilenetv4_conv_small", SIZE, spread=1.2)
+    write_onnx(member)
+    return member
 
 
 @pytest.fixture(scope="module")
@@ -42,106 +45,115 @@ def strips() -> np.ndarray:
 
 
 class Fold:
-    """Strips to measure int8 ranges on, and a score that no engine falls short of: Dice is gpu_check's affair."""
+    """Strips to calibrate int8 on, and a reference that every engine reaches: gpu_check looks at the Dice."""
 
     reference = 0.0
 
     def __init__(self, strips: np.ndarray) -> None:
         self._strips = list(strips)
 
-    def calibration(self) -> list[np.ndarray]:
+    def calibration_strips(self) -> list[np.ndarray]:
         return self._strips
 
-    def of(self, engine: engines.Engine) -> float:
-        return float(engine(np.stack(self._strips))[0].mean())
+    def score(self, predict: Predict) -> float:
+        return float(predict(np.stack(self._strips))[0].mean())
 
 
 @pytest.fixture(params=["tensorrt-fp32", "tensorrt", "tensorrt-int8", "torch-fp16"])
-def engine(request, member, strips) -> engines.Engine:
-    if not engines.is_installed(request.param):
+def engine(request, member, strips) -> Engine:
+    if not catalog.is_installed(request.param):
         pytest.skip(f"{request.param} is not installed")
-    runtime = engines.runtime(request.param)
-    runtime.build(member, Fold(strips[:4]))
-    return runtime.load(member)
+    engine_class = catalog.engine_class(request.param)
+    engine_class.build(member, Fold(strips[:4]))
+    return engine_class.load(member)
 
 
-def test_an_engine_gives_what_pytorch_gives_plain_recorded_and_replayed(engine, member, strips, request) -> None:
-    expected, expected_presence = engines.runtime("torch").load(member)(strips)
+def test_an_engine_matches_pytorch_run_directly_recorded_and_replayed(engine, member, strips) -> None:
+    expected, expected_classes = catalog.engine_class("torch").load(member)(strips)
     for _ in range(4):
         for count in (19, 8, 3, 1):
-            maps, class_probability = engine(strips[:count])
+            maps, classes = engine(strips[:count])
             difference = np.abs(maps.astype(int) - expected[:count])
-            assert (maps.shape, class_probability.shape) == ((count, 4, *SIZE), (count, 4))
-            assert difference.mean() < (3 if "int8" in request.node.name else 0.2)
-            assert np.abs(class_probability.astype(int) - expected_presence[:count]).max() < 60
-            assert np.array_equal(class_probability, maps.max(axis=(2, 3)))
+            assert (maps.shape, classes.shape) == ((count, 4, *SIZE), (count, 4))
+            assert difference.mean() < (3 if engine.precision == "int8" else 0.2)
+            assert np.abs(classes.astype(int) - expected_classes[:count]).max() < 60
+            assert np.array_equal(classes, maps.max(axis=(2, 3)))
 
 
-def test_an_engine_may_be_called_from_another_thread(engine, strips) -> None:
-    here = engine(strips[:4])[0]
+def test_an_engine_may_be_called_from_another_thread_than_loaded_it(engine, strips) -> None:
+    expected = engine(strips[:4])[0]
     with ThreadPoolExecutor(1) as threads:
-        there = threads.submit(engine, strips[:4]).result()[0]
-    assert np.abs(here.astype(int) - there).max() <= 1
+        from_thread = threads.submit(engine, strips[:4]).result()[0]
+    assert np.abs(expected.astype(int) - from_thread).max() <= 1
 
 
-def test_a_replayed_graph_sees_new_strips(engine, strips) -> None:
-    alone = [engine(strips[i : i + 4])[0] for i in range(0, 16, 4)]
-    again = [engine(strips[i : i + 4])[0] for i in range(0, 16, 4)]
-    for first, second in zip(alone, again, strict=True):
-        assert np.abs(first.astype(int) - second).max() <= 1
-    assert not np.array_equal(again[0], again[1])
+def test_a_replayed_graph_predicts_the_new_strips(engine, strips) -> None:
+    first = [engine(strips[i : i + 4])[0] for i in range(0, 16, 4)]
+    second = [engine(strips[i : i + 4])[0] for i in range(0, 16, 4)]
+    for before, after in zip(first, second, strict=True):
+        assert np.abs(before.astype(int) - after).max() <= 1
+    assert not np.array_equal(second[0], second[1])
 
 
-def ways() -> list[str]:
-    return ["torch", *(["pycuda"] if importlib.util.find_spec("pycuda") else [])]
+BUFFERS = {"torch": "torch_buffers.TorchBuffers", "pycuda": "pycuda_buffers.PycudaBuffers"}
 
 
-@pytest.mark.parametrize("way", ways())
-def test_sums_on_the_gpu_are_the_hosts(way) -> None:
-    module = importlib.import_module(f"severstal.engines.tensorrt.{way}_buffers")
-    held = {"torch": "TorchBuffers", "pycuda": "PycudaBuffers"}[way]
-    buffers = getattr(module, held)()
+@pytest.mark.parametrize("package", BUFFERS)
+def test_sums_on_the_gpu_equal_those_of_the_host(package) -> None:
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    module, _, name = BUFFERS[package].partition(".")
+    buffers = getattr(importlib.import_module(f"severstal.engines.tensorrt.{module}"), name)()
     shape, weights = (3, 4, 7, 11), [3, 200, 52]
     maps = [np.random.default_rng(i).integers(0, 256, shape, dtype=np.uint8) for i in range(3)]
-    up, back = buffers.pinned(shape), buffers.pinned(shape)
-    array, total = buffers.device(shape, np.uint8), buffers.device(shape, np.int32)
-    buffers.fill(total, sum(weights) // 2)
-    for one, weight in zip(maps, weights, strict=True):
-        up[:] = one
-        buffers.upload(array, up)
-        buffers.add(total, array, weight)
-        buffers.synchronize()  # before the pinned memory is written again
-    replay = buffers.record(lambda: (buffers.divide(array, total, sum(weights)), buffers.download(back, array))[0])
-    assert not back.any() or not np.array_equal(back, mean_map(maps, weights)), "recording ran the work"
-    replay()
-    buffers.synchronize()
-    assert np.array_equal(back, mean_map(maps, weights))
+    with buffers.current():
+        uploaded, downloaded = buffers.pinned(shape), buffers.pinned(shape)
+        array, total = buffers.allocate(shape, np.uint8), buffers.allocate(shape, np.int32)
+        buffers.fill(total, sum(weights) // 2)
+        for class_map, weight in zip(maps, weights, strict=True):
+            uploaded[:] = class_map
+            buffers.upload(array, uploaded)
+            buffers.add(total, array, weight)
+            buffers.synchronize()  # before the pinned memory is written again
+        downloaded[:] = 0
+
+        def finish() -> None:
+            buffers.divide(array, total, sum(weights))
+            buffers.download(downloaded, array)
+
+        replay = buffers.record(finish)
+        assert not downloaded.any(), "recording ran the work"
+        replay()
+        buffers.synchronize()
+    assert np.array_equal(downloaded, mean_map(maps, weights))
 
 
-def test_an_ensembles_mean_is_the_hosts(member, strips) -> None:
-    if not engines.is_installed("tensorrt"):
+def test_the_mean_of_an_ensemble_equals_that_of_the_host(member, strips) -> None:
+    if not TensorRTEngine.is_installed():
         pytest.skip("tensorrt is not installed")
-    runtimes = [engines.runtime("tensorrt"), engines.runtime("tensorrt-fp32")]
-    for runtime in runtimes:
-        runtime.build(member)
-    loaded = [runtime.load(member) for runtime in runtimes]
-    joined = runtimes[0].together(loaded, [3, 1])
+    engines = []
+    for engine_class in (TensorRTEngine, TensorRTFloat32Engine):
+        engine_class.build(member)
+        engines.append(engine_class.load(member))
+    average = TensorRTEngine.average(engines, [3, 1])
     for count in (4, 4, 4, 3, 19):
-        expected = prediction.Ensemble(loaded, [3, 1])(strips[:count])
-        assert all(np.array_equal(*pair) for pair in zip(joined(strips[:count]), expected, strict=True))
+        outputs = zip(*(engine(strips[:count]) for engine in engines), strict=True)
+        expected = [mean_map(arrays, [3, 1]) for arrays in outputs]
+        assert all(np.array_equal(*pair) for pair in zip(average(strips[:count]), expected, strict=True))
 
 
-def test_an_engine_that_this_gpu_does_not_take_is_rebuilt(member, capsys) -> None:
-    if not engines.is_installed("tensorrt"):
+def test_an_engine_that_this_gpu_refuses_is_rebuilt(member, caplog) -> None:
+    if not TensorRTEngine.is_installed():
         pytest.skip("tensorrt is not installed")
-    file = EngineFile(member, "fp32")
+    file = EngineFile(member, "tensorrt-fp32", "fp32")
     file.build()
     file.engine.write_bytes(file.engine.read_bytes()[: 1 << 16])
-    file.load()
-    assert "does not fit here" in capsys.readouterr().out
+    with caplog.at_level(logging.INFO, "severstal"):
+        file.load()
+    assert "does not fit here" in caplog.text
 
 
-def test_pytorch_in_float16_keeps_its_sums_in_range(member, strips) -> None:
-    model = torch_fp16_engine.halved(load_inference_graph(member, torch.device("cuda")))
-    maps, _ = torch_fp16_engine.TorchHalfEngine(model)(strips)
+def test_float16_on_the_gpu_stays_finite(member, strips) -> None:
+    """An overflow would leave maps of one value."""
+    maps, _ = catalog.engine_class("torch-fp16").load(member)(strips)
     assert maps.std() > 3

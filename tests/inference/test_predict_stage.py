@@ -15,7 +15,7 @@ from support.commands import ROOT, arguments_of, run_stage_alone
 from support.experiments import write_tiny_strips
 from support.exported_run import write_exported
 
-from severstal.engines import openvino_engine
+from severstal.engines.openvino_engine import OpenVinoEngine
 from severstal.paths import Paths
 
 SLOW = 0.2  # seconds per strip of the network that is slowed down
@@ -33,7 +33,7 @@ def exported(tmp_path_factory) -> Paths:
 @pytest.fixture
 def predict(exported, tmp_path, monkeypatch, capsys):
     """The stage in this process, the second network slow; returns what it said, and its folder."""
-    load = openvino_engine.load
+    load = OpenVinoEngine.load
 
     def slow_load(member):
         engine = load(member)
@@ -45,7 +45,7 @@ def predict(exported, tmp_path, monkeypatch, capsys):
         return call
 
     def run(*arguments: str) -> tuple[str, Paths]:
-        monkeypatch.setattr(openvino_engine, "load", slow_load)
+        monkeypatch.setattr(OpenVinoEngine, "load", slow_load)
         paths = Paths(exported.input, exported.folds, tmp_path / "masks")
         given = ["predict", *arguments_of(paths), "--images", str(exported.input / "mill"), *arguments]
         monkeypatch.setattr(sys, "argv", [*given, "--engine", "openvino"])

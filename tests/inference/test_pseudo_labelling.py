@@ -26,8 +26,7 @@ from severstal.data import out_of_fold, pseudo_labels, rle, strips
 from severstal.data.labels import read_labels
 from severstal.data.memory_map import Strips
 from severstal.data.training_set import TrainingSet, read_training_set
-from severstal.engines import base as engines
-from severstal.engines import onnx_file
+from severstal.engines import catalog, onnx_file
 from severstal.errors import InputError
 from severstal.experiment import Member
 from severstal.inference.confidence import (
@@ -168,7 +167,7 @@ def run(paths: Paths, *options: str) -> None:
 
     arguments = ["pseudo", f"--input={paths.input}", f"--folds={paths.folds}", f"--submissions={paths.submissions}"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines, "runtime", lambda name: SimpleNamespace(load=load))
+        patch.setattr(catalog, "engine_class", lambda name: SimpleNamespace(load=load))
         patch.setattr(onnx_file, "check_identity", lambda member: None)
         patch.setattr(sys, "argv", [*arguments, *options])
         stage.main()

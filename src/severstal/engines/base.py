@@ -68,7 +68,7 @@ class Engine(ABC):
     averages_on_device: ClassVar[bool] = False
 
     @classmethod
-    def build(cls, member: Member, fold: FoldScorer | None = None) -> None:
+    def build(cls, member: Member, fold: FoldScorer | None = None) -> None:  # noqa: B027  (most have no file)
         """Write the runtime's own file, for runtimes that have one.
 
         Args:

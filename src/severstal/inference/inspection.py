@@ -13,7 +13,7 @@ import numpy as np
 
 from severstal.data import strips
 from severstal.data.labels import CLASSES
-from severstal.engines import base as engines
+from severstal.engines import catalog
 from severstal.errors import InputError
 from severstal.inference import prediction
 from severstal.inference.members import ready_members
@@ -66,12 +66,12 @@ class Inspector:
         values = tuned_values.read(paths.postprocess)
         members = ready_members(paths, values)
         config = members[0].config()
-        self.height, self.width, self.engine = config.height, config.width, engines.choose(engine)
+        self.height, self.width, self.engine = config.height, config.width, catalog.choose(engine)
         self.all = [member.name for member in members]
         self.names = list(self.all)
         self._cuts: tuple[Rule, ...] = values.rules
         self._encoders = [member.encoder for member in members]
-        loaded = [engines.runtime(self.engine).load(member) for member in members]
+        loaded = [catalog.engine_class(self.engine).load(member) for member in members]
         self._ensemble = prediction.Ensemble(loaded, [values.ensemble_weights[member.encoder] for member in members])
         self.seconds = self._warm_up()
 

@@ -20,7 +20,8 @@ from severstal.data import split, strips
 from severstal.data.labels import CLASSES, masks
 from severstal.data.out_of_fold import OutOfFold
 from severstal.data.training_set import TrainingSet
-from severstal.engines import base as engines
+from severstal.engines import catalog
+from severstal.engines.base import BATCH_SIZE
 from severstal.errors import InputError
 from severstal.experiment import Member, all_members
 from severstal.inference.confidence import Assessment, Limits, assess
@@ -29,8 +30,6 @@ from severstal.inference.prediction import in_batches
 from severstal.paths import Paths
 from severstal.postprocess.metric import dice
 from severstal.postprocess.tuned_values import Choice, Tuning
-
-BATCH = 4  # strips per call of an engine
 
 
 @dataclass(frozen=True)
@@ -80,10 +79,10 @@ class Labelling:
 
     def assess(self, folder: Path, images: list[str], engine: str) -> Iterator[tuple[str, int, Assessment]]:
         """Yield every strip of a folder with every fold and its networks' judgement."""
-        runtime = engines.runtime(engine)
+        runtime = catalog.engine_class(engine)
         loaded = [[runtime.load(member) for member in one.members] for one in self.labellers]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for batch in in_batches(images, BATCH):
+            for batch in in_batches(images, BATCH_SIZE):
                 read = np.stack([strips.read_sized(folder / image, *self.size) for image in batch])
                 steel, jobs = [strips.steel_columns(strip) for strip in read], []
                 for one, networks in zip(self.labellers, loaded, strict=True):

@@ -31,7 +31,6 @@ pytest.importorskip("tensorrt_rtx", reason="builds TensorRT engines without a GP
 
 SIZE = (64, 128)
 ENCODERS = [(name, encoder) for name, values in recipe.RECIPES.items() for encoder in values["encoders"]]
-REPEATS = build_process.allowed()  # else addresses are random here, or threads interrupt each other
 HEAVY = ("efficientnet-b3", "se_resnext50_32x4d", "tu-convnext_tiny")
 T4 = {"name": "NVIDIA T4", "driver_version": "1", "compute_cap": "7.5"}
 

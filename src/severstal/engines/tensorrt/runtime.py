@@ -42,7 +42,9 @@ class LoadedEngine:
         self._runtime = trt.Runtime(self._log)
         self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if self._engine is None:
-            raise InputError(f"{path} cannot be loaded on this GPU ({'; '.join(self._log.errors) or 'no reason given'})")
+            raise InputError(
+                f"{path} cannot be loaded on this GPU ({'; '.join(self._log.errors) or 'no reason given'})"
+            )
         self.scratch_bytes = int(self._engine.device_memory_size_v2)
         self.size = tuple(self._engine.get_tensor_shape(INPUT))[2:]
         self.max_batch = int(self._engine.get_tensor_profile_shape(INPUT, 0)[2][0])

@@ -1,0 +1,77 @@
+"""The export of one member: ``model.onnx``, the engine's own file, and the checks of both against PyTorch."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from severstal.artifacts import Artifact, file_hash
+from severstal.data import strips
+from severstal.data.training_set import TrainingSet
+from severstal.engines import float32_layers, onnx_file
+from severstal.engines.base import FLOAT32, Engine
+from severstal.engines.dice_check import FoldScorer, check_dice
+from severstal.engines.parity import check_parity, compare
+from severstal.experiment import Member
+from severstal.postprocess.tuned_values import Rule
+
+PARITY_STRIPS = 8  # per fold
+
+logger = logging.getLogger(__name__)
+
+
+def artifact(member: Member, engine: str) -> Artifact:
+    """``model.onnx`` and the record ``model.<engine>.json`` of its checks."""
+    inputs = {"engine": engine} | onnx_file.identity(member)
+    return Artifact(member.files.sidecar(engine), inputs, files=(member.files.onnx,))
+
+
+def export(member: Member, engine_class: type[Engine], data: TrainingSet, rules: tuple[Rule, ...]) -> None:
+    """Write ``model.onnx`` and the engine's own file, check both, and write the record of the checks.
+
+    Raises:
+        InputError: if the graph or the engine differs from PyTorch by more than its tolerance, or loses too much Dice.
+    """
+    from severstal.engines.export import write_onnx
+    from severstal.engines.onnxruntime_engine import OnnxRuntimeEngine
+    from severstal.engines.torch_engine import TorchEngine
+
+    name, subject = engine_class.name, f"{member.name}: engine {engine_class.name}"
+    sample, thresholds = parity_sample(member, data), [rule.threshold for rule in rules]
+    reference = TorchEngine.load(member)
+    nodes, simplified_nodes = write_onnx(member)
+    parity = compare(reference, OnnxRuntimeEngine.load(member), sample, thresholds)
+    check_parity(f"{member.name}: the ONNX file", parity, FLOAT32)
+    logger.info("%s: %d nodes, simplified to %d; ONNX %s", member.name, nodes, simplified_nodes, parity)
+    fold = FoldScorer(member, data, rules) if engine_class.is_reduced() else None
+    engine_class.build(member, fold)
+    engine = engine_class.load(member)
+    parity = compare(reference, engine, sample, thresholds)
+    check_parity(subject, parity, engine_class.tolerance)
+    logger.info("%s: %s %s", member.name, name, parity)
+    facts = {
+        "engine": name,
+        "onnx": file_hash(member.files.onnx),
+        "thresholds": thresholds,
+        "parity": parity.as_json(),
+    }
+    if fold is not None:
+        facts["dice"] = check_dice(subject, fold, engine)
+        _log_dice(member, name, facts["dice"])
+    artifact(member, name).write_record(facts)
+
+
+def parity_sample(member: Member, data: TrainingSet) -> np.ndarray:
+    """Some of the fold's validation strips, those with most defect classes first, ``uint8 [n, H, W]``."""
+    images = data.images(member.fold, held_out=True)
+    images.sort(key=lambda image: -len(data.labels[image]))
+    return np.stack([strips.read(data.paths.train_images / image) for image in images[:PARITY_STRIPS]])
+
+
+def _log_dice(member: Member, engine: str, dice: dict[str, float]) -> None:
+    scores = f"Dice {dice['engine']:.5f}, PyTorch's {dice['pytorch']:.5f}, over {dice['strips']} held-out strips"
+    logger.info("%s: %s %s", member.name, engine, scores)
+    layers = float32_layers.read(member, engine)
+    if layers is not None:
+        logger.info("%s: %s, %s", member.name, engine, float32_layers.describe(layers))

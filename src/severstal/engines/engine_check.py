@@ -1,0 +1,104 @@
+"""A check of engines on this machine: built, compared with PyTorch, scored; and averages made where they compute."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from severstal.engines import float32_layers, onnx_file
+from severstal.engines.base import Engine, Predict
+from severstal.engines.dice_check import FoldScorer
+from severstal.engines.parity import check_parity, compare
+from severstal.engines.torch_engine import TorchEngine
+from severstal.errors import InputError
+from severstal.experiment import Member
+from severstal.postprocess.ensemble_mean import mean_map
+from severstal.postprocess.tuned_values import Rule
+
+PARITY_STRIPS = 8
+AVERAGED_COUNTS = (4, 4, 4, 3)  # strips per call: direct, recorded, replayed, and another number
+
+
+@dataclass
+class EngineCheck:
+    """What was found of one engine of one network, or of all networks averaged.
+
+    Attributes:
+        network: name of the member, or ``all 4``.
+        predict: None where the engine cannot be used; it is not part of the JSON.
+        failure: why the check failed; None where it passed.
+        facts: figures by name.
+    """
+
+    network: str
+    engine: str
+    predict: Predict | None = None
+    failure: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        failure = {} if self.failure is None else {"failure": self.failure}
+        return {"network": self.network, "engine": self.engine} | self.facts | failure
+
+
+def export_missing(member: Member) -> None:
+    """Write the member's ONNX file where there is none of its weights."""
+    from severstal.engines.export import write_onnx
+
+    try:
+        onnx_file.check_identity(member)
+    except InputError:
+        write_onnx(member)
+
+
+def draw_strips(fold: FoldScorer, count: int) -> np.ndarray:
+    """``count`` held-out strips ``uint8 [count, H, W]``, from the first again where there are fewer."""
+    images = [fold.images[i % len(fold.images)] for i in range(count)]
+    return np.stack([fold.read_strip(image) for image in images])
+
+
+def check_engine(
+    engine_class: type[Engine], fold: FoldScorer, strips: np.ndarray, rules: tuple[Rule, ...]
+) -> EngineCheck:
+    """Build and load an engine, compare it with PyTorch in float32, score it on the fold's held-out strips."""
+    member, name = fold.member, engine_class.name
+    check = EngineCheck(member.name, name)
+    began = time.monotonic()
+    try:
+        engine_class.build(member, fold)
+        engine = engine_class.load(member)
+        check.facts |= {"built_in": time.monotonic() - began, "kept": float32_layers.read(member, name)}
+        thresholds = [rule.threshold for rule in rules]
+        parity = compare(TorchEngine.load(member), engine, strips[:PARITY_STRIPS], thresholds)
+        check.facts |= parity.as_json() | {"dice": fold.score(engine), "pytorch": fold.reference}
+        check_parity(name, parity, engine_class.tolerance)
+        check.predict = engine
+    except (InputError, RuntimeError) as error:  # CUDA and TensorRT raise RuntimeErrors of many kinds
+        check.failure = str(error)
+    return check
+
+
+def check_average(engine_class: type[Engine], engines: Sequence[Engine], strips: np.ndarray) -> EngineCheck:
+    """All networks of one engine, averaged where they compute if they can, and whether that is the host's mean."""
+    check = EngineCheck(f"all {len(engines)}", engine_class.name)
+    weights = list(range(1, len(engines) + 1))
+
+    def host_average(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        maps, class_probabilities = zip(*(engine(batch) for engine in engines), strict=True)
+        return mean_map(maps, weights), mean_map(class_probabilities, weights)
+
+    check.predict = host_average
+    if engine_class.averages_on_device:
+        device_average = check.predict = engine_class.average(engines, weights)
+        batches = [strips[:count] for count in AVERAGED_COUNTS]
+        if not all(_are_equal(device_average, host_average, batch) for batch in batches):
+            check.failure = "the mean made on the GPU differs from the one made on the host"
+    return check
+
+
+def _are_equal(first: Predict, second: Predict, strips: np.ndarray) -> bool:
+    return all(np.array_equal(*pair) for pair in zip(first(strips), second(strips), strict=True))
