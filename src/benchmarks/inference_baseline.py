@@ -21,8 +21,9 @@ from severstal.data import rle
 from severstal.data.labels import CLASSES
 from severstal.engines.base import BATCH_SIZE
 from severstal.experiment import Member
-from severstal.models import network, weights
-from severstal.models.inference_graph import AXES
+from severstal.models import weights
+from severstal.models.inference_graph import FLIP_AXES
+from severstal.models.unet import build_unet
 from severstal.postprocess.tuned_values import Rule, mask
 
 Row = tuple[str, int, str]
@@ -36,7 +37,7 @@ class NaiveBaseline:
     def __init__(self, member: Member, rules: tuple[Rule, ...]) -> None:
         self._config, self._rules = member.config(), rules
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._network = network.build(self._config.recipe, member.encoder, pretrained=False).eval()
+        self._network = build_unet(self._config.recipe, member.encoder, pretrained=False).eval()
         weights.load(member.files.weights, self._network, member.remake)
         self._network.to(self._device, memory_format=self.memory_format)
 
@@ -58,7 +59,7 @@ class NaiveBaseline:
         """Probabilities ``float32 [N, 4, H, W]`` of strips ``float32 [N, 1, H, W]``."""
         batch = torch.from_numpy(strips).to(self._device, memory_format=self.memory_format)
         views = [torch.sigmoid(self._network(batch))]
-        for axes in (AXES[flip] for flip in self._config.recipe.tta):
+        for axes in (FLIP_AXES[flip] for flip in self._config.recipe.tta):
             views.append(torch.flip(torch.sigmoid(self._network(torch.flip(batch, axes))), axes))
         return torch.stack(views).mean(dim=0).cpu().numpy()
 

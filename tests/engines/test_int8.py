@@ -13,8 +13,7 @@ from severstal.artifacts import write_json
 from severstal.data import out_of_fold
 from severstal.data.labels import masks
 from severstal.data.training_set import read_training_set
-from severstal.engines import catalog
-from severstal.engines import dice_check, export, openvino_int8_engine
+from severstal.engines import catalog, dice_check, export, openvino_int8_engine
 from severstal.engines.dice_check import FoldScorer
 from severstal.errors import InputError
 from severstal.experiment import Member

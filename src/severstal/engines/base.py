@@ -67,8 +67,8 @@ class Engine(ABC):
     tolerance: ClassVar[Tolerance | None] = FLOAT32
     averages_on_device: ClassVar[bool] = False
 
-    @classmethod
-    def build(cls, member: Member, fold: FoldScorer | None = None) -> None:  # noqa: B027  (most have no file)
+    @classmethod  # noqa: B027: most runtimes have no file, so doing nothing is the default
+    def build(cls, member: Member, fold: FoldScorer | None = None) -> None:
         """Write the runtime's own file, for runtimes that have one.
 
         Args:

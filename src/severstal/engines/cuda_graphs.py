@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from severstal.engines.base import Outputs
-from severstal.models.inference_graph import WholeModel
+from severstal.models.inference_graph import InferenceGraph
 
 MAX_BATCH = 8  # strips per call; a CUDA graph and its memory are kept for each number of strips that occurs twice
 
@@ -28,7 +28,7 @@ class Float16Network(nn.Module):
         return logits
 
 
-def to_float16(model: WholeModel) -> WholeModel:
+def to_float16(model: InferenceGraph) -> InferenceGraph:
     """The same model with its network converted to float16, in place."""
     model.network = Float16Network(model.network)
     return model.eval()
@@ -41,7 +41,7 @@ class CudaGraphs:
     number that occurs once, such as the remainder at the end, is never recorded.
     """
 
-    def __init__(self, model: WholeModel) -> None:
+    def __init__(self, model: InferenceGraph) -> None:
         self._model = model
         self._called: set[int] = set()
         self._recorded: dict[int, Forward] = {}

@@ -16,7 +16,7 @@ from severstal.artifacts import replacing
 from severstal.engines.onnx_file import INPUT, OPSET, OUTPUTS, identity
 from severstal.errors import InputError
 from severstal.experiment import Member
-from severstal.models.inference_graph import load_whole_model
+from severstal.models.inference_graph import load_inference_graph
 
 MAX_BATCH = 1024  # strips; the exporter wants a bound for the dynamic dimension
 
@@ -42,7 +42,7 @@ def write_onnx(member: Member) -> tuple[int, int]:
 def _export(member: Member) -> onnx.ModelProto:
     """The graph as PyTorch's exporter writes it."""
     config = member.config()
-    model = load_whole_model(member, torch.device("cpu"))
+    model = load_inference_graph(member, torch.device("cpu"))
     strips = torch.zeros((2, 1, config.height, config.width), dtype=torch.uint8)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():

@@ -20,10 +20,10 @@ class TorchEngine(Engine):
     def __init__(self, member: Member) -> None:
         import torch
 
-        from severstal.models.inference_graph import load_whole_model
+        from severstal.models.inference_graph import load_inference_graph
 
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._model = load_whole_model(member, self._device)
+        self._model = load_inference_graph(member, self._device)
 
     @classmethod
     def load(cls, member: Member) -> Self:

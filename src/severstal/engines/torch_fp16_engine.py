@@ -31,11 +31,11 @@ class TorchFloat16Engine(Engine):
         import torch
 
         from severstal.engines.cuda_graphs import CudaGraphs, to_float16
-        from severstal.models.inference_graph import load_whole_model
+        from severstal.models.inference_graph import load_inference_graph
 
         if not torch.cuda.is_available():
             raise InputError("engine torch-fp16 needs an NVIDIA GPU, and PyTorch finds none: use --engine openvino")
-        return cls(CudaGraphs(to_float16(load_whole_model(member, torch.device("cuda")))))
+        return cls(CudaGraphs(to_float16(load_inference_graph(member, torch.device("cuda")))))
 
     def __call__(self, strips: np.ndarray) -> Outputs:
         return self._graphs(strips)
