@@ -67,7 +67,7 @@ class Engine(ABC):
     tolerance: ClassVar[Tolerance | None] = FLOAT32
     averages_on_device: ClassVar[bool] = False
 
-    @classmethod  # noqa: B027: most runtimes have no file, so doing nothing is the default
+    @classmethod  # noqa: B027 - most runtimes have no file to write
     def build(cls, member: Member, fold: FoldScorer | None = None) -> None:
         """Write the runtime's own file, for runtimes that have one.
 
