@@ -12,7 +12,7 @@ import os
 from severstal import recipe
 from severstal.artifacts import replacing, write_json
 from severstal.console import Stage, add_recipe_values, parser, paths_of, recipe_values
-from severstal.data import split, strips
+from severstal.data import near_duplicates, split, strips
 from severstal.data.labels import CLASSES, read_labels
 from severstal.errors import run_stage
 from severstal.paths import Paths
@@ -72,9 +72,9 @@ def check_frozen(paths: Paths, chosen: recipe.Recipe, images: list[str]) -> None
 
 def make_split(stage: Stage, paths: Paths, chosen: recipe.Recipe, images: list[str]) -> None:
     stage.read(paths.train_csv, f"{len(images)} strips")
-    height, width, groups = split.scan(paths.train_images, images, os.cpu_count() or 1)
+    height, width, groups = near_duplicates.scan(paths.train_images, images, os.cpu_count() or 1)
     labels = read_labels(paths.train_csv, height, width, images)
-    frame = split.split(labels, groups, chosen.num_folds, chosen.seed)
+    frame = split.assign_folds(labels, groups, chosen.num_folds, chosen.seed)
     with replacing(paths.folds_csv) as temporary:
         frame.to_csv(temporary, index=False)
     stage.wrote(paths.folds_csv)

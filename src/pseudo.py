@@ -148,10 +148,10 @@ def counts_of(table: pd.DataFrame) -> dict[str, list[int]]:
     }
 
 
-def worth_of(labelling: Labelling) -> pseudo_labels.Worth:
+def worth_of(labelling: Labelling) -> pseudo_labels.HeldOutQuality:
     """What labels made in the same way are worth where the truth is known."""
     sure, dices = labelling.assess_held_out()
-    return pseudo_labels.Worth(
+    return pseudo_labels.HeldOutQuality(
         strips=len(sure),
         taken=int(sure.sum()),
         dice=dices.mean(axis=0).tolist(),
@@ -166,13 +166,11 @@ def tell(stage: Stage, record: pseudo_labels.Record, count: int) -> None:
     stage.say(f"{'over all folds':<24}" + "".join(f"{f'class {defect}':>9}" for defect in CLASSES))
     for verdict, counts in record.counts.items():
         stage.say(f"{verdict:<24}" + "".join(f"{number:>9}" for number in counts))
-    area_weight = record.area_weight
-    stage.say(
-        f"labelled strips, judged by their fold's networks: {area_weight.taken} of {area_weight.strips} would be taken"
-    )
-    stage.say(f"{'Dice of all of them':<24}" + "".join(f"{score:>9.4f}" for score in area_weight.dice))
-    if area_weight.dice_of_taken:
-        stage.say(f"{'Dice of those taken':<24}" + "".join(f"{score:>9.4f}" for score in area_weight.dice_of_taken))
+    quality = record.quality
+    stage.say(f"labelled strips, judged by their fold's networks: {quality.taken} of {quality.strips} would be taken")
+    stage.say(f"{'Dice of all of them':<24}" + "".join(f"{score:>9.4f}" for score in quality.dice))
+    if quality.dice_of_taken:
+        stage.say(f"{'Dice of those taken':<24}" + "".join(f"{score:>9.4f}" for score in quality.dice_of_taken))
     if any(len(one.members) == 1 for one in record.folds):
         stage.say("a fold with one network: whether members agree could not be asked")
 

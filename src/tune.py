@@ -18,7 +18,7 @@ from severstal.artifacts import Artifact, replacing
 from severstal.console import Stage, parser, paths_of
 from severstal.data import split
 from severstal.data.labels import CLASSES
-from severstal.data.out_of_fold import OutOfFold
+from severstal.data.out_of_fold import EnsembleMaps
 from severstal.data.training_set import TrainingSet, read_training_set
 from severstal.errors import run_stage
 from severstal.experiment import all_members
@@ -37,8 +37,8 @@ def main() -> None:
     chosen = recipe.read(paths.recipe)
     data = read_training_set(paths)
     split.check_count(data.split, paths.folds_csv, chosen.num_folds)
-    source = OutOfFold(data, all_members(paths, chosen))
-    stage.read(f"out-of-fold maps of {len(source.stores)} networks over {len(data.labels)} strips", paths.train_csv)
+    source = EnsembleMaps(data, all_members(paths, chosen))
+    stage.read(f"out-of-fold maps of {len(source.fold_maps)} networks over {len(data.labels)} strips", paths.train_csv)
     artifact = values_artifact(paths, data, source)
     if not stage.is_cached(artifact):
         tune(stage, paths, source, artifact)
@@ -46,18 +46,18 @@ def main() -> None:
     stage.done()
 
 
-def values_artifact(paths: Paths, data: TrainingSet, source: OutOfFold) -> Artifact:
+def values_artifact(paths: Paths, data: TrainingSet, source: EnsembleMaps) -> Artifact:
     """The tuned values, their pictures and tables, with everything that they are chosen from."""
     inputs = {
         "training_set": data.fingerprint,
-        "maps": {f"{encoder} fold {fold}": store.meta for (encoder, fold), store in source.stores.items()},
+        "maps": {f"{encoder} fold {fold}": maps.meta for (encoder, fold), maps in source.fold_maps.items()},
     }
     grids = [file for defect in CLASSES for file in (paths.grid_picture(defect), paths.grid_table(defect))]
     tables = [paths.strip_scores, *([paths.classifier_table] if source.has_heads else [])]
     return Artifact(paths.postprocess, inputs, METHOD, (*grids, *tables))
 
 
-def tune(stage: Stage, paths: Paths, source: OutOfFold, artifact: Artifact) -> None:
+def tune(stage: Stage, paths: Paths, source: EnsembleMaps, artifact: Artifact) -> None:
     from severstal.tuning import pictures, search  # the compiler and the plots: seconds that an up-to-date stage saves
 
     strips = sum(map(len, source.folds))
@@ -78,7 +78,7 @@ def tune(stage: Stage, paths: Paths, source: OutOfFold, artifact: Artifact) -> N
         for name, dices in result.dices.items()
     }
     values = tuned_values.Tuning(
-        members={f"{encoder} fold {fold}": store.meta["weights"] for (encoder, fold), store in source.stores.items()},
+        members={f"{encoder} fold {fold}": maps.meta["weights"] for (encoder, fold), maps in source.fold_maps.items()},
         ensemble_weights=dict(zip(source.encoders, result.values.ensemble_weights, strict=True)),
         rules=result.values.rules,
         scores=scores,
@@ -95,7 +95,7 @@ def tune(stage: Stage, paths: Paths, source: OutOfFold, artifact: Artifact) -> N
     stage.wrote(paths.postprocess, paths.grid_picture(1).parent)
 
 
-def strip_scores(source: OutOfFold, dices: dict[str, np.ndarray]) -> pd.DataFrame:
+def strip_scores(source: EnsembleMaps, dices: dict[str, np.ndarray]) -> pd.DataFrame:
     """A row per strip: its fold, and its Dice by each choice of values and class, as ``nested_3``."""
     frame = pd.DataFrame(
         [(image, fold) for fold, images in enumerate(source.folds) for image in images], columns=["ImageId", "fold"]

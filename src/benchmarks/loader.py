@@ -16,7 +16,7 @@ from benchmarks.loader_baseline import BaselineDataset
 from benchmarks.timing import interleaved_medians
 from severstal import recipe
 from severstal.console import Stage, parser, paths_of
-from severstal.data.memory_map import Strips
+from severstal.data.memory_map import TrainingStrips
 from severstal.data.training_set import TrainingSet, read_training_set
 from severstal.errors import run_stage
 from severstal.hardware import processor
@@ -38,7 +38,7 @@ def main() -> None:
     data, cores = read_training_set(paths), os.cpu_count() or 1
     stage.say(f"{processor()}, {cores} cores; crops of {chosen.crop_height}x{chosen.crop_width}")
     torch.set_num_threads(1)
-    source = Strips(data)  # decodes once, if that is not done yet
+    source = TrainingStrips(data)  # decodes once, if that is not done yet
     contestants = {
         "usual": BaselineDataset(data, min(chosen.crop_height, data.height), min(chosen.crop_width, data.width)),
         "ours": CropDataset(source, chosen),

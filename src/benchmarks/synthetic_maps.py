@@ -46,7 +46,7 @@ class SyntheticMaps:
         self._codes = self._draw(images)
         files = [folder / f"{fold}.npz" for fold in range(FOLDS)]
         Parallel(n_jobs=-1)(delayed(self._write)(fold, file) for fold, file in enumerate(files))
-        self.stores = [out_of_fold.Store(file, "the benchmark again") for file in files]
+        self.stores = [out_of_fold.FoldMaps(file, "the benchmark again") for file in files]
 
     def maps(self, fold: int, image: str) -> list[np.ndarray]:
         return [self.stores[fold][image]]

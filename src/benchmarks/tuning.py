@@ -24,7 +24,7 @@ from benchmarks.timing import timed
 from severstal import recipe
 from severstal.console import Stage, duration, parser, paths_of
 from severstal.data.labels import CLASSES, read_labels
-from severstal.data.out_of_fold import OutOfFold
+from severstal.data.out_of_fold import EnsembleMaps
 from severstal.data.training_set import read_training_set
 from severstal.errors import run_stage
 from severstal.experiment import all_members
@@ -162,7 +162,7 @@ def read_all(source: SyntheticMaps, blocks: list[passes.Block], workers: int) ->
 
 def plateau_against_peak(stage: Stage, paths: Paths, workers: int) -> None:
     """Nested score with the best cell taken, and with the middle of the plateau, on real out-of-fold maps."""
-    source = OutOfFold(read_training_set(paths), trained(paths))
+    source = EnsembleMaps(read_training_set(paths), trained(paths))
     keys = [((1,) * len(source.encoders), c, UNUSED) for c in range(len(CLASSES))]
     swept = passes.sweep_blocks(source, passes.blocks_of(source.folds), keys, workers)
     stage.say(f"{paths.folds}: nested Dice of the classes, {sum(map(len, source.folds))} strips")

@@ -13,7 +13,7 @@ HEADER = "ImageId,ClassId,EncodedPixels\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (HEADER + "a.jpg,1,1 2 3\n", "line 2.*3 numbers.*mend or drop the row"),
+        (HEADER + "a.jpg,1,1 2 3\n", "line 2.*3 numbers.*correct or drop the row"),
         (HEADER + "a.jpg,1,1 2\nb.jpg,1,1 x\n", "line 3.*'x'"),
         (HEADER + "a.jpg,1,1.5 3\n", "line 2.*'1.5'"),
         (HEADER + "a.jpg,1,99999999999999999999 3\n", "line 2.*not a whole number"),
@@ -29,11 +29,11 @@ HEADER = "ImageId,ClassId,EncodedPixels\n"
         (HEADER + "a.jpg,1,19 3\n", "line 2.*beyond the last pixel of a 4x5"),
         (HEADER + "a.jpg,1,9 2 3 2\n", "line 2.*out of order"),
         (HEADER + "a.jpg,1,3 4 5 2\n", "line 2.*overlaps"),
-        (HEADER + "a.jpg,5,1 2\n", "line 2: class '5'.*mend the row"),
+        (HEADER + "a.jpg,5,1 2\n", "line 2: class '5'.*correct the row"),
         (HEADER + "a.jpg,x,1 2\n", "line 2: class 'x'"),
         (HEADER + "a.jpg,0,1 2\n", "line 2: class '0'"),
         (HEADER + "a.jpg,,1 2\n", "line 2: class ''"),
-        (HEADER + "a.jpg,1,1 2\na.jpg,1,5 2\n", "line 3.*stands in line 2 already"),
+        (HEADER + "a.jpg,1,1 2\na.jpg,1,5 2\n", "line 3.*is in line 2 already"),
         (HEADER + "c.jpg,1,1 2\n", "line 2: 'c.jpg' is not among the images"),
         ("Image,Class,Pixels\n", "line 1: the header is 'Image,Class,Pixels'"),
         ("ImageId_ClassId,EncodedPixels\na.jpg_7,\n", "line 2: class '7'"),

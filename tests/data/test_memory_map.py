@@ -14,8 +14,8 @@ from hypothesis.extra.numpy import arrays
 from severstal import recipe
 from severstal.data import rle, strips
 from severstal.data.labels import masks
-from severstal.data.memory_map import Strips
-from severstal.data.run_length_masks import Runs
+from severstal.data.memory_map import TrainingStrips
+from severstal.data.run_length_masks import RunLengthMasks
 from severstal.data.training_set import read_training_set
 from severstal.training.crops import CropDataset, StripDataset
 from severstal.training.sampling import ClassSampler
@@ -25,15 +25,15 @@ from severstal.training.sampling import ClassSampler
 @given(arrays(bool, (9, 13)), arrays(bool, (9, 13)), st.data())
 def test_a_drawn_window_is_the_decoded_masks_window(first, second, data) -> None:
     codes = {1: rle.encode(first), 4: rle.encode(second)}
-    runs = Runs.of({defect: code for defect, code in codes.items() if code}, 9, 13)
+    runs = RunLengthMasks.parse({defect: code for defect, code in codes.items() if code}, 9, 13)
     height, width = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 13))
     top, left = data.draw(st.integers(0, 9 - height)), data.draw(st.integers(0, 13 - width))
     expected = (first + second * 8)[top : top + height, left : left + width]
-    assert np.array_equal(runs.bits(top, left, height, width), expected)
+    assert np.array_equal(runs.bit_map(top, left, height, width), expected)
     for defect, mask in ((1, first), (4, second)):
         if mask.any():
             places = np.argwhere(mask)
-            assert runs.count(defect) == len(places)
+            assert runs.area(defect) == len(places)
             for number in {0, len(places) // 2, len(places) - 1}:
                 assert runs.pixel(defect, number) == tuple(places[number])
 
@@ -41,11 +41,11 @@ def test_a_drawn_window_is_the_decoded_masks_window(first, second, data) -> None
 def test_what_is_cached_is_what_decoding_gives(tiny) -> None:
     data = read_training_set(tiny)
     for _ in ("decoded", "found"):
-        source = Strips(data)
+        source = TrainingStrips(data)
         for image in data.labels:
             strip = strips.read(tiny.train_images / image)
             assert np.array_equal(source.grey(image), strip)
-            assert source.steel(image) == strips.steel_columns(strip)
+            assert source.steel_columns(image) == strips.steel_columns(strip)
     whole = StripDataset(source, list(data.labels))
     for number, image in enumerate(whole.images):
         bits = whole[number][1].numpy()
@@ -54,11 +54,11 @@ def test_what_is_cached_is_what_decoding_gives(tiny) -> None:
 
 
 def test_no_jpeg_is_decoded_twice_until_the_strips_change(tiny, monkeypatch) -> None:
-    Strips(read_training_set(tiny))
+    TrainingStrips(read_training_set(tiny))
     (cached,) = (tiny.folds / "cache").glob("*.grey")
     read, seen = strips.read_sized, []
     monkeypatch.setattr(strips, "read_sized", lambda path, *size: seen.append(path.name) or read(path, *size))
-    source = Strips(read_training_set(tiny))
+    source = TrainingStrips(read_training_set(tiny))
     chosen = recipe.read(tiny.recipe)
     crops = CropDataset(source, chosen)
     for draw in ClassSampler(read_training_set(tiny), sorted(source._data.labels), chosen):
@@ -66,17 +66,17 @@ def test_no_jpeg_is_decoded_twice_until_the_strips_change(tiny, monkeypatch) -> 
     assert not seen
     other = np.zeros((64, 96), dtype=np.uint8)
     cv2.imwrite(str(tiny.train_images / "000000003.jpg"), other)
-    assert Strips(read_training_set(tiny)).grey("000000003.jpg").max() < 9
+    assert TrainingStrips(read_training_set(tiny)).grey("000000003.jpg").max() < 9
     assert len(seen) == 12
     assert not cached.exists(), "strips of other data are not kept"
 
 
-def test_a_full_disk_is_told_and_strips_are_decoded_every_time(tiny, monkeypatch, capsys) -> None:
+def test_on_a_full_disk_strips_are_decoded_every_time_and_the_log_says_so(tiny, monkeypatch, caplog) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, 1 << 20))
     data = read_training_set(tiny)
-    source = Strips(data)
-    assert "decoded every time" in capsys.readouterr().out
+    source = TrainingStrips(data)
+    assert "decoded every time" in caplog.text
     image = next(iter(data.labels))
     assert np.array_equal(source.grey(image), strips.read(tiny.train_images / image))
     assert not list((tiny.folds / "cache").glob("*"))

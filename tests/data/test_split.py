@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.commands import arguments_of, run_bin
 
-from severstal.data import split
+from severstal.data import near_duplicates, split
 from severstal.errors import InputError
 
 
@@ -25,16 +25,16 @@ def labels_of(classes: list[tuple[int, ...]]) -> dict[str, dict[int, str]]:
 )
 def test_every_strip_is_held_out_once_and_groups_stay_whole(classes, count, seed) -> None:
     groups = np.arange(len(classes)) // 2  # pairs
-    frame = split.split(labels_of(classes), groups, count, seed)
+    frame = split.assign_folds(labels_of(classes), groups, count, seed)
     assert frame["ImageId"].tolist() == sorted(labels_of(classes))
     assert set(frame["fold"]) <= set(range(count))
     assert frame.groupby("group")["fold"].nunique().max() == 1
-    assert frame.equals(split.split(labels_of(classes), groups, count, seed))
+    assert frame.equals(split.assign_folds(labels_of(classes), groups, count, seed))
 
 
 def test_classes_are_spread_evenly() -> None:
     classes = [()] * 100 + [(3,)] * 80 + [(1,)] * 20 + [(2,)] * 10
-    frame = split.split(labels_of(classes), np.arange(len(classes)), 5, 0)
+    frame = split.assign_folds(labels_of(classes), np.arange(len(classes)), 5, 0)
     table = frame.groupby(["classes", "fold"]).size().unstack()
     assert (table.max(axis=1) - table.min(axis=1)).max() <= 1
 
@@ -49,14 +49,14 @@ def test_a_copy_in_other_light_is_a_near_duplicate_and_a_stranger_is_not(real_da
         noise = np.random.default_rng(0).normal(0, 3, picture.shape)
         copy = np.clip(np.roll(picture, 2, axis=1) * light + noise, 0, 255).astype(np.uint8)
         copies.append(cv2.imdecode(cv2.imencode(".jpg", copy)[1], cv2.IMREAD_GRAYSCALE))
-    groups = split.near_duplicates(np.stack([split.thumbnail(one) for one in pictures + copies]))
+    groups = near_duplicates.groups_of(np.stack([near_duplicates.thumbnail(one) for one in pictures + copies]))
     assert groups[: len(pictures)].tolist() == groups[len(pictures) :].tolist()
     assert len(set(groups)) == len(pictures)
 
 
 def test_more_folds_than_unlike_strips_is_an_error() -> None:
     with pytest.raises(InputError, match="2 unlike strips cannot make 3 folds"):
-        split.split(labels_of([()] * 6), np.array([0, 0, 0, 1, 1, 1]), 3, 0)
+        split.assign_folds(labels_of([()] * 6), np.array([0, 0, 0, 1, 1, 1]), 3, 0)
 
 
 def test_the_split_is_frozen(tiny) -> None:

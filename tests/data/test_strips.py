@@ -8,7 +8,7 @@ import pytest
 import torch
 from support.experiments import write_tiny_strips
 
-from severstal.data import split, strips
+from severstal.data import near_duplicates, strips
 from severstal.errors import InputError, run_stage
 
 
@@ -65,7 +65,7 @@ def test_a_strip_of_another_size_is_named_before_anything_is_split(tmp_path) -> 
     odd = tmp_path / "strips" / f"{2:09x}.jpg"
     cv2.imwrite(str(odd), np.zeros((32, 96), dtype=np.uint8))
     with pytest.raises(InputError, match=r"is 32x96 pixels .* where 64x96 is expected.*resize or remove") as error:
-        split.scan(odd.parent, strips.listing(odd.parent), 1)
+        near_duplicates.scan(odd.parent, strips.listing(odd.parent), 1)
     assert str(odd) in str(error.value)
 
 

@@ -228,7 +228,7 @@ def test_files_cut_short_are_told_from_whole_ones(trained) -> None:
     files, member = trained.member.files, trained.member
     for file, read in (
         (files.weights, lambda: weights.read_metadata(files.weights, member.remake)),
-        (files.oof, lambda: out_of_fold.Store(files.oof, member.remake)),
+        (files.oof, lambda: out_of_fold.FoldMaps(files.oof, member.remake)),
         (files.config, member.config),
     ):
         rule(file)
@@ -247,7 +247,7 @@ def test_a_bit_that_fell_over_in_a_store_is_told(tmp_path) -> None:
     for place in range(100, 3000, 100):  # all within the strip's data
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
         with pytest.raises(InputError, match=r"a\.jpg.*delete the file and run `train`"):
-            out_of_fold.Store(file, "train")["a.jpg"]
+            out_of_fold.FoldMaps(file, "train")["a.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_a_bit_that_fell_over_in_a_store_is_told(tmp_path) -> None:
         ),
         (
             lambda job: out_of_fold.write(job.member.files.oof, maps_of(job), job._oof_meta() | {"tta": ["both"]}),
-            "was made with other flips",
+            "was predicted with other test-time augmentation",
         ),
         (
             lambda job: out_of_fold.write(job.member.files.oof, [*maps_of(job), maps_of(job)[0]], job._oof_meta()),
@@ -347,11 +347,11 @@ def test_a_store_that_lacks_a_strip_or_has_one_twice(tmp_path) -> None:
     one = np.zeros((4, 2, 2), dtype=np.uint8)
     out_of_fold.write(tmp_path / "oof.npz", [("a.jpg", one, NOTHING)], {})
     with pytest.raises(InputError, match=r"lacks b\.jpg.*run `train`"):
-        out_of_fold.Store(tmp_path / "oof.npz", "train")["b.jpg"]
+        out_of_fold.FoldMaps(tmp_path / "oof.npz", "train")["b.jpg"]
     with pytest.warns(UserWarning, match="Duplicate name"):
         out_of_fold.write(tmp_path / "oof.npz", [("a.jpg", one, NOTHING)] * 2, {})
     with pytest.raises(InputError, match="twice"):
-        out_of_fold.Store(tmp_path / "oof.npz", "train")
+        out_of_fold.FoldMaps(tmp_path / "oof.npz", "train")
 
 
 def test_weights_of_another_network_are_refused(trained) -> None:

@@ -58,7 +58,7 @@ def test_the_submission_is_whole(experiment) -> None:
 def test_the_sweep_is_exact_on_the_networks_own_maps(experiment) -> None:
     labels = read_labels(experiment.train_csv, 256, 1600)
     for encoder in ENCODERS.split(","):
-        store = out_of_fold.Store(experiment.fold(encoder, 0).oof, "")
+        store = out_of_fold.FoldMaps(experiment.fold(encoder, 0).oof, "")
         for image in store.images[:2]:
             truths = masks(labels.get(image, {}), 256, 1600)
             for probability, truth in zip(store[image], truths, strict=True):

@@ -37,7 +37,7 @@ def member(tiny) -> Member:
 
 def test_the_dice_of_a_fold_is_that_of_its_held_out_strips_alone(member) -> None:
     data = read_training_set(member.paths)
-    fold, store = FoldScorer(member, data, RULES), out_of_fold.Store(member.files.oof, "")
+    fold, store = FoldScorer(member, data, RULES), out_of_fold.FoldMaps(member.files.oof, "")
     assert sorted(fold.images) == sorted(data.images(0, held_out=True))
     scores = []
     for image in store.images:

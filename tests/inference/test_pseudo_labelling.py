@@ -24,7 +24,7 @@ from severstal import recipe
 from severstal.artifacts import write_json
 from severstal.data import out_of_fold, pseudo_labels, rle, strips
 from severstal.data.labels import read_labels
-from severstal.data.memory_map import Strips
+from severstal.data.memory_map import TrainingStrips
 from severstal.data.training_set import TrainingSet, read_training_set
 from severstal.engines import catalog, onnx_file
 from severstal.errors import InputError
@@ -214,11 +214,11 @@ def test_cuts_are_those_chosen_without_the_fold(labelled, monkeypatch) -> None:
 
 
 def test_what_the_labels_are_worth_is_measured_on_held_out_strips(labelled) -> None:
-    area_weight = pseudo_labels.read_record(labelled.pseudo).area_weight
-    assert area_weight.strips == 12
-    assert 0 < area_weight.taken <= 12
+    quality = pseudo_labels.read_record(labelled.pseudo).quality
+    assert quality.strips == 12
+    assert 0 < quality.taken <= 12
     nested = tuned_values.read(labelled.postprocess).scores["nested"]
-    assert area_weight.dice == pytest.approx([nested[str(defect)] for defect in (1, 2, 3, 4)], abs=1e-9)
+    assert quality.dice == pytest.approx([nested[str(defect)] for defect in (1, 2, 3, 4)], abs=1e-9)
 
 
 def test_what_is_up_to_date_stays_until_something_changes(labelled, capsys) -> None:
@@ -342,15 +342,15 @@ def test_a_pseudo_labelled_strip_is_not_taken_for_a_training_strip_of_its_name(s
     other.mkdir()
     strip = np.full((64, 96), 200, dtype=np.uint8)
     cv2.imwrite(str(other / name), strip)
-    labels = {pseudo_labels.MARK + name: {4: rle.encode(BOX)}}
-    source = Strips(replace(data, pseudo=pseudo_labels.Pseudo(other, [name], labels, "f")))
+    labels = {pseudo_labels.PREFIX + name: {4: rle.encode(BOX)}}
+    source = TrainingStrips(replace(data, pseudo=pseudo_labels.PseudoLabels(other, [name], labels, "f")))
     for _ in ("decoded", "found"):
-        assert np.array_equal(source.grey(pseudo_labels.MARK + name), strips.read(other / name))
+        assert np.array_equal(source.grey(pseudo_labels.PREFIX + name), strips.read(other / name))
         assert np.array_equal(source.grey(name), strips.read(student.train_images / name))
-        assert source.runs(pseudo_labels.MARK + name).count(4) == BOX.sum()
-        assert source.runs(name).classes.keys() == data.labels[name].keys()
-        source = Strips(replace(data, pseudo=pseudo_labels.Pseudo(other, [name], labels, "f")))
-    Strips(read_training_set(student))
+        assert source.masks(pseudo_labels.PREFIX + name).area(4) == BOX.sum()
+        assert source.masks(name).runs.keys() == data.labels[name].keys()
+        source = TrainingStrips(replace(data, pseudo=pseudo_labels.PseudoLabels(other, [name], labels, "f")))
+    TrainingStrips(read_training_set(student))
     assert len(list((student.folds / "cache").rglob("*.grey"))) == 2, "a fold without leaves the others' cache alone"
 
 
@@ -421,4 +421,4 @@ def test_from_networks_to_a_second_experiment_through_the_stages(tmp_path) -> No
         == labels.with_pseudo_labels(str(first.pseudo.folder), 0).fingerprint
         != labels.fingerprint
     )
-    assert sorted(out_of_fold.Store(trained.files.oof, "").images) == sorted(labels.images(0, held_out=True))
+    assert sorted(out_of_fold.FoldMaps(trained.files.oof, "").images) == sorted(labels.images(0, held_out=True))

@@ -152,4 +152,4 @@ def test_a_store_without_presences_is_refused(tmp_path) -> None:
     with zipfile.ZipFile(tmp_path / "oof.npz", "w") as archive:
         archive.writestr(out_of_fold.META, "{}")
     with pytest.raises(InputError, match=r"damaged.*run `train`"):
-        out_of_fold.Store(tmp_path / "oof.npz", "train")
+        out_of_fold.FoldMaps(tmp_path / "oof.npz", "train")

@@ -16,7 +16,7 @@ from support.finished_run import FALSE_ALARM, MISSED, write_finished
 from severstal import console, recipe
 from severstal.artifacts import write_json
 from severstal.console import Stage
-from severstal.data.out_of_fold import OutOfFold
+from severstal.data.out_of_fold import EnsembleMaps
 from severstal.data.training_set import read_training_set
 from severstal.experiment import all_members
 from severstal.inference import outlines
@@ -327,7 +327,7 @@ def test_the_probability_map_is_painted_from_the_sliders_value_up(page, run, tol
 
 
 def averaged(run: Paths, one: dict) -> np.ndarray:
-    source = OutOfFold(read_training_set(run), all_members(run, recipe.read(run.recipe)))
+    source = EnsembleMaps(read_training_set(run), all_members(run, recipe.read(run.recipe)))
     return mean_map(
         source.maps(one["fold"], one["image"]), list(tuned_values.read(run.postprocess).ensemble_weights.values())
     )

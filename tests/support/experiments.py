@@ -47,7 +47,7 @@ def write_tiny(root: Path) -> Paths:
     pd.DataFrame(rows, columns=["ImageId", "ClassId", "EncodedPixels"]).to_csv(paths.train_csv, index=False)
     write_json(paths.recipe, recipe.build({"name": "tiny"} | TINY).model_dump())
     labels = read_labels(paths.train_csv, 64, 96, strips.listing(paths.train_images))
-    split.split(labels, np.arange(12), 2, 0).to_csv(paths.folds_csv, index=False)
+    split.assign_folds(labels, np.arange(12), 2, 0).to_csv(paths.folds_csv, index=False)
     return paths
 
 

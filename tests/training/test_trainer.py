@@ -20,7 +20,7 @@ from support.training import ENCODER, job, same, weights_of
 from severstal import recipe
 from severstal.data import out_of_fold
 from severstal.data.labels import masks
-from severstal.data.memory_map import Strips
+from severstal.data.memory_map import TrainingStrips
 from severstal.data.strips import read
 from severstal.data.training_set import TrainingSet, read_training_set
 from severstal.errors import InputError
@@ -81,14 +81,14 @@ def test_the_log_holds_the_metric_of_the_best_weights_over_the_whole_fold(tiny) 
     made.run()
     lines = [json.loads(line) for line in made.member.files.log.read_text().splitlines()]
     best = max(lines, key=lambda line: line["dice"])
-    store, data = out_of_fold.Store(made.member.files.oof, ""), made.data
+    store, data = out_of_fold.FoldMaps(made.member.files.oof, ""), made.data
     scores = [dice(store[image] >= 128, masks(data.labels[image], data.height, data.width)) for image in store.images]
     assert np.mean(scores) == pytest.approx(best["dice_untuned"], abs=1e-9)
     assert best["dice"] == pytest.approx(np.mean(best_of_whole_masks(store, data)), abs=1e-9)
     assert best["dice"] >= best["dice_untuned"]
 
 
-def best_of_whole_masks(store: out_of_fold.Store, data: TrainingSet) -> list[float]:
+def best_of_whole_masks(store: out_of_fold.FoldMaps, data: TrainingSet) -> list[float]:
     """Each class's best mean Dice over threshold and least pixels of the mask, counted the plain way."""
     truths = np.stack([masks(data.labels[image], data.height, data.width) for image in store.images])
     maps, pixels = np.stack([store[image] for image in store.images]), truths.sum(axis=(2, 3))
@@ -104,7 +104,7 @@ def best_of_whole_masks(store: out_of_fold.Store, data: TrainingSet) -> list[flo
 def test_out_of_fold_maps_are_of_the_held_out_strips(tiny) -> None:
     made = job(tiny)
     made.run()
-    store = out_of_fold.Store(made.member.files.oof, "")
+    store = out_of_fold.FoldMaps(made.member.files.oof, "")
     held_out = made.data.images(0, held_out=True)
     assert sorted(store.images) == sorted(held_out)
     model = load_inference_graph(made.member, torch.device("cpu"))
@@ -157,7 +157,7 @@ def test_a_crop_drawn_for_a_class_holds_it(tiny) -> None:
     chosen = recipe.read(tiny.recipe).model_copy(
         update={"foreground_crop_share": 1.0, "crop_height": 48, "crop_width": 48}
     )
-    crops = CropDataset(Strips(data), chosen)
+    crops = CropDataset(TrainingStrips(data), chosen)
     crops._augment = lambda image, mask: {"image": image, "mask": mask}
     crops._augment.set_random_seed = lambda seed: None
     for draw in ClassSampler(data, sorted(data.labels), chosen):
@@ -174,7 +174,7 @@ def test_crops_avoid_the_black_bar(tiny) -> None:
     strip[:, 56:] = 2
     cv2.imwrite(str(tiny.train_images / "000000000.jpg"), strip)
     crops = CropDataset(
-        Strips(read_training_set(tiny)),
+        TrainingStrips(read_training_set(tiny)),
         recipe.read(tiny.recipe).model_copy(update={"crop_height": 48, "crop_width": 48}),
     )
     lefts = {

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from severstal import recipe
 from severstal.data import out_of_fold
-from severstal.data.memory_map import Strips
+from severstal.data.memory_map import TrainingStrips
 from severstal.data.training_set import read_training_set
 from severstal.errors import InputError
 from severstal.models.libraries import smp
@@ -176,14 +176,14 @@ def test_crops_grow_evenly_and_in_steps_that_networks_take() -> None:
 def test_growing_crops_have_their_size_in_every_batch(tiny) -> None:
     data = read_training_set(tiny)
     chosen = recipe.read(tiny.recipe).model_copy(update={"progressive_crops": 0.9, "crop_width": 96})
-    sampler, crops = ClassSampler(data, sorted(data.labels), chosen), CropDataset(Strips(data), chosen)
+    sampler, crops = ClassSampler(data, sorted(data.labels), chosen), CropDataset(TrainingStrips(data), chosen)
     for epoch, width in ((1, 64), (3, 96)):
         sampler.epoch = epoch
         assert {crops[draw][1].shape for draw in sampler} == {(64, width)}
 
 
 def test_a_pasted_defect_is_in_the_mask_and_looks_like_its_donors(tiny) -> None:
-    source = Strips(read_training_set(tiny))
+    source = TrainingStrips(read_training_set(tiny))
     donor = next(image for image, codes in source._data.labels.items() if 2 in codes)
     paste, rng = CopyPaste(source, 2), np.random.default_rng(0)
     flat, nothing = np.full((64, 96), 90, dtype=np.uint8), np.zeros((64, 96), dtype=np.uint8)
@@ -201,7 +201,7 @@ def test_a_pasted_defect_is_in_the_mask_and_looks_like_its_donors(tiny) -> None:
 
 
 def test_what_is_covered_is_no_defect_any_more(tiny) -> None:
-    source = Strips(read_training_set(tiny))
+    source = TrainingStrips(read_training_set(tiny))
     donor = next(image for image, codes in source._data.labels.items() if 2 in codes)
     full = np.full((64, 96), 1 << 2, dtype=np.uint8)
     _, bits = CopyPaste(source, 2)(np.full((64, 96), 90, np.uint8), full, donor, np.random.default_rng(0))
@@ -209,7 +209,7 @@ def test_what_is_covered_is_no_defect_any_more(tiny) -> None:
 
 
 def test_beyond_the_edge_of_the_steel_nothing_is_pasted(tiny) -> None:
-    source = Strips(read_training_set(tiny))
+    source = TrainingStrips(read_training_set(tiny))
     donor = next(image for image, codes in source._data.labels.items() if 2 in codes)
     black = np.zeros((64, 96), dtype=np.uint8)
     grey, bits = CopyPaste(source, 2)(black, black, donor, np.random.default_rng(0))
@@ -235,7 +235,7 @@ def test_a_draw_gives_the_same_sample_every_time(tiny) -> None:
     draw = next(iter(ClassSampler(data, sorted(data.labels), chosen)))
     assert isinstance(draw, CropRequest)
     assert draw.donor
-    first, second = (CropDataset(Strips(data), chosen)[draw] for _ in range(2))
+    first, second = (CropDataset(TrainingStrips(data), chosen)[draw] for _ in range(2))
     assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))
 
 
@@ -291,7 +291,7 @@ def test_strong_augmentation_exchanges_rows_and_columns_of_strip_and_mask_alike(
 def test_strong_augmentation_takes_square_crops(tiny) -> None:
     with pytest.raises(InputError, match=r"^recipe: augment: strong .* 64x96 are not square: choose --crop-height"):
         values(augment="strong", crop_height=64, crop_width=96)
-    source = Strips(read_training_set(tiny))
+    source = TrainingStrips(read_training_set(tiny))
     _, height, width = source.shape
     assert height < width
     crops = CropDataset(source, values(augment="strong", crop_height=width, crop_width=width))
@@ -305,7 +305,7 @@ def test_strong_augmentation_takes_square_crops(tiny) -> None:
 def test_the_classifiers_probabilities_are_kept_beside_the_out_of_fold_maps(tiny) -> None:
     trained = job(tiny, {"classifier_loss_weight": 1.0, "epochs": 1})
     trained.run()
-    store = out_of_fold.Store(trained.member.files.oof, "")
+    store = out_of_fold.FoldMaps(trained.member.files.oof, "")
     class_probabilities = np.array([store.class_probability(image) for image in store.images])
     assert class_probabilities.shape == (len(store.images), 4)
     maxima = np.array([store[image].max(axis=(1, 2)) for image in store.images])

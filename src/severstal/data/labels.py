@@ -1,7 +1,7 @@
-"""Labels and submissions as tables, in both forms that Kaggle has used.
+"""Tables of labels (train.csv) and submissions, in both forms that Kaggle has used.
 
 * current: ``ImageId,ClassId,EncodedPixels`` in any column order; in train.csv only defects have rows;
-* of 2019: ``ImageId_ClassId,EncodedPixels``, four rows per image, the code empty where clean.
+* of 2019: ``ImageId_ClassId,EncodedPixels``, four rows per image, the code empty where the image lacks the class.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CLASSES = (1, 2, 3, 4)
 CURRENT = {"ImageId", "ClassId", "EncodedPixels"}
 OF_2019 = ["ImageId_ClassId", "EncodedPixels"]
 HEADER_LINES = 1
-csv.field_size_limit(2**31 - 1)  # the code of a noisy mask is longer than the 128 KiB that csv takes by itself
+csv.field_size_limit(2**31 - 1)  # the code of a noisy mask exceeds the 128 KiB that csv accepts by default
 
 Labels = dict[str, dict[int, str]]  # image -> class -> code; an image without defects maps to {}
 
@@ -30,18 +30,18 @@ class Table:
 
     path: Path
     columns: list[str]
-    rows: list[tuple[str, str, str]]  # image, class, code: as written
+    rows: list[tuple[str, str, str]]  # image, class and code as the file holds them
 
     def line(self, row: int) -> str:
-        """Where a row stands, for messages."""
+        """File and line of a row, for messages."""
         return f"{self.path}, line {row + 1 + HEADER_LINES}"
 
 
 def read_table(path: Path) -> Table:
-    """Rows of a table in either form, not yet checked beyond the header.
+    """Rows of a table in either form; only the header and the number of fields are checked.
 
     Raises:
-        InputError: if the file is missing, no table, or has another header.
+        InputError: if the file is missing or no CSV file, has another header, or a row lacks fields.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -60,13 +60,13 @@ def read_table(path: Path) -> Table:
             "or 'ImageId_ClassId,EncodedPixels'"
         )
     table = Table(path, columns, [])
-    where = [columns.index(name) for name in ("ImageId", "ClassId", "EncodedPixels")] if current else []
+    order = [columns.index(name) for name in ("ImageId", "ClassId", "EncodedPixels")] if current else []
     for row, fields in enumerate(lines[HEADER_LINES:]):
         if len(fields) != len(columns):
             raise InputError(
-                f"{table.line(row)}: {len(fields)} fields where the header has {len(columns)}: mend the row"
+                f"{table.line(row)}: {len(fields)} fields where the header has {len(columns)}: correct the row"
             )
-        table.rows.append(tuple(fields[i] for i in where) if current else (*_split_key(fields[0]), fields[1]))
+        table.rows.append(tuple(fields[i] for i in order) if current else (*_split_key(fields[0]), fields[1]))
     return table
 
 
@@ -74,26 +74,26 @@ def read_labels(path: Path, height: int, width: int, images: list[str] | None = 
     """Labels of a train.csv (or of a test set's truth), every row checked.
 
     Args:
-        images: the strips in the folder; those without a row become clean ones. Without it, the images are
-            those of the table.
+        images: the strips in the folder; those without a row are clean. Without it, the strips are those of the
+            table.
 
     Raises:
-        InputError: naming the line, for a class outside 1-4, a wrong code, a duplicated row, an image that is
-            not in ``images``.
+        InputError: naming the line, for a class outside 1-4, a wrong code, a repeated row, or an image that is not in
+            ``images``.
     """
     table = read_table(path)
     labels: Labels = {image: {} for image in images or ()}
-    seen: dict[tuple[str, int], int] = {}
+    lines: dict[tuple[str, int], int] = {}
     for row, (image, class_text, code) in enumerate(table.rows):
         defect = check_class(table, row, class_text)
         if images is not None and image not in labels:
             raise InputError(f"{table.line(row)}: {image!r} is not among the images: add the file or drop the row")
-        if (image, defect) in seen:
+        if (image, defect) in lines:
             raise InputError(
-                f"{table.line(row)}: image {image}, class {defect} stands in line {seen[image, defect]} already: "
+                f"{table.line(row)}: image {image}, class {defect} is in line {lines[image, defect]} already: "
                 "merge or drop one of the rows"
             )
-        seen[image, defect] = row + 1 + HEADER_LINES
+        lines[image, defect] = row + 1 + HEADER_LINES
         labels.setdefault(image, {})
         if code.strip():
             check_code(table, row, code, height, width)
@@ -102,26 +102,30 @@ def read_labels(path: Path, height: int, width: int, images: list[str] | None = 
 
 
 def check_class(table: Table, row: int, text: str) -> int:
-    """The class of a row, 1 to 4."""
+    """The class of a row, 1 to 4.
+
+    Raises:
+        InputError: naming the line, if it is another one.
+    """
     if text not in {str(defect) for defect in CLASSES}:
-        raise InputError(f"{table.line(row)}: class {text!r}; classes are 1, 2, 3 and 4: mend the row")
+        raise InputError(f"{table.line(row)}: class {text!r}; classes are 1, 2, 3 and 4: correct the row")
     return int(text)
 
 
 def check_code(table: Table, row: int, code: str, height: int, width: int) -> None:
-    """Raise an error that names the line if a row's code does not fit the image."""
+    """Raise an :class:`InputError` that names the line if a row's code does not fit the image."""
     try:
         rle.runs(code, height, width)
     except InputError as error:
-        raise InputError(f"{table.line(row)}: {error}: mend or drop the row") from None
+        raise InputError(f"{table.line(row)}: {error}: correct or drop the row") from None
 
 
 def masks(codes: dict[int, str], height: int, width: int) -> np.ndarray:
-    """The four masks of a strip, ``bool [4, height, width]``."""
-    made = np.zeros((len(CLASSES), height, width), dtype=bool)
+    """The masks of a strip, ``bool [4, height, width]``, from the code of each class that it shows."""
+    planes = np.zeros((len(CLASSES), height, width), dtype=bool)
     for defect, code in codes.items():
-        made[defect - 1] = rle.decode(code, height, width)
-    return made
+        planes[defect - 1] = rle.decode(code, height, width)
+    return planes
 
 
 def _split_key(key: str) -> tuple[str, str]:

@@ -1,7 +1,8 @@
-"""Out-of-fold answers: for each fold an ``.npz`` of a map ``uint8 [4, H, W]`` per validation strip, and presences.
+"""Out-of-fold predictions: each network's maps and class probabilities of the strips that its fold validates on.
 
-Maps are mostly zeros, so deflate at its quickest level shrinks them some fifty-fold; a member is read without
-the others, and ``numpy.load`` opens the file too. The archive's index comes last: a file cut short is refused.
+A fold's ``oof.npz`` holds a map ``uint8 [4, H, W]`` per strip and one table of class probabilities. Maps are mostly
+zeros, so deflate at its fastest level makes them about fifty times smaller; a map is read without the others, and
+``numpy.load`` opens the file too. The archive's index is at its end, so a truncated file is refused.
 """
 
 from __future__ import annotations
@@ -23,19 +24,21 @@ from severstal.errors import InputError
 from severstal.experiment import Member
 
 META, CLASS_PROBABILITY = "meta.json", "class_probability.npy"
-FORM = 2  # of the archive: files of an earlier form are made anew from their weights
-DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, ValueError, EOFError)  # what zipfile and NumPy raise
+FORMAT = 2  # of the archive: a file of an earlier format is written again from the weights
+DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, ValueError, EOFError)  # raised by zipfile and NumPy
 
 
-def write(path: Path, answers: Iterable[tuple[str, np.ndarray, np.ndarray]], meta: dict[str, Any]) -> int:
-    """Write strips one by one as they are predicted; returns their number. Write under a temporary name.
+def write(path: Path, predictions: Iterable[tuple[str, np.ndarray, np.ndarray]], meta: dict[str, Any]) -> int:
+    """Write strips one by one as they are predicted; returns their number.
 
     Args:
-        answers: image, ``uint8 [4, H, W]`` map and ``uint8 [4]`` presences of each strip.
+        path: a temporary path (see :func:`severstal.artifacts.replacing`): the file is complete at the end only.
+        predictions: name, map ``uint8 [4, H, W]`` and class probabilities ``uint8 [4]`` of each strip.
+        meta: what the predictions are made from.
     """
     class_probabilities = []
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for image, probability, class_probability in answers:
+        for image, probability, class_probability in predictions:
             _add(archive, f"{image}.npy", probability)
             class_probabilities.append(class_probability)
         _add(archive, CLASS_PROBABILITY, np.array(class_probabilities, dtype=np.uint8).reshape(-1, len(CLASSES)))
@@ -44,55 +47,47 @@ def write(path: Path, answers: Iterable[tuple[str, np.ndarray, np.ndarray]], met
 
 
 def _add(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
-    with archive.open(name, "w", force_zip64=True) as member:
-        np.lib.format.write_array(member, np.ascontiguousarray(array))
+    with archive.open(name, "w", force_zip64=True) as file:
+        np.lib.format.write_array(file, np.ascontiguousarray(array))
 
 
 def read_meta(path: Path, remake: str) -> dict[str, Any]:
-    """What the maps were made from.
+    """What the predictions were made from.
 
     Raises:
-        InputError: if the file is cut short.
+        InputError: if the file is missing or damaged, naming ``remake``, the command that writes it.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read(META))
-    except (KeyError, *DAMAGED) as error:
-        raise InputError(f"{path} is damaged ({error}): delete it and run `{remake}`") from None
+    with _open(path, remake) as archive:
+        return _read_meta(archive, path, remake)
 
 
-class Store:
-    """A fold's maps: ``store[image]`` is ``uint8 [4, H, W]``, ``store.meta`` what they were made from."""
+class FoldMaps:
+    """The predictions of one network: ``maps[image]`` is ``uint8 [4, H, W]``.
+
+    Attributes:
+        meta: what the predictions were made from.
+        images: names of the strips.
+    """
 
     def __init__(self, path: Path, remake: str) -> None:
-        """Open a store.
+        """Open the archive; a map is read when it is asked for.
 
         Raises:
-            InputError: if it is missing or cut short, naming ``remake``, the command that makes it again.
+            InputError: if the file is missing or damaged, naming ``remake``, the command that writes it.
         """
         self.path, self._remake = path, remake
-        try:
-            self._archive = zipfile.ZipFile(path)
-            self.meta = json.loads(self._archive.read(META))
-            class_probabilities = _array(self._archive, CLASS_PROBABILITY)
-        except FileNotFoundError:
-            raise InputError(f"{path} is missing: make it with `{remake}`") from None
-        except (KeyError, *DAMAGED) as error:
-            raise InputError(f"{path} is damaged ({error}): delete it and run `{remake}`") from None
+        self._archive = _open(path, remake)
+        self.meta = _read_meta(self._archive, path, remake)
         names = [name for name in self._archive.namelist() if name not in (META, CLASS_PROBABILITY)]
         if len(names) != len(set(names)):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise InputError(f"{path} holds {twice} twice: delete it and run `{remake}`")
+            repeated = next(name for name in names if names.count(name) > 1)
+            raise InputError(f"{path} holds {repeated} twice: delete it and run `{remake}`")
         self.images = [name.removesuffix(".npy") for name in names]
-        if len(class_probabilities) != len(names):
-            raise InputError(
-                f"{path} is damaged (presences of {len(class_probabilities)} strips): delete it and run `{remake}`"
-            )
-        self._presences = dict(zip(self.images, class_probabilities, strict=True))
+        self._class_probabilities = dict(zip(self.images, self._read_class_probabilities(), strict=True))
 
     def class_probability(self, image: str) -> np.ndarray:
-        """``uint8 [4]``: how surely the strip has each class at all."""
-        return self._presences[image]
+        """The probability (of 255) that the strip shows each class at all, ``uint8 [4]``."""
+        return self._class_probabilities[image]
 
     def __getitem__(self, image: str) -> np.ndarray:
         try:
@@ -102,51 +97,91 @@ class Store:
         except DAMAGED as error:
             raise InputError(f"{self.path}, {image}: {error}; delete the file and run `{self._remake}`") from None
 
+    def _read_class_probabilities(self) -> np.ndarray:
+        try:
+            rows = _array(self._archive, CLASS_PROBABILITY)
+        except (KeyError, *DAMAGED) as error:
+            raise _damaged(self.path, error, self._remake) from None
+        if len(rows) != len(self.images):
+            reason = f"class probabilities of {len(rows)} strips, maps of {len(self.images)}"
+            raise _damaged(self.path, reason, self._remake)
+        return rows
+
+
+def _open(path: Path, remake: str) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: make it with `{remake}`") from None
+    except DAMAGED as error:
+        raise _damaged(path, error, remake) from None
+
+
+def _read_meta(archive: zipfile.ZipFile, path: Path, remake: str) -> dict[str, Any]:
+    try:
+        return json.loads(archive.read(META))
+    except (KeyError, *DAMAGED) as error:
+        raise _damaged(path, error, remake) from None
+
+
+def _damaged(path: Path, reason: object, remake: str) -> InputError:
+    return InputError(f"{path} is damaged ({reason}): delete it and run `{remake}`")
+
 
 def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    # The whole member first: zipfile compares its checksum at the end, and only then is it looked at.
+    # All bytes are read before NumPy parses them: zipfile compares the checksum at their end.
     return np.lib.format.read_array(io.BytesIO(archive.read(name)))
 
 
-class OutOfFold:
-    """The maps of a whole ensemble with their truth: what tuning chooses from."""
+class EnsembleMaps:
+    """The out-of-fold predictions of all networks, and the true masks: what post-processing is tuned on.
+
+    Attributes:
+        encoders: names of the encoders.
+        folds: the strips that each fold validates on.
+        fold_maps: each network's predictions by encoder and fold.
+        has_heads: whether every network has a classification head.
+    """
 
     def __init__(self, data: TrainingSet, members: list[Member]) -> None:
-        """Open every member's store.
+        """Open every member's predictions.
 
         Raises:
-            InputError: if one does not hold exactly its fold's strips, or is not of the weights and flips beside it.
+            InputError: if one does not hold exactly its fold's strips, or was not predicted with the weights and the
+                test-time augmentation of its folder.
         """
         self.encoders = list(dict.fromkeys(member.encoder for member in members))
         self.folds = [data.images(fold, held_out=True) for fold in sorted({member.fold for member in members})]
         self.height, self.width = data.height, data.width
         self.has_heads = all(member.config().recipe.classifier_loss_weight > 0 for member in members)
         self._labels = data.labels
-        self.stores = {(member.encoder, member.fold): _checked(member, self.folds[member.fold]) for member in members}
+        self.fold_maps = {
+            (member.encoder, member.fold): _read_checked(member, self.folds[member.fold]) for member in members
+        }
 
     def maps(self, fold: int, image: str) -> list[np.ndarray]:
-        """Each encoder's ``uint8 [4, H, W]`` of a strip, by the network that was not trained on it."""
-        return [self.stores[encoder, fold][image] for encoder in self.encoders]
+        """Each encoder's map of a strip, ``uint8 [4, H, W]``, by the network that was not trained on the strip."""
+        return [self.fold_maps[encoder, fold][image] for encoder in self.encoders]
 
     def class_probabilities(self, fold: int, image: str) -> list[np.ndarray]:
-        """Each encoder's ``uint8 [4]`` of a strip, likewise."""
-        return [self.stores[encoder, fold].class_probability(image) for encoder in self.encoders]
+        """Each encoder's class probabilities of a strip, ``uint8 [4]``, by the same networks."""
+        return [self.fold_maps[encoder, fold].class_probability(image) for encoder in self.encoders]
 
     def truth(self, image: str) -> dict[int, np.ndarray]:
-        """Bool ``[H, W]`` of each class that occurs on the strip."""
+        """True mask, ``bool [H, W]``, of each class that the strip shows."""
         return {defect: decode(code, self.height, self.width) for defect, code in self._labels[image].items()}
 
 
-def _checked(member: Member, expected: list[str]) -> Store:
-    store = Store(member.files.oof, member.remake)
-    if sorted(store.images) != sorted(expected):
-        differing = sorted(set(store.images) ^ set(expected))[0]
-        raise InputError(f"{store.path} and fold {member.fold} differ in {differing}: delete it, run `{member.remake}`")
-    if store.meta.get("weights") != member.weights_hash():
-        raise InputError(f"{store.path} is not of the weights beside it: delete it and run `{member.remake}`")
-    if store.meta.get("tta") != list(member.config().recipe.tta):
+def _read_checked(member: Member, expected: list[str]) -> FoldMaps:
+    maps = FoldMaps(member.files.oof, member.remake)
+    if sorted(maps.images) != sorted(expected):
+        differing = sorted(set(maps.images) ^ set(expected))[0]
+        raise InputError(f"{maps.path} and fold {member.fold} differ in {differing}: delete it, run `{member.remake}`")
+    if maps.meta.get("weights") != member.weights_hash():
+        raise InputError(f"{maps.path} is not of the weights beside it: delete it and run `{member.remake}`")
+    if maps.meta.get("tta") != list(member.config().recipe.tta):
         raise InputError(
-            f"{store.path} was made with other flips than {member.files.config} asks for: delete it "
-            f"and run `{member.remake}`"
+            f"{maps.path} was predicted with other test-time augmentation than {member.files.config} asks for: delete "
+            f"it and run `{member.remake}`"
         )
-    return store
+    return maps

@@ -1,8 +1,8 @@
-"""Pseudo-labels on disk: for each fold the strips that its own networks are sure of.
+"""Pseudo-labels on disk: for each fold a table of strips that the fold's own networks labelled.
 
-Nothing may leak: a fold reads only what was labelled by networks that never saw its validation strips, cut by values
-that were chosen without them. So each fold has a table of its own, the record says on which strips its networks were
-validated, and another split is refused.
+A fold's labels must not leak into its validation: they come from networks that never saw its validation strips, with
+post-processing values that were chosen without these strips. So each fold has its own table, the record says which
+strips its networks were validated on, and a fold that validates on other strips is refused.
 """
 
 from __future__ import annotations
@@ -19,27 +19,36 @@ from severstal.data.labels import CLASSES, Labels, read_labels
 from severstal.errors import InputError
 from severstal.paths import PseudoPaths
 
-REMAKE = "bash bin/pseudo.sh"
-MARK = "pseudo/"  # before a strip's name, so that it is never taken for a training strip of the same name
+COMMAND = "bash bin/pseudo.sh"
+PREFIX = "pseudo/"  # of a pseudo-labelled strip's name: a training strip may have the same name
 
 
 class FoldRecord(BaseModel):
-    """What one fold's table is made from."""
+    """What one fold's table is made from.
+
+    Attributes:
+        members: hash of each network's weights by the network's name.
+        held_out: fingerprint of the strips that none of the networks was trained on.
+        taken: number of strips in the table.
+        table: hash of the table.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    members: dict[str, str]  # hash of each network's weights
-    held_out: str  # fingerprint of the strips that none of them was trained on
+    members: dict[str, str]
+    held_out: str
     taken: int
-    table: str  # hash of the file
+    table: str
 
 
-class Worth(BaseModel):
-    """Labelled strips, judged by the networks that were held back from them: how many would be taken, and their Dice.
+class HeldOutQuality(BaseModel):
+    """The quality of labels made in the same way for labelled strips, by the networks that did not train on them.
 
     Attributes:
+        strips: number of labelled strips.
+        taken: how many of them would be taken.
         dice: mean per class over all of them.
-        dice_of_taken: over those taken; None where none was.
+        dice_of_taken: mean per class over those taken; None where none was.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,28 +64,29 @@ class Record(BaseModel):
 
     Attributes:
         images: the folder of strips.
-        strips: hash of names and sizes of those that any fold took.
+        strips: hash of the names and sizes of the strips that any fold took.
         counts: strips by verdict, per class and over all folds.
+        cached_from: see :class:`severstal.artifacts.Artifact`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    cached_from: dict[str, Any] = {}
     images: str
     strips: str
     folds: tuple[FoldRecord, ...]
     counts: dict[str, list[int]]
-    area_weight: Worth
+    quality: HeldOutQuality
+    cached_from: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
-class Pseudo:
+class PseudoLabels:
     """One fold's pseudo-labels.
 
     Attributes:
         folder: of the strips.
-        images: names in it of all strips that any fold took, so that folds share one cache of them.
-        labels: of this fold's own, by marked name.
+        images: file names of all strips that any fold took, so that all folds share one cache of decoded strips.
+        labels: this fold's labels by the strips' names with :data:`PREFIX`.
     """
 
     folder: Path
@@ -85,13 +95,13 @@ class Pseudo:
     fingerprint: str
 
 
-def name_of(image: str) -> str:
-    """A marked strip's name in its folder."""
-    return image.removeprefix(MARK)
+def file_name(image: str) -> str:
+    """The file name of a pseudo-labelled strip."""
+    return image.removeprefix(PREFIX)
 
 
 def write_labels(path: Path, codes: dict[str, list[str]]) -> None:
-    """Write a fold's table: four rows per strip taken, the code empty where a class is surely absent."""
+    """Write a fold's table: four rows per strip, the code empty where the strip does not show the class."""
     rows = [(image, defect, code) for image in codes for defect, code in zip(CLASSES, codes[image], strict=True)]
     with replacing(path) as temporary:
         pd.DataFrame(rows, columns=["ImageId", "ClassId", "EncodedPixels"]).to_csv(temporary, index=False)
@@ -102,28 +112,24 @@ def write_record(
     artifact: Artifact,
     images: Path,
     taken: list[dict[str, list[str]]],
-    made_by: list[tuple[dict[str, str], list[str]]],
+    networks: list[tuple[dict[str, str], list[str]]],
     counts: dict[str, list[int]],
-    area_weight: Worth,
+    quality: HeldOutQuality,
 ) -> None:
-    """Write what the tables beside it are: the last of the stage's files.
+    """Write the record, after the tables beside it.
 
     Args:
         taken: each fold's strips with their codes.
-        made_by: each fold's networks with their weights' hashes, and the strips that the fold validates on.
+        networks: each fold's networks with their weights' hashes, and the strips that the fold validates on.
     """
     folds = [
-        FoldRecord(members=hashes, held_out=_identity(held_out), taken=len(codes), table=file_hash(paths.labels(k)))
-        for k, (codes, (hashes, held_out)) in enumerate(zip(taken, made_by, strict=True))
+        FoldRecord(
+            members=hashes, held_out=_fingerprint(held_out), taken=len(codes), table=file_hash(paths.labels(fold))
+        )
+        for fold, (codes, (hashes, held_out)) in enumerate(zip(taken, networks, strict=True))
     ]
-    names = sorted(set().union(*taken))
-    record = Record(
-        images=str(images),
-        strips=listing_hash(images, names),
-        folds=tuple(folds),
-        counts=counts,
-        area_weight=area_weight,
-    )
+    strips = listing_hash(images, sorted(set().union(*taken)))
+    record = Record(images=str(images), strips=strips, folds=tuple(folds), counts=counts, quality=quality)
     artifact.write_record(record.model_dump())
 
 
@@ -133,10 +139,10 @@ def read_record(paths: PseudoPaths) -> Record:
     Raises:
         InputError: if it is missing or not what the stage writes.
     """
-    return read_model(paths.record, Record, REMAKE)
+    return read_model(paths.record, Record, COMMAND)
 
 
-def read(folder: Path, fold: int, held_out: list[str], height: int, width: int) -> Pseudo:
+def read(folder: Path, fold: int, held_out: list[str], height: int, width: int) -> PseudoLabels:
     """The pseudo-labels that a fold may train on.
 
     Args:
@@ -148,41 +154,38 @@ def read(folder: Path, fold: int, held_out: list[str], height: int, width: int) 
     """
     paths = PseudoPaths(folder)
     record = read_record(paths)
-    if fold >= len(record.folds) or record.folds[fold].held_out != _identity(held_out):
+    if fold >= len(record.folds) or record.folds[fold].held_out != _fingerprint(held_out):
         raise InputError(
-            f"{paths.record}: the networks that made {paths.labels(fold).name} were not held back from the strips that "
-            f"fold {fold} validates on now, so their labels would leak into its score: give both experiments the same "
-            f"folds.csv, or make pseudo-labels with this one (`{REMAKE}`), or train without (--pseudo-labels none)"
+            f"{paths.record}: the networks that made {paths.labels(fold).name} may have trained on strips that fold "
+            f"{fold} validates on now, so their labels would leak into its score: give both experiments the same "
+            f"folds.csv, or make pseudo-labels with this one (`{COMMAND}`), or train without (--pseudo-labels none)"
         )
-    labels = [read_labels(_checked(paths, record, k), height, width) for k in range(len(record.folds))]
-    images = sorted(set().union(*labels))
-    if _listing(Path(record.images), images) != record.strips:
-        raise InputError(f"{record.images} holds other strips than {paths.record} was made of: run `{REMAKE}` again")
-    marked = {MARK + image: codes for image, codes in labels[fold].items()}
-    return Pseudo(
-        Path(record.images),
-        images,
-        marked,
-        fingerprint(record.folds[fold].table, _listing(Path(record.images), list(labels[fold]))),
-    )
+    images = Path(record.images)
+    labels = [read_labels(_checked_table(paths, record, k), height, width) for k in range(len(record.folds))]
+    taken = sorted(set().union(*labels))
+    if _listing_hash(images, taken) != record.strips:
+        raise InputError(f"{images} holds other strips than {paths.record} was made of: run `{COMMAND}` again")
+    own = {PREFIX + image: codes for image, codes in labels[fold].items()}
+    content = fingerprint(record.folds[fold].table, _listing_hash(images, list(labels[fold])))
+    return PseudoLabels(images, taken, own, content)
 
 
-def _checked(paths: PseudoPaths, record: Record, fold: int) -> Path:
-    """A fold's table, which must be the recorded one."""
+def _checked_table(paths: PseudoPaths, record: Record, fold: int) -> Path:
+    """The path of a fold's table, which must be the table of the record."""
     path = paths.labels(fold)
     if not path.exists():
-        raise InputError(f"{path} is missing: delete {paths.record} and run `{REMAKE}`")
+        raise InputError(f"{path} is missing: delete {paths.record} and run `{COMMAND}`")
     if file_hash(path) != record.folds[fold].table:
-        raise InputError(f"{path} was changed after it was made: delete {paths.record} and run `{REMAKE}`")
+        raise InputError(f"{path} was changed after it was made: delete {paths.record} and run `{COMMAND}`")
     return path
 
 
-def _identity(held_out: list[str]) -> str:
+def _fingerprint(held_out: list[str]) -> str:
     return fingerprint(sorted(held_out))
 
 
-def _listing(folder: Path, images: list[str]) -> str:
+def _listing_hash(folder: Path, images: list[str]) -> str:
     try:
         return listing_hash(folder, images)
     except FileNotFoundError as error:
-        raise InputError(f"{error.filename} is missing: restore the strip, or run `{REMAKE}` again") from None
+        raise InputError(f"{error.filename} is missing: restore the strip, or run `{COMMAND}` again") from None

@@ -1,8 +1,8 @@
-"""Run-length code of the competition: pixels numbered from 1 down the columns, ``start length`` pairs.
+"""Run-length code of the competition: pairs of start and length, pixels numbered from 1 down the columns.
 
-Promises that ``decode(encode(mask)) == mask`` for every mask, and that a string which is not a valid code
-(odd, not numbers, beyond the image, unsorted, overlapping) is refused with the reason. Runs that merely
-touch are valid: the competition's own labels have none, but a code that splits a run loses no pixel.
+``decode(encode(mask)) == mask`` holds for every mask. A string that is no valid code (an odd count, no numbers, beyond
+the image, unsorted, overlapping) is refused with the reason. Runs that touch are valid: the competition's labels have
+none, but a code that splits a run loses no pixel.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 from severstal.errors import InputError
 
 DIGITS = 18  # the sum of two such numbers fits an int64
-NUMBER = re.compile(rf"-?[0-9]{{1,{DIGITS}}}")  # Python alone would take '1_000' and '+1' too
+NUMBER = re.compile(rf"-?[0-9]{{1,{DIGITS}}}")  # int() would accept '1_000' and '+1' too
 
 
 def encode(mask: np.ndarray) -> str:
-    """Code of a mask; the empty string where the mask is empty.
+    """The code of a mask; an empty string for an empty mask.
 
     Args:
         mask: ``[H, W]``, any dtype; every non-zero pixel belongs to the mask.
@@ -27,10 +27,10 @@ def encode(mask: np.ndarray) -> str:
     if not mask.any():
         return ""
     height, width = mask.shape
-    # Edges are looked for along the rows, as the pixels lie in memory, and numbered down the columns: turning the
-    # mask first takes longer than all else together.
+    # Edges between rows are found in the memory order of the pixels and then numbered down the columns: transposing
+    # the mask first would take longer than the rest of the function.
     y, x = np.divmod(np.flatnonzero(mask[1:] != mask[:-1]), width)
-    above = np.concatenate(([False], mask[-1, :-1]))  # a column goes on where the one before it ends
+    above = np.concatenate(([False], mask[-1, :-1]))  # a run continues from the foot of a column to the top of the next
     tops = np.flatnonzero(mask[0] != above) * height
     end = [mask.size] if mask[-1, -1] else []
     edges = np.sort(np.concatenate((x * height + y + 1, tops, np.array(end, dtype=np.int64))))
@@ -40,14 +40,16 @@ def encode(mask: np.ndarray) -> str:
 
 
 def runs(code: str, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Zero-based starts and the lengths of a code's runs, both ``int64 [n]``, checked against the image.
+    """Zero-based starts and lengths of a code's runs, both ``int64 [n]``, checked against the image's size.
 
     Raises:
-        InputError: naming the first thing that is wrong with the code.
+        InputError: naming the first fault of the code.
     """
     words = code.split()
     digits = "".join(words)
-    if not (digits.isascii() and digits.isdigit() and max(map(len, words)) <= DIGITS):  # one look at a good code
+    if not (
+        digits.isascii() and digits.isdigit() and max(map(len, words)) <= DIGITS
+    ):  # one check for all words of a valid code
         bad = next((word for word in words if not NUMBER.fullmatch(word)), None)
         if bad is not None:
             raise InputError(f"run-length code holds {bad!r}, which is not a whole number of up to {DIGITS} digits")
@@ -58,20 +60,20 @@ def runs(code: str, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     if numbers.size and numbers.min() < 1:
         raise InputError(f"run-length code holds {numbers.min()}; starts and lengths count from 1")
     ends = starts + lengths
-    late = np.flatnonzero(ends > height * width)
-    if late.size:
-        run = f"{starts[late[0]] + 1} {lengths[late[0]]}"
+    beyond = np.flatnonzero(ends > height * width)
+    if beyond.size:
+        run = f"{starts[beyond[0]] + 1} {lengths[beyond[0]]}"
         raise InputError(f"run {run!r} ends beyond the last pixel of a {height}x{width} image")
-    order = np.flatnonzero(starts[1:] < ends[:-1])
-    if order.size:
-        first, second = order[0], order[0] + 1
-        wrong = "is out of order after" if starts[second] < starts[first] else "overlaps"
-        raise InputError(f"run '{starts[second] + 1} {lengths[second]}' {wrong} '{starts[first] + 1} {lengths[first]}'")
+    clashes = np.flatnonzero(starts[1:] < ends[:-1])
+    if clashes.size:
+        first, second = clashes[0], clashes[0] + 1
+        fault = "is out of order after" if starts[second] < starts[first] else "overlaps"
+        raise InputError(f"run '{starts[second] + 1} {lengths[second]}' {fault} '{starts[first] + 1} {lengths[first]}'")
     return starts, lengths
 
 
 def decode(code: str, height: int, width: int) -> np.ndarray:
-    """Mask ``bool [height, width]`` of a code (empty for the empty string).
+    """The mask of a code, ``bool [height, width]``; empty for an empty string.
 
     Raises:
         InputError: as :func:`runs`.

@@ -1,7 +1,7 @@
-"""Masks as runs down the columns, drawn straight into a window: no plane of a whole strip is made on the way.
+"""The masks of a strip as runs down the columns; a crop is drawn from the runs without decoding the whole strip.
 
-A strip's codes are parsed once and kept as arrays, some kilobytes each; drawing a crop of them takes microseconds.
-Compiled by numba, as :mod:`severstal.tuning.component_tree`.
+A strip's codes are parsed once into arrays of a few kilobytes; drawing a crop from them takes microseconds. The loops
+are compiled by numba.
 """
 
 from __future__ import annotations
@@ -15,64 +15,70 @@ from severstal.data import rle
 
 
 @dataclass(frozen=True)
-class Runs:
+class RunLengthMasks:
     """The masks of one strip.
 
     Attributes:
         height, width: of the strip.
-        classes: for each class that occurs, zero-based starts and lengths, ``int64 [n]`` each.
+        runs: for each class that the strip shows, zero-based starts and lengths, ``int64 [n]`` each.
     """
 
     height: int
     width: int
-    classes: dict[int, tuple[np.ndarray, np.ndarray]]
+    runs: dict[int, tuple[np.ndarray, np.ndarray]]
 
     @classmethod
-    def of(cls, codes: dict[int, str], height: int, width: int) -> Runs:
-        """Parse a strip's codes (already checked when the labels were read)."""
+    def parse(cls, codes: dict[int, str], height: int, width: int) -> RunLengthMasks:
+        """Parse a strip's run-length code of each class.
+
+        Raises:
+            InputError: as :func:`severstal.data.rle.runs`.
+        """
         return cls(height, width, {defect: rle.runs(code, height, width) for defect, code in codes.items()})
 
-    def bits(self, top: int, left: int, height: int, width: int) -> np.ndarray:
-        """A window of the bit map, ``uint8 [height, width]``: bit ``c - 1`` says that class ``c`` is there."""
-        made = np.zeros((height, width), dtype=np.uint8)
-        for defect, (starts, lengths) in self.classes.items():
-            _draw(starts, lengths, self.height, top, left, 1 << (defect - 1), made)
-        return made
+    def bit_map(self, top: int, left: int, height: int, width: int) -> np.ndarray:
+        """A crop of all masks, ``uint8 [height, width]``: bit ``c - 1`` is set where the mask of class ``c`` is."""
+        bits = np.zeros((height, width), dtype=np.uint8)
+        for defect, (starts, lengths) in self.runs.items():
+            _draw(starts, lengths, self.height, top, left, 1 << (defect - 1), bits)
+        return bits
 
-    def count(self, defect: int) -> int:
-        """Pixels of a class; overlapping codes were refused, so lengths add up."""
-        return int(self.classes[defect][1].sum())
+    def area(self, defect: int) -> int:
+        """Pixels of a class; overlapping runs were refused, so the lengths add up."""
+        return int(self.runs[defect][1].sum())
 
     def pixel(self, defect: int, number: int) -> tuple[int, int]:
-        """Row and column of a class's pixel, numbered from 0 along the rows."""
-        return _find(*self.classes[defect], self.height, number)
+        """Row and column of a pixel of a class; pixels are numbered from 0 along the rows."""
+        return _find_pixel(*self.runs[defect], self.height, number)
 
 
 @njit(nogil=True, cache=True)
-def _draw(starts, lengths, strip_height, top, left, bit, made):
-    height, width = made.shape
+def _draw(starts, lengths, strip_height, top, left, bit, bits):
+    """Set ``bit`` in ``bits`` (``uint8 [height, width]``, a crop at ``top, left``) where runs cover it."""
+    height, width = bits.shape
     for run in range(starts.size):
-        place, end = starts[run], starts[run] + lengths[run]
+        position, end = starts[run], starts[run] + lengths[run]
         if end <= left * strip_height:
             continue
-        if place >= (left + width) * strip_height:
+        if position >= (left + width) * strip_height:
             break
-        while place < end:
-            column = place // strip_height
-            first = place - column * strip_height
-            last = min(strip_height, first + end - place)
-            place += last - first
+        while position < end:
+            column = position // strip_height
+            first = position - column * strip_height
+            last = min(strip_height, first + end - position)
+            position += last - first
             if left <= column < left + width:
                 for row in range(max(first, top), min(last, top + height)):
-                    made[row - top, column - left] |= bit
+                    bits[row - top, column - left] |= bit
 
 
 @njit(nogil=True, cache=True)
-def _find(starts, lengths, strip_height, number):
+def _find_pixel(starts, lengths, strip_height, number):
+    """Row and column of the pixel with this number along the rows; (-1, -1) beyond the last."""
     per_row = np.zeros(strip_height, np.int64)
     for run in range(starts.size):
-        for place in range(starts[run], starts[run] + lengths[run]):
-            per_row[place % strip_height] += 1
+        for position in range(starts[run], starts[run] + lengths[run]):
+            per_row[position % strip_height] += 1
     row = 0
     while number >= per_row[row]:
         number -= per_row[row]

@@ -1,7 +1,7 @@
-"""Grey strips from JPEG files, refused with the file's name where they are not whole.
+"""Grey strips from JPEG files; damaged files are refused by name.
 
-Decoders fill what is missing of a truncated JPEG with grey and only print a warning; such a strip would be
-trained on and predicted as clean. So the end marker is looked for before decoding.
+A decoder fills the missing part of a truncated JPEG with grey and only prints a warning: such a strip would be trained
+on, and predicted, as clean. So the end marker is checked before decoding.
 """
 
 from __future__ import annotations
@@ -49,15 +49,18 @@ def read(path: Path) -> np.ndarray:
 
 
 def decode(data: bytes, name: str) -> np.ndarray:
-    """A JPEG file's content, ``uint8 [H, W]``: grey is decoded directly, as a strip's three channels are the same.
+    """A strip ``uint8 [H, W]`` from the content of a JPEG file, decoded as grey: its three channels are equal.
+
+    Args:
+        name: of the file, for messages.
 
     Raises:
         InputError: naming the file, if it is empty, cut short or no JPEG.
     """
-    _check_whole(name, data)
+    _check_complete(name, data)
     try:
         strip = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    except cv2.error:  # a damaged header that asks for more pixels than OpenCV takes
+    except cv2.error:  # a damaged header with more pixels than OpenCV accepts
         strip = None
     if strip is None:
         raise InputError(f"{name} cannot be decoded as JPEG: copy or download it again")
@@ -74,10 +77,10 @@ def read_sized(path: Path, height: int, width: int) -> np.ndarray:
 
 
 def sized(strip: np.ndarray, name: str, height: int, width: int) -> np.ndarray:
-    """The strip itself, if it has the data set's size.
+    """The strip unchanged, if it has the data set's size.
 
     Raises:
-        InputError: naming the file and both sizes, if it has not.
+        InputError: naming the file and both sizes, if it has another.
     """
     if strip.shape != (height, width):
         raise InputError(
@@ -88,21 +91,21 @@ def sized(strip: np.ndarray, name: str, height: int, width: int) -> np.ndarray:
 
 
 def steel_columns(strip: np.ndarray, dark: float = 20) -> tuple[int, int]:
-    """First and past-the-last column of the steel: a black bar at an edge is where no steel was.
+    """First and past-the-last column of the steel; a black bar at the left or right edge shows no steel.
 
     Args:
         strip: ``uint8 [H, W]``.
-        dark: mean grey level of a column up to which it counts as bar.
+        dark: mean grey level up to which a column belongs to the bar.
     """
     bright = np.flatnonzero(strip.mean(axis=0) > dark)
     return (int(bright[0]), int(bright[-1]) + 1) if bright.size else (0, strip.shape[1])
 
 
-def _check_whole(name: str, data: bytes) -> None:
+def _check_complete(name: str, data: bytes) -> None:
     if not data:
         raise InputError(f"{name} is empty (0 bytes): copy or download it again")
     if not data.startswith(START):
         raise InputError(f"{name} is no JPEG (it starts with {data[:4].hex(' ')}): replace it with a JPEG file")
-    # Within compressed data 0xff is never followed by 0xd9, so an end marker after the last scan is the end.
+    # Compressed data never contain 0xff 0xd9, so an end marker after the start of the last scan is the end of the file.
     if data.rfind(END) < data.rfind(SCAN) or SCAN not in data:
         raise InputError(f"{name} is cut short ({len(data)} bytes, no end of image): copy or download it again")

@@ -1,4 +1,4 @@
-"""The training set of an experiment: its strips, labels and split, read together and checked against each other."""
+"""The training set of an experiment: strips, labels and split, read together and checked against each other."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ from severstal.recipe import NO_PSEUDO_LABELS
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What the later stages need to know of the training strips.
+    """The training strips with their labels and folds.
 
     Attributes:
-        pseudo: strips with pseudo-labels that one fold may train on beside its own; no fold validates on them.
+        height, width: of every strip.
+        split: table of :func:`severstal.data.split.assign_folds`.
+        fingerprint: of labels, split and strips.
+        pseudo: pseudo-labelled strips that one fold trains on beside its own; no fold validates on them.
     """
 
     paths: Paths
@@ -31,21 +34,22 @@ class TrainingSet:
     labels: Labels
     split: pd.DataFrame
     fingerprint: str
-    pseudo: pseudo_labels.Pseudo | None = None
+    pseudo: pseudo_labels.PseudoLabels | None = None
 
     def with_pseudo_labels(self, folder: str, fold: int) -> TrainingSet:
-        """The same with the pseudo-labels of a folder that are one fold's own (``none``: as it is).
+        """A copy with one fold's pseudo-labels of a folder; unchanged where the folder is ``none``.
 
         Raises:
-            InputError: if they are missing, damaged, or not made for what this fold validates on.
+            InputError: if they are missing or damaged, or their networks may have trained on strips that this fold
+                validates on.
         """
         if folder == NO_PSEUDO_LABELS:
             return self
-        made = pseudo_labels.read(Path(folder), fold, self.images(fold, held_out=True), self.height, self.width)
-        return replace(self, pseudo=made, fingerprint=fingerprint(self.fingerprint, made.fingerprint))
+        pseudo = pseudo_labels.read(Path(folder), fold, self.images(fold, held_out=True), self.height, self.width)
+        return replace(self, pseudo=pseudo, fingerprint=fingerprint(self.fingerprint, pseudo.fingerprint))
 
     def images(self, fold: int, *, held_out: bool) -> list[str]:
-        """Strips that a fold validates on (``held_out``) or trains on.
+        """Names of the strips that a fold validates on (``held_out``) or trains on.
 
         Raises:
             InputError: if there is no such fold.
@@ -56,7 +60,7 @@ class TrainingSet:
         return self.split["ImageId"][(self.split["fold"] == fold) == held_out].tolist()
 
     def measure_grey(self, images: list[str], limit: int = 400) -> tuple[float, float]:
-        """Mean and standard deviation of the steel of evenly chosen strips, as shares of 255; bars are left out."""
+        """Mean and standard deviation of the grey level (0 to 1) of the steel of evenly chosen strips, without bars."""
         chosen = np.unique(np.linspace(0, len(images) - 1, min(limit, len(images))).astype(int))
         count, total, squares = 0, 0.0, 0.0
         for image in (images[i] for i in chosen):
@@ -69,17 +73,17 @@ class TrainingSet:
 
 
 def read_training_set(paths: Paths) -> TrainingSet:
-    """Read labels, strips' names and the frozen split.
+    """Read labels, names of the strips and the frozen split.
 
     Raises:
-        InputError: if one is missing or they do not belong together.
+        InputError: if one is missing or damaged, or they do not name the same strips.
     """
     frame = split.read(paths.folds_csv)
     images = strips.listing(paths.train_images)
     split.check_covers(frame, paths.folds_csv, images)
     height, width = strips.read(paths.train_images / images[0]).shape
     labels = read_labels(paths.train_csv, height, width, images)
-    made_from = fingerprint(
+    content = fingerprint(
         file_hash(paths.train_csv), file_hash(paths.folds_csv), listing_hash(paths.train_images, images)
     )
-    return TrainingSet(paths, height, width, labels, frame, made_from)
+    return TrainingSet(paths, height, width, labels, frame, content)

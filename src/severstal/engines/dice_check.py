@@ -39,7 +39,7 @@ class FoldScorer:
         self.member, self._data, self._rules = member, data, rules
         self.images = _draw_evenly(data.images(member.fold, held_out=True), MAX_STRIPS)
         self._calibration_images = _draw_calibration(data, member.fold)
-        store = out_of_fold.Store(member.files.oof, member.remake)
+        store = out_of_fold.FoldMaps(member.files.oof, member.remake)
         scores = [self._score_maps(image, store[image], store.class_probability(image)) for image in self.images]
         self.reference = float(np.mean(scores))
 

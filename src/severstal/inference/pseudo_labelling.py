@@ -16,9 +16,9 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from severstal import recipe
-from severstal.data import split, strips
+from severstal.data import near_duplicates, split, strips
 from severstal.data.labels import CLASSES, masks
-from severstal.data.out_of_fold import OutOfFold
+from severstal.data.out_of_fold import EnsembleMaps
 from severstal.data.training_set import TrainingSet
 from severstal.engines import catalog
 from severstal.engines.base import BATCH_SIZE
@@ -50,7 +50,7 @@ class Labelling:
     """The labellers of every fold, and how sure they have to be."""
 
     data: TrainingSet
-    source: OutOfFold
+    source: EnsembleMaps
     labellers: list[Labeller]
     limits: Limits
 
@@ -64,7 +64,7 @@ class Labelling:
         chosen = recipe.read(paths.recipe)
         known = all_members(paths, chosen)
         split.check_count(data.split, paths.folds_csv, chosen.num_folds)
-        source = OutOfFold(data, known)
+        source = EnsembleMaps(data, known)
         if len(values.held_out) != chosen.num_folds:
             raise InputError(f"{paths.postprocess} lacks the values chosen without each fold: run `bash bin/tune.sh`")
         made = []
@@ -119,9 +119,9 @@ class Labelling:
     def near_duplicates_of_labelled(self, folder: Path, images: list[str]) -> list[str]:
         """Strips that are near-duplicates of a labelled one: they have a label, and some fold validates on it."""
         workers, labelled = os.cpu_count() or 1, self.data.paths.train_images
-        own = split.thumbnails_of(folder, images, *self.size, workers)
-        others = split.thumbnails_of(labelled, sorted(self.data.labels), *self.size, workers)
-        return [images[i] for i in np.flatnonzero(split.have_near_duplicates(own, others))]
+        own = near_duplicates.read_thumbnails(folder, images, *self.size, workers)
+        others = near_duplicates.read_thumbnails(labelled, sorted(self.data.labels), *self.size, workers)
+        return [images[i] for i in np.flatnonzero(near_duplicates.has_near_duplicate(own, others))]
 
     @property
     def size(self) -> tuple[int, int]:

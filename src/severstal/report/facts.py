@@ -14,7 +14,7 @@ from severstal import console, recipe
 from severstal.artifacts import file_hash, fingerprint, read_json
 from severstal.data import strips
 from severstal.data.labels import CLASSES, Labels, read_labels
-from severstal.data.out_of_fold import OutOfFold
+from severstal.data.out_of_fold import EnsembleMaps
 from severstal.data.training_set import TrainingSet, read_training_set
 from severstal.engines import float32_layers
 from severstal.errors import InputError
@@ -39,7 +39,7 @@ class Sources:
     members: list[Member]
     data: TrainingSet
     values: tuned_values.Tuning
-    maps: OutOfFold
+    maps: EnsembleMaps
     strip_scores: pd.DataFrame
     submission: dict[str, Any]
     test_images: list[str]
@@ -61,7 +61,7 @@ class Sources:
         table = scoring.read_strip_scores(paths)
         told = read_json(paths.submission_report, "bash bin/predict.sh")
         _check_of_one_run(paths, members, values, told)
-        maps = OutOfFold(data, members)
+        maps = EnsembleMaps(data, members)
         if list(table.index) != [image for images in maps.folds for image in images]:
             raise InputError(f"{paths.strip_scores} is of another split: delete it and run `bash bin/tune.sh`")
         test_images = strips.listing(paths.test_images)

@@ -15,7 +15,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from severstal.data.labels import CLASSES
-from severstal.data.out_of_fold import OutOfFold
+from severstal.data.out_of_fold import EnsembleMaps
 from severstal.postprocess.ensemble_mean import mean_map
 from severstal.postprocess.metric import dice_of_counts
 from severstal.postprocess.tuned_values import Tuning, mask
@@ -57,7 +57,7 @@ class Study:
         return dice_of_counts(self.overlap, self.truth + self.predicted)
 
 
-def study(source: OutOfFold, values: Tuning) -> Study:
+def study(source: EnsembleMaps, values: Tuning) -> Study:
     """Look at every out-of-fold strip once."""
     todo = [(fold, image) for fold, images in enumerate(source.folds) for image in images]
     chunks = [todo[start : start + CHUNK] for start in range(0, len(todo), CHUNK)]
@@ -84,7 +84,7 @@ def study(source: OutOfFold, values: Tuning) -> Study:
     )
 
 
-def _look(source: OutOfFold, values: Tuning, chunk: list[tuple[int, str]]) -> tuple[np.ndarray, ...]:
+def _look(source: EnsembleMaps, values: Tuning, chunk: list[tuple[int, str]]) -> tuple[np.ndarray, ...]:
     """Of some strips: counts ``[n, 4, 4]``, Dice of fewer encoders ``[2, encoders, n, 4]``, levels ``[2, 4, 256]``."""
     weights = [values.ensemble_weights[encoder] for encoder in source.encoders]
     counts = np.zeros((len(chunk), len(CLASSES), 4), dtype=np.int64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from severstal.data.memory_map import Strips
+from severstal.data.memory_map import TrainingStrips
 
 FEATHER = 3  # px: standard deviation of the blurred border
 MAX_SIDE = 256  # px: of the part of the donor, around one pixel of its defect, that is pasted
@@ -14,7 +14,7 @@ MAX_SIDE = 256  # px: of the part of the donor, around one pixel of its defect, 
 class CopyPaste:
     """Pastes defects of one class."""
 
-    def __init__(self, source: Strips, defect: int) -> None:
+    def __init__(self, source: TrainingStrips, defect: int) -> None:
         self._source, self._defect = source, defect
 
     def __call__(
@@ -46,13 +46,13 @@ class CopyPaste:
     def _cut_out(self, donor: str, height: int, width: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """A part of the donor, ``float32``, and its mask, flipped at random, no larger than the crop."""
         _, strip_height, strip_width = self._source.shape
-        runs = self._source.runs(donor)
-        y, x = runs.pixel(self._defect, int(rng.integers(runs.count(self._defect))))
+        masks = self._source.masks(donor)
+        y, x = masks.pixel(self._defect, int(rng.integers(masks.area(self._defect))))
         size = min(MAX_SIDE, height, strip_height), min(MAX_SIDE, width, strip_width)
         top = int(np.clip(y - size[0] // 2, 0, strip_height - size[0]))
         left = int(np.clip(x - size[1] // 2, 0, strip_width - size[1]))
         grey = self._source.grey(donor)[top : top + size[0], left : left + size[1]]
-        mask = runs.bits(top, left, *size) & (1 << (self._defect - 1)) > 0
+        mask = masks.bit_map(top, left, *size) & (1 << (self._defect - 1)) > 0
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         around_defect = np.s_[
             max(rows[0] - 3 * FEATHER, 0) : rows[-1] + 1 + 3 * FEATHER,

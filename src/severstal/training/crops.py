@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from severstal.data.labels import CLASSES
-from severstal.data.memory_map import Strips
+from severstal.data.memory_map import TrainingStrips
 from severstal.recipe import Recipe
 from severstal.training.augmentation import build_augmentation
 from severstal.training.copy_paste import CopyPaste
@@ -25,7 +25,7 @@ Item = tuple[torch.Tensor, torch.Tensor]
 class CropDataset(Dataset[Item]):
     """Maps a :class:`CropRequest` to a crop ``uint8 [1, h, w]`` and its packed masks ``uint8 [h, w]``."""
 
-    def __init__(self, source: Strips, recipe: Recipe) -> None:
+    def __init__(self, source: TrainingStrips, recipe: Recipe) -> None:
         self._source, self._recipe = source, recipe
         _, height, width = source.shape
         self._height, self._width = min(recipe.crop_height, height), min(recipe.crop_width, width)
@@ -39,7 +39,7 @@ class CropDataset(Dataset[Item]):
         height, width = crop_side(self._height, request.scale), crop_side(self._width, request.scale)
         top, left = self._position(request, rng, height, width)
         grey = self._source.grey(request.image)[top : top + height, left : left + width]
-        packed = self._source.runs(request.image).bits(top, left, height, width)
+        packed = self._source.masks(request.image).bit_map(top, left, height, width)
         if request.donor is not None:
             grey, packed = self._paste(grey, packed, request.donor, rng)
         self._augment.set_random_seed(request.seed)
@@ -52,11 +52,11 @@ class CropDataset(Dataset[Item]):
     def _position(self, request: CropRequest, rng: np.random.Generator, height: int, width: int) -> tuple[int, int]:
         """Top and left of a crop on steel that, with the recipe's probability, holds a pixel of the request's class."""
         _, strip_height, strip_width = self._source.shape
-        leftmost, rightmost = _range_on_steel(*self._source.steel(request.image), width, strip_width)
+        leftmost, rightmost = _range_on_steel(*self._source.steel_columns(request.image), width, strip_width)
         top, left = rng.integers(strip_height - height + 1), rng.integers(leftmost, rightmost + 1)
         if request.defect != CLEAN and rng.random() < self._recipe.foreground_crop_share:
-            runs = self._source.runs(request.image)
-            y, x = runs.pixel(request.defect, int(rng.integers(runs.count(request.defect))))
+            masks = self._source.masks(request.image)
+            y, x = masks.pixel(request.defect, int(rng.integers(masks.area(request.defect))))
             top = rng.integers(max(y - height + 1, 0), min(y, strip_height - height) + 1)
             low, high = max(x - width + 1, 0), min(x, strip_width - width)
             # Loosely drawn masks extend over the black bar beside the steel: there the defect has precedence.
@@ -69,7 +69,7 @@ class CropDataset(Dataset[Item]):
 class StripDataset(Dataset[Item]):
     """Maps a position in ``images`` to a whole strip ``uint8 [1, H, W]`` and its packed masks ``uint8 [H, W]``."""
 
-    def __init__(self, source: Strips, images: list[str]) -> None:
+    def __init__(self, source: TrainingStrips, images: list[str]) -> None:
         self._source, self.images = source, images
 
     def __len__(self) -> int:
@@ -77,7 +77,7 @@ class StripDataset(Dataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         image, (_, height, width) = self.images[index], self._source.shape
-        strip, packed = self._source.grey(image), self._source.runs(image).bits(0, 0, height, width)
+        strip, packed = self._source.grey(image), self._source.masks(image).bit_map(0, 0, height, width)
         return torch.from_numpy(np.array(strip))[None], torch.from_numpy(packed)
 
 

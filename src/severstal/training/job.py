@@ -132,7 +132,7 @@ class Job:
 
     def _predict(self, device: torch.device, *, bars: bool) -> None:
         """Write the out-of-fold maps of the weights on disk."""
-        from severstal.data.memory_map import Strips
+        from severstal.data.memory_map import TrainingStrips
         from severstal.models.inference_graph import load_inference_graph
         from severstal.training.crops import StripDataset
         from severstal.training.validation import predict_out_of_fold
@@ -141,7 +141,7 @@ class Job:
         config = member.config().model_copy(update={"recipe": self.recipe, "overrides": self.overrides})
         write_json(member.files.config, config.model_dump())  # flips may have changed since training
         model = load_inference_graph(member, device)
-        validation = StripDataset(Strips(self.data), self.data.images(member.fold, held_out=True))
+        validation = StripDataset(TrainingStrips(self.data), self.data.images(member.fold, held_out=True))
         answers = predict_out_of_fold(model, validation, self.recipe.eval_batch_size, device, show_progress=bars)
         with replacing(member.files.oof) as temporary:
             out_of_fold.write(temporary, answers, self._oof_meta())
@@ -149,7 +149,7 @@ class Job:
 
     def _oof_meta(self) -> dict[str, Any]:
         return {
-            "form": out_of_fold.FORM,
+            "form": out_of_fold.FORMAT,
             "weights": self.member.weights_hash(),
             "tta": list(self.recipe.tta),
             "of": fingerprint(self.data.images(self.member.fold, held_out=True)),

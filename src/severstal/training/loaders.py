@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.data import DataLoader, Subset
 
-from severstal.data.memory_map import Strips
+from severstal.data.memory_map import TrainingStrips
 from severstal.data.training_set import TrainingSet
 from severstal.errors import InputError
 from severstal.experiment import Member
@@ -41,7 +41,7 @@ def build_loaders(member: Member, data: TrainingSet, recipe: Recipe, distributed
     """
     rank, world_size = distributed.rank, distributed.world_size
     training_images = data.images(member.fold, held_out=False)
-    source = Strips(data)
+    source = TrainingStrips(data)
     validation_set = StripDataset(source, data.images(member.fold, held_out=True))
     if (recipe.batch_size % world_size) or not training_images or not len(validation_set):
         raise InputError(

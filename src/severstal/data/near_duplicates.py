@@ -1,0 +1,87 @@
+"""Near-duplicate strips: the same steel photographed twice, found by the correlation of small thumbnails.
+
+Near-duplicates have to be in the same fold: a network that was trained on one would be validated on the other.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from joblib import Parallel, delayed
+
+from severstal.data import strips
+
+THUMBNAIL = (200, 32)  # width, height
+MIN_CORRELATION = 0.9  # of the thumbnails of two near-duplicates
+BLOCK = 2048  # thumbnails compared at once: 16 MB of correlations per 2048 of them
+
+
+def thumbnail(strip: np.ndarray) -> np.ndarray:
+    """A small picture of a strip without its lighting: ``float32 [n]``, mean 0, length 1 (0 for a blank strip).
+
+    The means of rows and columns are subtracted: uneven lighting and black bars correlate between unrelated strips.
+
+    Args:
+        strip: ``uint8 [H, W]``.
+    """
+    small = cv2.resize(strip, THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small -= small.mean(axis=0, keepdims=True)
+    small -= small.mean(axis=1, keepdims=True)
+    return small.ravel() / max(float(np.linalg.norm(small)), 1e-6)
+
+
+def read_thumbnails(folder: Path, images: list[str], height: int, width: int, workers: int) -> np.ndarray:
+    """The strips' thumbnails, ``float32 [n, d]``; every strip is decoded.
+
+    Raises:
+        InputError: naming the first strip that is damaged or of another size.
+    """
+    jobs = (delayed(_read_thumbnail)(folder / image, height, width) for image in images)
+    return np.stack(Parallel(n_jobs=workers, prefer="threads")(jobs))
+
+
+def groups_of(thumbnails: np.ndarray) -> np.ndarray:
+    """Group of every strip, ``int64 [n]``: strips linked by a chain of near-duplicates are in one group.
+
+    Args:
+        thumbnails: ``float32 [n, d]`` of :func:`thumbnail`.
+    """
+    # SciPy takes a second to import, and the other stages only read the finished split.
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    count = len(thumbnails)
+    left, right = [], []
+    for start in range(0, count, BLOCK):
+        rows, columns = np.nonzero(thumbnails[start : start + BLOCK] @ thumbnails.T > MIN_CORRELATION)
+        left.append(rows + start)
+        right.append(columns)
+    i, j = np.concatenate(left), np.concatenate(right)
+    links = coo_matrix((np.ones(len(i), dtype=bool), (i, j)), shape=(count, count))
+    return connected_components(links, directed=False)[1]
+
+
+def has_near_duplicate(thumbnails: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which strips are near-duplicates of one of the others, ``bool [n]``.
+
+    Args:
+        thumbnails, others: ``float32 [n, d]`` and ``float32 [m, d]`` of :func:`thumbnail`.
+    """
+    blocks = [thumbnails[start : start + BLOCK] for start in range(0, len(thumbnails), BLOCK)]
+    return np.concatenate([(block @ others.T > MIN_CORRELATION).any(axis=1) for block in blocks])
+
+
+def scan(folder: Path, images: list[str], workers: int) -> tuple[int, int, np.ndarray]:
+    """Height and width of the strips and the group of each, ``int64 [n]``; every strip is decoded.
+
+    Raises:
+        InputError: naming the first strip that is damaged or of another size than the first.
+    """
+    height, width = strips.read(folder / images[0]).shape
+    return height, width, groups_of(read_thumbnails(folder, images, height, width, workers))
+
+
+def _read_thumbnail(path: Path, height: int, width: int) -> np.ndarray:
+    return thumbnail(strips.read_sized(path, height, width))
