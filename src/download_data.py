@@ -1,31 +1,34 @@
-"""Fetch the competition's files from Kaggle: python src/download_data.py [--input DIR] [--keep-zip]
+"""Download the competition's files from Kaggle.
 
-Reads a Kaggle token (see README). Writes train.csv, sample_submission.csv, train_images/ and test_images/
-into the input folder. Run again after an interruption, it goes on where it stopped; where all is in place, it
-does nothing.
+Reads a Kaggle token (see docs/kaggle.md). Writes train.csv, sample_submission.csv, train_images/ and test_images/ into
+the input folder. After an interruption, the same command continues where it stopped; if all files are in place, it does
+nothing.
+
+    bash bin/download_data.sh
+    bash bin/download_data.sh --keep-zip
 """
 
 from __future__ import annotations
 
-import time
-
-from severstal.console import parser, paths_of
+from severstal.console import Stage, parser, paths_of
 from severstal.errors import run_stage
-from severstal.kaggle import client
+from severstal.kaggle.download import download, image_counts
 
 
 def main() -> None:
-    made = parser(__doc__)
-    made.add_argument("--keep-zip", action="store_true", help="keep Kaggle's zip after unpacking")
-    options = made.parse_args()
-    folder, start = paths_of(options).input, time.monotonic()
-    fetched = client.download(folder, keep_zip=options.keep_zip)
-    train, test = client.image_counts(folder).values()
-    what = f"train.csv, sample_submission.csv, {train} train images and {test} test images"
-    if fetched:
-        print(f"wrote {what} to {folder} in {time.monotonic() - start:.0f} s")
+    command_line = parser(__doc__)
+    command_line.add_argument("--keep-zip", action="store_true", help="keep Kaggle's zip after unpacking")
+    options = command_line.parse_args()
+    paths = paths_of(options)
+    stage = Stage("download data", paths)
+    downloaded = download(paths.input, keep_zip=options.keep_zip)
+    train, test = image_counts(paths.input).values()
+    files = f"train.csv, sample_submission.csv, {train} train images and {test} test images in {paths.input}"
+    if downloaded:
+        stage.wrote(files)
     else:
-        print(f"all is in place in {folder}: {what}; nothing to do")
+        stage.cached(files)
+    stage.done(keep_time=False)
 
 
 if __name__ == "__main__":

@@ -20,11 +20,13 @@ from severstal.postprocess import tuned_values
 
 
 def main() -> None:
-    made = parser(__doc__)
-    made.add_argument("--user", default=package.OWNER, help="your Kaggle user; submit.sh fills it in from the token")
-    made.add_argument("--no-wheels", action="store_true", help="fetch no wheels from PyPI")
-    made.add_argument("--tensorrt", action="store_true", help="put TensorRT's wheels in, some 2 GB")
-    options = made.parse_args()
+    command_line = parser(__doc__)
+    command_line.add_argument(
+        "--user", default=package.OWNER, help="your Kaggle user; by default submit.sh takes it from the token"
+    )
+    command_line.add_argument("--no-wheels", action="store_true", help="download no wheels from PyPI")
+    command_line.add_argument("--tensorrt", action="store_true", help="add TensorRT's wheels, some 2 GB")
+    options = command_line.parse_args()
     paths = paths_of(options)
     stage = Stage("package for Kaggle", paths)
     values = tuned_values.read(paths.postprocess)
@@ -38,19 +40,16 @@ def main() -> None:
         package.fetch_wheels(paths.kaggle_dataset / "wheels", extra)
     stage.wrote(paths.kaggle_dataset, paths.kaggle_kernel)
     for folder in (paths.kaggle_dataset / name for name in ("code", "folds", "wheels")):
-        stage.say(f"{folder.name}: {megabytes(folder):.1f} MB in {len(files_of(folder))} files")
+        files = files_of(folder)
+        stage.say(f"{folder.name}: {sum(file.stat().st_size for file in files) / 1e6:.1f} MB in {len(files)} files")
     if paths.is_synthetic:
-        stage.say("these networks learned from synthetic steel: good for trying the way, not for a score")
+        stage.say("these networks were trained on synthetic steel: use them to try the procedure, not for a score")
     stage.say("next: `bash bin/submit.sh --notebook --dry-run` shows what would be uploaded")
     stage.done(keep_time=False)
 
 
 def files_of(folder: Path) -> list[Path]:
     return [file for file in folder.rglob("*") if file.is_file()]
-
-
-def megabytes(folder: Path) -> float:
-    return sum(file.stat().st_size for file in files_of(folder)) / 1e6
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from support.commands import run_stage_alone
 from support.exported_run import write_exported
 
 from severstal.errors import InputError
-from severstal.kaggle import kernel, package
+from severstal.kaggle import notebook_run, package
 from severstal.paths import Paths
 
 # Executes a notebook and keeps its outputs; sockets are files, as there may be no network at all.
@@ -75,7 +75,7 @@ def test_the_notebook_alone_writes_what_the_stage_writes(packaged, tmp_path) -> 
     done = run_notebook(packaged.kaggle_kernel / "severstal-inference.ipynb", attached, working)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "predicted by openvino" in done.stdout
-    assert str(Path(kernel.__file__).parents[2]) not in done.stdout, (
+    assert str(Path(notebook_run.__file__).parents[2]) not in done.stdout, (
         "it ran this repository's code and not the package's"
     )
     run_stage_alone("predict", packaged, "--engine", "openvino")
@@ -85,9 +85,9 @@ def test_the_notebook_alone_writes_what_the_stage_writes(packaged, tmp_path) -> 
 
 def test_an_engine_that_fails_here_gives_way_to_the_next(packaged, tmp_path, monkeypatch, capsys) -> None:
     attached, working = as_kaggle_attaches(packaged, tmp_path)
-    competition = kernel.find(attached, "sample_submission.csv")
-    monkeypatch.setattr(kernel, "candidates", lambda: ["tensorrt", "onnxruntime", "torch"])
-    assert kernel.predict(attached / "severstal-networks", competition, working, 600) == "onnxruntime"
+    competition = notebook_run.find_input(attached, "sample_submission.csv")
+    monkeypatch.setattr(notebook_run, "available_engines", lambda: ["tensorrt", "onnxruntime", "torch"])
+    assert notebook_run.predict(attached / "severstal-networks", competition, working, 600) == "onnxruntime"
     said = capsys.readouterr().out
     assert "engine tensorrt did not work here" in said
     assert "needs an NVIDIA GPU" in said or "not installed" in said
@@ -96,36 +96,36 @@ def test_an_engine_that_fails_here_gives_way_to_the_next(packaged, tmp_path, mon
 
 def test_without_any_engine_or_time_it_says_so(packaged, tmp_path, monkeypatch) -> None:
     attached, working = as_kaggle_attaches(packaged, tmp_path)
-    inputs = attached / "severstal-networks", kernel.find(attached, "sample_submission.csv"), working
-    monkeypatch.setattr(kernel, "candidates", list)
+    inputs = attached / "severstal-networks", notebook_run.find_input(attached, "sample_submission.csv"), working
+    monkeypatch.setattr(notebook_run, "available_engines", list)
     with pytest.raises(InputError, match="none of the engines works here"):
-        kernel.predict(*inputs, 600)
-    monkeypatch.setattr(kernel, "candidates", lambda: ["openvino"])
+        notebook_run.predict(*inputs, 600)
+    monkeypatch.setattr(notebook_run, "available_engines", lambda: ["openvino"])
     with pytest.raises(InputError, match="no engine has worked so far"):
-        kernel.predict(*inputs, 30)
+        notebook_run.predict(*inputs, 30)
     assert not (working / "folds").exists()
 
 
 @pytest.mark.parametrize(("gpu", "first"), [(1, "torch-fp16"), (0, "openvino")])
 def test_engines_are_tried_in_order_of_speed(monkeypatch, gpu, first) -> None:
-    monkeypatch.setattr(kernel, "gpu_count", lambda: gpu)
-    monkeypatch.setattr(kernel, "is_installed", lambda name: name != "tensorrt")
-    assert kernel.candidates()[0] == first
-    assert kernel.candidates()[-1] == "torch"
-    monkeypatch.setattr(kernel, "is_installed", lambda name: True)
-    assert (kernel.candidates()[0] == "tensorrt") == bool(gpu)
+    monkeypatch.setattr(notebook_run, "gpu_count", lambda: gpu)
+    monkeypatch.setattr(notebook_run, "is_installed", lambda name: name != "tensorrt")
+    assert notebook_run.available_engines()[0] == first
+    assert notebook_run.available_engines()[-1] == "torch"
+    monkeypatch.setattr(notebook_run, "is_installed", lambda name: True)
+    assert (notebook_run.available_engines()[0] == "tensorrt") == bool(gpu)
 
 
 def test_inputs_are_found_wherever_kaggle_attaches_them(tmp_path) -> None:
     with pytest.raises(InputError, match=r"no folder under .* package\.json"):
-        kernel.find(tmp_path, "package.json")
+        notebook_run.find_input(tmp_path, "package.json")
     for place in ("a/b/c", "d"):
         (tmp_path / place).mkdir(parents=True)
         (tmp_path / place / "package.json").touch()
         if place == "a/b/c":
-            assert kernel.find(tmp_path, "package.json") == tmp_path / "a/b/c"
+            assert notebook_run.find_input(tmp_path, "package.json") == tmp_path / "a/b/c"
     with pytest.raises(InputError, match="2 folders"):
-        kernel.find(tmp_path, "package.json")
+        notebook_run.find_input(tmp_path, "package.json")
 
 
 def test_the_package_is_what_kaggles_client_takes(packaged) -> None:

@@ -1,66 +1,27 @@
-"""A stand-in of Kaggle for tests: the few calls that its client makes, served on a free local port.
+"""A stand-in for Kaggle in tests: the few calls that its client makes, served on a free local port.
 
-``StandIn`` is set to misbehave through its attributes and writes down what it was asked. ``start_stage``
-starts a real stage with Kaggle's real client in a process of its own, with an empty home, and that client's
-address changed. (The client's own switch does not serve: of KAGGLE_API_ENVIRONMENT's values it heeds only
-LOCALHOST, which is port 80.)
+``StandIn`` fails in the ways that its attributes ask for, and records the requests.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 from base64 import b64encode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 TOKEN, USER, KEY = "KGAT_good", "someone", "good-key"
 ETAG = '"one-version"'
 
-# The client waits 2 to 32 s before each retry: not in a test. {counts} replaces the competition's numbers.
-LAUNCH = """
-import runpy, sys, time
-sys.path.insert(0, {src!r})
-from kagglesdk import kaggle_env
-from severstal.kaggle import client
-kaggle_env._env_to_endpoint[kaggle_env.KaggleEnv.PROD] = {url!r}
-time.sleep = lambda seconds: None
-kaggle.download.__kwdefaults__["competition"] = kaggle.Competition(**{counts!r})
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
-
-def start_stage(url: str, home: Path, script: Path, *args: str, counts: dict, **env: str) -> subprocess.Popen:
-    """A stage that talks to ``url`` instead of Kaggle; ``env`` holds the credentials, if any."""
-    kept = {name: value for name, value in os.environ.items() if not name.upper().startswith("KAGGLE_")}
-    kept = {name: value for name, value in kept.items() if not name.lower().endswith("_proxy")}
-    kept.pop("XDG_CONFIG_HOME", None)
-    code = LAUNCH.format(src=str(ROOT / "src"), url=url, counts=counts)
-    return subprocess.Popen(
-        [sys.executable, "-c", code, str(script), *args],
-        env={**kept, "HOME": str(home), **env},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell has its background jobs ignore Ctrl-C, and their children too; a user's stage hears it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-
 
 class StandIn:
-    """Kaggle with one competition; use as a context manager."""
+    """Kaggle with one competition, as a context manager."""
 
     def __init__(self, archive: bytes = b"") -> None:
         self.archive = archive
         self.rules_accepted = True
-        self.rules: list[int] = []  # bytes after which the storage's next answers are cut
+        self.cuts: list[int] = []  # bytes after which each of the storage's next answers is cut off
         self.stall_after: int | None = None  # the storage sends so many bytes, then nothing more
         self.answers_left: int | None = None  # of the storage, before its signed address expires
         self.upload_status = 200
@@ -68,13 +29,13 @@ class StandIn:
         self.ranges: list[str | None] = []
         self.uploads: list[bytes] = []
         self.submissions: list[dict] = []
-        self.datasets: list[tuple[str, dict]] = []  # call and body of each data set or version that was made
+        self.datasets: list[tuple[str, dict]] = []  # call and body of each created data set or version
         self.kernels: list[dict] = []
         self.code_submissions: list[dict] = []
-        self.dataset_states = ["BLOBS_RECEIVED", "READY"]  # one an answer, the last for good
+        self.dataset_states = ["BLOBS_RECEIVED", "READY"]  # one per answer; the last one stays
         self.kernel_states = ["QUEUED", "RUNNING", "COMPLETE"]
         self.score_states = ["PENDING", "COMPLETE"]
-        self.kernel_answer: dict = {}  # put over that to a notebook
+        self.kernel_answer: dict = {}  # replaces values of the answer to a pushed notebook
         self.closing = threading.Event()
 
     def __enter__(self) -> StandIn:
@@ -109,8 +70,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Authorization") not in (f"Bearer {TOKEN}", basic):
             return self._refuse(401, "Unauthenticated")
         if not self.site.rules_accepted:
-            words = "You must accept this competition's rules before you'll be able to download files."
-            return self._refuse(403, words)
+            message = "You must accept this competition's rules before you'll be able to download files."
+            return self._refuse(403, message)
         return getattr(self, call)(body)
 
     def DownloadDataFiles(self, body: dict) -> None:
@@ -148,8 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def SaveKernel(self, body: dict) -> None:
         self.site.kernels.append(body)
-        made = {"ref": f"/{body['slug']}", "versionNumber": len(self.site.kernels), "error": ""}
-        self._json(200, made | self.site.kernel_answer)
+        answer = {"ref": f"/{body['slug']}", "versionNumber": len(self.site.kernels), "error": ""}
+        self._json(200, answer | self.site.kernel_answer)
 
     def GetKernelSessionStatus(self, body: dict) -> None:
         state = _next(self.site.kernel_states)
@@ -189,13 +150,13 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send(self.site.archive[start:])
 
     def _send(self, content: bytes) -> None:
-        cut = self.site.rules.pop(0) if self.site.rules else len(content)
+        length = self.site.cuts.pop(0) if self.site.cuts else len(content)
         with contextlib.suppress(ConnectionError):
             if self.site.stall_after is not None:
                 self.wfile.write(content[: self.site.stall_after])
                 self.site.closing.wait(20)
             else:
-                self.wfile.write(content[:cut])
+                self.wfile.write(content[:length])
 
     def _refuse(self, status: int, message: str) -> None:
         self._json(status, {"code": status, "message": message})
@@ -215,23 +176,4 @@ class _Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers["Content-Length"]))
 
     def log_message(self, *_: object) -> None:
-        """Silence."""
-
-
-COUNTS = {"train_images": 3, "test_images": 2, "zip_bytes": 4_000_000}
-
-
-def ended(process: subprocess.Popen) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=30)
-    return process.returncode, out, err
-
-
-def check_error(result: tuple[int, str, str], *parts: str) -> None:
-    """Exit code 2 and a last line ``error: ...`` with these parts; no traceback, no page of help."""
-    code, out, err = result
-    assert code == 2, (out, err)
-    assert "Traceback" not in err
-    assert "Authentication required" not in out  # the client's own page of help
-    error = err[err.index("error: ") :]
-    for part in parts:
-        assert part in error
+        """Print no line per request."""

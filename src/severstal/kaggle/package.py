@@ -1,7 +1,7 @@
 """What the Kaggle client uploads: a data set (code, networks, tuned values, wheels) and a notebook that uses it.
 
-``dataset/`` holds package.json, code/ (this repository's src/), folds/ (what prediction reads) and wheels/;
-``kernel/`` the notebook. Both have the metadata file that the client asks for.
+``dataset/`` holds package.json, code/ (this repository's src/), folds/ (the files that prediction reads) and wheels/;
+``kernel/`` holds the notebook. Both hold the metadata file that the client requires.
 """
 
 from __future__ import annotations
@@ -15,38 +15,46 @@ from typing import Any
 from severstal.artifacts import fingerprint, write_json
 from severstal.errors import InputError
 from severstal.experiment import Member
-from severstal.kaggle.client import SEVERSTAL
-from severstal.kaggle.kernel import RECORD
+from severstal.kaggle.competition import SEVERSTAL
+from severstal.kaggle.notebook_run import RECORD
 from severstal.paths import ROOT, Paths
 from severstal.postprocess.tuned_values import Tuning
 
 DATASET, KERNEL = "severstal-networks", "severstal-inference"
-OWNER = "OWNER"  # in the metadata, until the user is known
+DATASET_METADATA, KERNEL_METADATA = "dataset-metadata.json", "kernel-metadata.json"
+OWNER = "OWNER"  # in the metadata, until submission fills in the token's user
 NOTEBOOK = Path(__file__).with_name("templates") / "kaggle.ipynb"
+NOT_PACKED = ("__pycache__", "*.egg-info")
 PYTHON = "3.11"  # of Kaggle's image
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64", "any")
-# What prediction imports and Kaggle's image lacks, or has in a version of its own; without what they depend on, which
-# is there: another NumPy or torch would break the image.
+# Packages that prediction imports and that Kaggle's image lacks or has in another version. Their dependencies are not
+# packaged, because the image has them: another NumPy or torch would break it.
 WHEELS = ("segmentation-models-pytorch", "timm", "onnx", "onnxruntime")
 TENSORRT = ("tensorrt-cu12==10.13.3.9", "tensorrt-cu12-bindings==10.13.3.9", "tensorrt-cu12-libs==10.13.3.9")
 
 
 def write_dataset(folder: Path, paths: Paths, members: list[Member], values: Tuning, owner: str) -> None:
-    """Everything but the wheels, in a new folder; earlier wheels stay."""
+    """Write everything but the wheels; parts of an earlier package are replaced, its wheels are kept.
+
+    Args:
+        members: the ensemble, exported to ONNX.
+        owner: the Kaggle user, or ``OWNER``.
+    """
     for part in ("code", "folds"):
         shutil.rmtree(folder / part, ignore_errors=True)
-    shutil.copytree(ROOT / "src", folder / "code", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    for file in (paths.recipe, paths.postprocess, *(file for member in members for file in _files(member))):
+    shutil.copytree(ROOT / "src", folder / "code", ignore=shutil.ignore_patterns(*NOT_PACKED))
+    packed = [file for member in members for file in _files(member)]
+    for file in (paths.recipe, paths.postprocess, *packed):
         target = folder / "folds" / file.relative_to(paths.folds)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, target)
-    write_json(folder / RECORD, record(members, values))
+    write_json(folder / RECORD, _record(members, values))
     metadata = {"title": "Severstal networks", "id": f"{owner}/{DATASET}", "licenses": [{"name": "apache-2.0"}]}
-    write_json(folder / "dataset-metadata.json", metadata)
+    write_json(folder / DATASET_METADATA, metadata)
 
 
 def write_kernel(folder: Path, owner: str) -> None:
-    """The notebook and what Kaggle is to attach to it."""
+    """Write the notebook, and the metadata that say which data Kaggle attaches to it."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(NOTEBOOK, folder / f"{KERNEL}.ipynb")
     metadata = {
@@ -63,11 +71,11 @@ def write_kernel(folder: Path, owner: str) -> None:
         "kernel_sources": [],
         "model_sources": [],
     }
-    write_json(folder / "kernel-metadata.json", metadata)
+    write_json(folder / KERNEL_METADATA, metadata)
 
 
-def record(members: list[Member], values: Tuning) -> dict[str, Any]:
-    """What the package was made of: a package of other networks or values is told from this one by it."""
+def _record(members: list[Member], values: Tuning) -> dict[str, Any]:
+    """Content of package.json: the networks and a fingerprint of the tuned values, which identify the package."""
     hashes = {member.name: values.members[member.name] for member in members}
     return {
         "fingerprint": fingerprint(hashes, values.model_dump(mode="json")),
@@ -80,8 +88,11 @@ def record(members: list[Member], values: Tuning) -> dict[str, Any]:
 def fetch_wheels(folder: Path, extra: list[str]) -> None:
     """Download the wheels for Kaggle's Python, in the versions that this repository pins.
 
+    Args:
+        extra: further requirements, such as ``TENSORRT``.
+
     Raises:
-        InputError: if one cannot be fetched.
+        InputError: if a wheel cannot be downloaded.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -92,17 +103,18 @@ def fetch_wheels(folder: Path, extra: list[str]) -> None:
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[-1:]
         raise InputError(
-            f"the wheels cannot be fetched ({' '.join(lines)}): connect to PyPI, or package without them by "
-            "--no-wheels, where Kaggle's image has what prediction imports"
+            f"the wheels cannot be downloaded ({' '.join(lines)}): connect to PyPI, or add --no-wheels if Kaggle's "
+            "image has every package that prediction imports"
         )
 
 
 def _pin(name: str) -> str:
-    """The line of requirements.txt for a package, without its comment."""
+    """The requirement of a package in requirements.txt, without its comment."""
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     return next(line.split("#")[0].strip() for line in lines if line.startswith(f"{name}=="))
 
 
 def _files(member: Member) -> list[Path]:
+    """The files of a member that prediction reads; engines are built on Kaggle."""
     files = member.files
     return [files.config, files.weights, files.onnx]

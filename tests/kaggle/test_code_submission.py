@@ -1,32 +1,25 @@
-"""The way of a code competition with Kaggle's real client against a stand-in: data set, notebook, submission, score."""
+"""A submission to a code competition with Kaggle's real client against a stand-in: data set, notebook, score."""
 
 from __future__ import annotations
 
 import io
 import json
-import subprocess
 import zipfile
+from collections.abc import Callable
 
 import pytest
-from support.commands import arguments_of, run_stage_alone
-from support.kaggle_stand_in import COUNTS, ROOT, TOKEN, USER, StandIn, check_error, ended, start_stage
+from support.commands import arguments_of
+from support.kaggle_stages import VALID, Ended, check_error
+from support.kaggle_stand_in import USER
 
 from severstal.artifacts import write_json
 from severstal.kaggle import package
 from severstal.paths import Paths
 
-GOOD = {"KAGGLE_API_TOKEN": TOKEN}
-
-
-@pytest.fixture
-def site():
-    with StandIn() as made:
-        yield made
-
 
 @pytest.fixture
 def packaged(tmp_path) -> Paths:
-    """A package of next to nothing: what the client sends is the point here."""
+    """A small package: these tests check what the client sends."""
     paths = Paths(tmp_path / "input", tmp_path / "folds", tmp_path / "submissions")
     dataset = paths.kaggle_dataset
     for file, text in (("code/predict.py", "print()"), ("folds/recipe.json", "{}"), ("package.json", "{}")):
@@ -44,25 +37,20 @@ def packaged(tmp_path) -> Paths:
 
 
 @pytest.fixture
-def submit(packaged, tmp_path, site):
-    """``submit.sh --notebook`` to its end: exit code, stdout, stderr."""
-    (tmp_path / "home").mkdir()
+def submit(runner, site, packaged) -> Callable[..., Ended]:
+    """Run ``submit --notebook`` to its end."""
 
-    def run(*arguments: str, **env: str) -> tuple[int, str, str]:
-        given = [*arguments_of(packaged), "--notebook", *arguments]
-        stage: subprocess.Popen = start_stage(
-            site.url, tmp_path / "home", ROOT / "src/submit.py", *given, counts=COUNTS, **(env or GOOD)
-        )
-        return ended(stage)
+    def run(*arguments: str, credentials: dict[str, str] = VALID) -> Ended:
+        return runner.run("submit", site.url, *arguments_of(packaged), "--notebook", *arguments, **credentials)
 
     return run
 
 
-def test_a_first_submission_from_the_folders_to_the_score(submit, site, packaged) -> None:
-    code, out, err = submit("--message", "four encoders")
-    assert code == 0, out + err
+def test_a_first_submission_uploads_both_folders_and_ends_with_the_score(submit, site) -> None:
+    ended = submit("--message", "four encoders")
+    assert ended.code == 0, ended
     for line in ("data set: ready", "notebook: running", "notebook: complete", "public score 0.91234"):
-        assert line in out
+        assert line in ended.out
     ((call, dataset),) = site.datasets
     assert call == "create"
     assert (dataset["ownerSlug"], dataset["slug"], dataset["isPrivate"]) == (USER, "severstal-networks", True)
@@ -78,7 +66,7 @@ def test_a_first_submission_from_the_folders_to_the_score(submit, site, packaged
     assert (notebook["enableInternet"], notebook["enableGpu"], notebook["isPrivate"]) == (False, True, True)
     assert notebook["datasetDataSources"] == [f"{USER}/severstal-networks"]
     assert notebook["competitionDataSources"] == ["severstal-steel-defect-detection"]
-    assert "kernel.predict(" in notebook["text"]
+    assert "predict(" in notebook["text"]
     (submission,) = site.code_submissions
     assert (submission["kernelOwner"], submission["kernelSlug"], submission["kernelVersion"]) == (
         USER, "severstal-inference", 1,
@@ -86,27 +74,27 @@ def test_a_first_submission_from_the_folders_to_the_score(submit, site, packaged
     assert (submission["fileName"], submission["submissionDescription"]) == ("submission.csv", "four encoders")
 
 
-def test_a_second_one_is_a_new_version(submit, site) -> None:
-    assert submit()[0] == 0
-    code, out, err = submit("--message", "longer")
-    assert code == 0, out + err
+def test_a_second_submission_makes_a_new_version(submit, site) -> None:
+    assert submit().code == 0
+    ended = submit("--message", "longer")
+    assert ended.code == 0, ended
     assert [call for call, _ in site.datasets] == ["create", "version"]
     assert site.datasets[1][1]["body"]["versionNotes"] == "longer"
     assert [body["kernelVersion"] for body in site.code_submissions] == [1, 2]
 
 
-def test_what_fails_on_kaggle_is_told_and_nothing_is_submitted(submit, site) -> None:
+def test_a_notebook_that_fails_on_kaggle_is_an_error_and_nothing_is_submitted(submit, site) -> None:
     site.kernel_states[:] = ["RUNNING", "ERROR"]
     check_error(submit(), "notebook ended with 'error': the notebook ran into an error")
     assert site.code_submissions == []
 
 
-def test_a_submission_without_a_score_is_told(submit, site) -> None:
+def test_a_submission_that_kaggle_cannot_score_is_an_error(submit, site) -> None:
     site.score_states[:] = ["PENDING", "ERROR"]
     check_error(submit(), "score ended with 'error': Submission CSV Not Found")
 
 
-def test_a_competition_that_cannot_be_attached_names_its_rules(submit, site) -> None:
+def test_a_competition_that_cannot_be_attached_is_an_error_with_its_rules(submit, site) -> None:
     site.kernel_answer = {"invalidCompetitionSources": ["severstal-steel-defect-detection"]}
     check_error(submit(), "could not attach severstal-steel-defect-detection", "/rules")
     site.kernel_answer = {"error": "Notebook title is taken"}
@@ -114,29 +102,27 @@ def test_a_competition_that_cannot_be_attached_names_its_rules(submit, site) -> 
     assert site.code_submissions == []
 
 
-def test_a_data_set_that_kaggle_cannot_unpack_ends_it(submit, site) -> None:
+def test_a_data_set_that_kaggle_cannot_unpack_is_an_error(submit, site) -> None:
     site.dataset_states[:] = ["FAILED"]
     check_error(submit(), "data set ended with 'failed'")
     assert site.kernels == []
 
 
-def test_without_a_token_or_a_package_the_cure_is_named(submit, packaged) -> None:
-    check_error(submit(HOME_ONLY="1"), "no Kaggle token found", "settings/api")
+def test_a_missing_token_or_package_is_an_error_with_its_cure(submit, packaged) -> None:
+    check_error(submit(credentials={}), "no Kaggle token found", "settings/api")
     (packaged.kaggle_kernel / "kernel-metadata.json").unlink()
     check_error(submit(), "kernel-metadata.json is missing", "bash bin/package_kaggle.sh")
 
 
-def test_a_dry_run_says_all_and_asks_nobody(packaged) -> None:
-    said = run_stage_alone("submit", packaged, "--notebook", "--dry-run").stdout
+def test_a_dry_run_prints_the_upload_and_needs_no_network(submit, packaged) -> None:
+    output = submit("--dry-run", credentials={}).out
     for part in ("code/ as a zip", "GPU on, internet off", "kaggle kernels push", "nothing was uploaded"):
-        assert part in said
+        assert part in output
     assert json.loads((packaged.kaggle_kernel / "kernel-metadata.json").read_text())["id"].startswith("OWNER/")
 
 
-def test_made_up_steel_is_not_submitted(packaged, submit, site) -> None:
-    from severstal.synthetic.dataset import MARKER
-
+def test_a_submission_for_synthetic_steel_is_refused(packaged, submit, site) -> None:
     packaged.input.mkdir()
-    (packaged.input / MARKER).write_text("{}")
+    packaged.synthetic_marker.write_text("{}")
     check_error(submit(), "synthetic steel, which Kaggle cannot score")
     assert site.datasets == []
