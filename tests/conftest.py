@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.commands import ROOT
 from support.experiments import write_tiny
+from support.exported_run import write_exported
 
 from severstal.paths import Paths
 
@@ -27,6 +28,12 @@ def real_data() -> Path:
 def tiny(tmp_path: Path) -> Paths:
     """An experiment of twelve 64x96 strips in two folds, with its recipe and split, nothing trained."""
     return write_tiny(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """Two exported networks with tuned values, and three test strips; tests write into other folders than these."""
+    return write_exported(tmp_path_factory.mktemp("exported"))
 
 
 @pytest.fixture(scope="session")
