@@ -100,7 +100,8 @@ def _exists(client: Any, ref: str) -> bool:
     try:
         client.dataset_status(ref)
     except HTTPError as error:
-        if error.response.status_code in (403, 404):  # Kaggle answers 403 for a data set that does not exist
+        # Kaggle answers 403 for a data set that does not exist.
+        if error.response is not None and error.response.status_code in (403, 404):
             return False
         raise
     return True

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from severstal.console import duration
-from severstal.engines.base import is_installed
+from severstal.engines.catalog import is_installed
 from severstal.errors import InputError
 from severstal.hardware import gpu_count, gpus
 
