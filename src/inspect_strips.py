@@ -22,7 +22,7 @@ from severstal.engines import catalog
 from severstal.errors import InputError, run_stage
 from severstal.inference import outlines
 from severstal.inference.inspection import Inspector, Seen, jpeg
-from severstal.paths import Paths
+from severstal.paths import InspectionPaths
 
 COLUMNS = ("defects", "area_px", "area_percent", "confidence")
 
@@ -34,17 +34,16 @@ def main() -> None:
     made.add_argument("--engine", default="auto", help=catalog.OPTION_HELP)
     options = made.parse_args()
     paths = paths_of(options)
-    output = options.output.resolve() if options.output else paths.inspected
+    output = InspectionPaths(options.output.resolve()) if options.output else paths.inspected
     stage = Stage("inspect", paths)
     folder, names = listing(options.strips.resolve())
-    check_apart(folder, output)
+    check_apart(folder, output.folder)
     inspector = Inspector(paths, options.engine)
     stage.read(f"{len(names)} strips of {folder}", f"{len(inspector.names)} networks, engine {inspector.engine}")
-    rows = inspect(inspector, folder, names, paths, output)
-    table = paths.inspected_table(output)
-    with replacing(table) as temporary:
+    rows = inspect(inspector, folder, names, output)
+    with replacing(output.table) as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False)
-    stage.wrote(f"{len(rows)} overlays in {output}", table)
+    stage.wrote(f"{len(rows)} overlays in {output.folder}", output.table)
     for defect in CLASSES:
         there = [row for row in rows if row[f"class_{defect}_area_px"]]
         area = sum(row[f"class_{defect}_area_px"] for row in there)
@@ -74,12 +73,12 @@ def check_apart(folder: Path, output: Path) -> None:
         raise InputError(f"{output} holds the strips themselves: choose another folder with --output")
 
 
-def inspect(inspector: Inspector, folder: Path, names: list[str], paths: Paths, output: Path) -> list[dict]:
+def inspect(inspector: Inspector, folder: Path, names: list[str], output: InspectionPaths) -> list[dict]:
     """Write an overlay of each strip; returns the table's rows."""
     rows = []
     for name in tqdm(names, "inspect", unit="strip", leave=False, disable=None):
         seen = inspector.look(strips.read_sized(folder / name, inspector.height, inspector.width))
-        with replacing(paths.overlay(output, name)) as temporary:
+        with replacing(output.overlay(name)) as temporary:
             temporary.write_bytes(jpeg(outlines.draw(seen.strip, seen.masks)))
         rows.append(row(name, seen))
     return rows

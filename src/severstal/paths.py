@@ -1,86 +1,18 @@
-"""Where things lie. No other file puts a file name together.
+"""Where all files of a project are. File names are put together here and in ``folder_paths.py`` only.
 
-The three top-level folders can be replaced on any command line (``--input``, ``--folds``,
-``--submissions``), so several data sets or experiments live side by side.
+Each command line can name other folders (``--input``, ``--folds``, ``--submissions``), so that several data sets or
+experiments can be kept beside each other.
 """
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from severstal.folder_paths import FoldPaths, InspectionPaths, KaggleDatasetPaths, KaggleKernelPaths, PseudoPaths
+
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@dataclass(frozen=True)
-class FoldPaths:
-    """Everything of one encoder and fold; deleting ``folder`` is how to redo it."""
-
-    folder: Path
-
-    @property
-    def config(self) -> Path:
-        """What was asked for and measured from the data: written when training starts."""
-        return self.folder / "config.json"
-
-    @property
-    def checkpoint(self) -> Path:
-        """State after the last whole epoch; gone once training is complete."""
-        return self.folder / "checkpoint.pt"
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "log.jsonl"
-
-    @property
-    def tensorboard(self) -> Path:
-        return self.folder / "tensorboard"
-
-    @property
-    def weights(self) -> Path:
-        return self.folder / "weights.safetensors"
-
-    @property
-    def oof(self) -> Path:
-        """Out-of-fold probabilities: one array per validation strip."""
-        return self.folder / "oof.npz"
-
-    @property
-    def onnx(self) -> Path:
-        return self.folder / "model.onnx"
-
-    def engine(self, name: str) -> Path:
-        """The file that an engine of its own format is kept in, such as ``model.tensorrt``."""
-        return self.folder / f"model.{name}"
-
-    def sidecar(self, name: str) -> Path:
-        """What an engine was made from and how well it matches: ``model.<engine>.json``."""
-        return self.folder / f"model.{name}.json"
-
-    def sidecars(self) -> list[Path]:
-        """The JSON files of every engine that there is."""
-        return sorted(self.folder.glob("model.*.json"))
-
-
-@dataclass(frozen=True)
-class PseudoPaths:
-    """Pseudo-labels of one folder of strips; any fold reads its own table only."""
-
-    folder: Path
-
-    @property
-    def record(self) -> Path:
-        """Which networks labelled which strips: written last, so that with it everything is complete."""
-        return self.folder / "pseudo.json"
-
-    @property
-    def verdicts(self) -> Path:
-        """What was found of every strip and class by each fold's networks, taken or not."""
-        return self.folder / "verdicts.csv"
-
-    def labels(self, fold: int) -> Path:
-        """Strips that the fold's networks are sure of, in the form of train.csv, four rows each."""
-        return self.folder / f"fold_{fold}.csv"
 
 
 @dataclass(frozen=True)
@@ -90,6 +22,11 @@ class Paths:
     input: Path = ROOT / "input"
     folds: Path = ROOT / "folds"
     submissions: Path = ROOT / "submissions"
+
+    @classmethod
+    def under(cls, root: Path) -> Paths:
+        """The three folders inside another one, with their usual names."""
+        return cls(root / "input", root / "folds", root / "submissions")
 
     @property
     def train_csv(self) -> Path:
@@ -109,18 +46,23 @@ class Paths:
 
     @property
     def test_truth(self) -> Path:
-        """Labels of the test strips, in the form of train.csv; the synthetic set has them."""
+        """True labels of the test strips, in the form of train.csv; a synthetic data set has them."""
         return self.input / "test_truth.csv"
 
     @property
     def synthetic_marker(self) -> Path:
-        """What a synthetic data set was drawn from; a folder without this file holds real strips."""
+        """What a synthetic data set was drawn from; written last. A folder without this file holds real strips."""
         return self.input / "SYNTHETIC.json"
 
     @property
     def is_synthetic(self) -> bool:
         """Whether the input folder holds a complete synthetic data set."""
         return self.synthetic_marker.is_file()
+
+    @property
+    def synthetic_build(self) -> Path:
+        """Where a synthetic data set is drawn; inside the input folder, so that moving its parts is a rename."""
+        return self.input / ".synthetic"
 
     @property
     def folds_csv(self) -> Path:
@@ -135,44 +77,44 @@ class Paths:
         return self.folds / "postprocess.json"
 
     def grid_picture(self, defect: int) -> Path:
-        """The tuned grid of a class, to look at."""
+        """The tuned grid of a class as a picture."""
         return self.folds / "tuning" / f"class_{defect}.png"
 
     def grid_table(self, defect: int) -> Path:
-        """The same as numbers: a row per threshold, a column per minimum area."""
+        """The tuned grid of a class as numbers: a row per threshold, a column per minimum area."""
         return self.folds / "tuning" / f"class_{defect}.csv"
 
     def strip_cache(self, key: str) -> Path:
-        """Decoded training strips, one after the other; training makes it, and it may be deleted at any time."""
+        """Decoded training strips, one after the other; training writes it again if it is deleted."""
         return self.folds / "cache" / f"{key}.grey"
 
     def pseudo_cache(self, key: str) -> Path:
-        """The same of pseudo-labelled strips."""
+        """Decoded pseudo-labelled strips."""
         return self.folds / "cache" / "pseudo" / f"{key}.grey"
 
     @property
     def pseudo(self) -> PseudoPaths:
-        """Where pseudo-labels go by default."""
+        """The default folder of pseudo-labels."""
         return PseudoPaths(self.folds / "pseudo")
 
     @property
     def strip_scores(self) -> Path:
-        """Dice of every training strip and class, by default, tuned and nested values."""
+        """Dice of every training strip and class with default, tuned and nested values."""
         return self.folds / "tuning" / "strips.csv"
 
     @property
     def classifier_table(self) -> Path:
-        """What each use of the classification head is worth, where networks have one."""
+        """Score of each use of the classification head, where the networks have one."""
         return self.folds / "tuning" / "classifier.csv"
 
     @property
     def times(self) -> Path:
-        """How long each stage took when it last had something to do."""
+        """How long each stage took when it last wrote something."""
         return self.folds / "times.json"
 
     @property
     def timing_cache(self) -> Path:
-        """TensorRT's measurements, shared by all folds: the second engine of a network builds faster."""
+        """TensorRT's timing cache, shared by all folds: the second engine of an encoder is built faster."""
         return self.folds / "tensorrt_timing.cache"
 
     @property
@@ -181,46 +123,41 @@ class Paths:
 
     @property
     def submission_report(self) -> Path:
-        """How the submission came about: members, values, counts and scores."""
+        """What the submission was made from: members, values, counts and scores."""
         return self.submissions / "submission.json"
 
     @property
     def report_page(self) -> Path:
-        """The whole run to look at, in one file."""
+        """The report of the run, one HTML file."""
         return self.submissions / "report.html"
 
     @property
     def report_facts(self) -> Path:
-        """The numbers on that page."""
+        """The numbers of the report."""
         return self.submissions / "report.json"
 
     @property
-    def inspected(self) -> Path:
-        """Where overlays of one's own strips go by default."""
-        return self.submissions / "inspected"
-
-    def overlay(self, folder: Path, image: str) -> Path:
-        """A strip with its defects drawn."""
-        return folder / f"{Path(image).stem}_defects.jpg"
-
-    def inspected_table(self, folder: Path) -> Path:
-        """Areas per class of the strips beside it."""
-        return folder / "defects.csv"
+    def inspected(self) -> InspectionPaths:
+        """The default folder of overlays of a user's own strips."""
+        return InspectionPaths(self.submissions / "inspected")
 
     @property
     def gpu_check(self) -> Path:
-        """What the engines gave on this machine's GPU."""
+        """Results of the check of all engines on this machine's GPU."""
         return self.submissions / "gpu_check.json"
 
     @property
-    def kaggle_dataset(self) -> Path:
-        """What Kaggle's client uploads as a data set."""
-        return self.submissions / "kaggle" / "dataset"
+    def kaggle_dataset(self) -> KaggleDatasetPaths:
+        return KaggleDatasetPaths(self.submissions / "kaggle" / "dataset")
 
     @property
-    def kaggle_kernel(self) -> Path:
-        """What it uploads as a notebook."""
-        return self.submissions / "kaggle" / "kernel"
+    def kaggle_kernel(self) -> KaggleKernelPaths:
+        return KaggleKernelPaths(self.submissions / "kaggle" / "kernel")
 
     def fold(self, encoder: str, fold: int) -> FoldPaths:
         return FoldPaths(self.folds / encoder / str(fold))
+
+
+def gpu_lock(number: int, folder: Path | None = None) -> Path:
+    """The file whose lock reserves a GPU of this machine; in the system's temporary folder by default."""
+    return (folder or Path(tempfile.gettempdir())) / f"severstal-gpu-{number}.lock"

@@ -53,7 +53,7 @@ def test_int8_is_kept_where_the_dice_stays_and_layers_are_given_back_where_it_do
     data = read_training_set(member.paths)
     fold = FoldScorer(member, data, RULES)
     openvino_int8_engine.build(member, fold, limit=2.0)  # anything will do
-    said = json.loads(member.files.sidecar("openvino-int8-layers").read_text())
+    said = json.loads(member.files.float32_layers("openvino-int8").read_text())
     assert said["kept_in_float32"] == []
     plain = openvino_int8_engine.load(member)
     strips = np.stack([fold.strip(image) for image in fold.images])
@@ -65,7 +65,7 @@ def test_int8_is_kept_where_the_dice_stays_and_layers_are_given_back_where_it_do
 
     openvino_int8_engine.build(member, fold, limit=-1.0)  # nothing will do
     restored = openvino_int8_engine.load(member)(strips)[0]
-    said = json.loads(member.files.sidecar("openvino-int8-layers").read_text())
+    said = json.loads(member.files.float32_layers("openvino-int8").read_text())
     assert said["kept_in_float32"]
     assert 0 < quantisers(member) < everywhere
     assert np.abs(exact.astype(int) - restored).mean() < 12
@@ -73,7 +73,7 @@ def test_int8_is_kept_where_the_dice_stays_and_layers_are_given_back_where_it_do
 
 def quantisers(member: Member) -> int:
     """How many values the engine on disk rounds to int8."""
-    model = openvino.Core().read_model(member.files.engine("openvino-int8.xml"))
+    model = openvino.Core().read_model(member.files.openvino("openvino-int8"))
     return sum(node.get_type_name() == "FakeQuantize" for node in model.get_ops())
 
 

@@ -29,7 +29,7 @@ def run(tmp_path_factory) -> Paths:
 def inspected(run) -> pd.DataFrame:
     done = run_stage_alone("inspect_strips", run, run.test_images, *ENGINE)
     assert "3 overlays" in done.stdout
-    return pd.read_csv(run.inspected_table(run.inspected)).set_index("ImageId")
+    return pd.read_csv(run.inspected.table).set_index("ImageId")
 
 
 def test_areas_are_those_of_the_submission(run, inspected) -> None:
@@ -49,7 +49,7 @@ def test_areas_are_those_of_the_submission(run, inspected) -> None:
 
 def test_an_overlay_differs_from_its_strip_where_the_defects_are(run, inspected) -> None:
     for image in strips.listing(run.test_images):
-        drawn = cv2.imread(str(run.overlay(run.inspected, image)))
+        drawn = cv2.imread(str(run.inspected.overlay(image)))
         strip = strips.read(run.test_images / image)
         assert drawn.shape == (64, 96, 3)
         coloured = np.abs(drawn.astype(int) - strip[..., None]).max(axis=2) > 60

@@ -19,13 +19,13 @@ def write(member: Member, engine: str, precision: str, drop: float, layers: list
         layers: names of the layers in float32; empty where the entire network was accepted.
     """
     record = {"onnx": file_hash(member.files.onnx), f"drop_of_all_{precision}": drop, "kept_in_float32": layers}
-    write_json(member.files.sidecar(f"{engine}-layers"), record)
+    write_json(member.files.float32_layers(engine), record)
 
 
 def read(member: Member, engine: str) -> list[str] | None:
     """The layers in float32; None where no search was made for the present ``model.onnx``."""
     try:
-        record = read_json(member.files.sidecar(f"{engine}-layers"), "")
+        record = read_json(member.files.float32_layers(engine), "")
         layers: list[str] = record["kept_in_float32"]
         return layers if record["onnx"] == file_hash(member.files.onnx) else None
     except (InputError, KeyError, FileNotFoundError):

@@ -53,7 +53,7 @@ class OpenVinoInt8Engine(OpenVinoEngine):
         """
         if fold is None:
             raise InputError(f"{member.name}: int8 needs training strips to calibrate on: run `bash bin/export.sh`")
-        result = member.files.sidecar(f"{NAME}-layers")
+        result = member.files.float32_layers(NAME)
         result.unlink(missing_ok=True)
         child = multiprocessing.get_context("spawn").Process(target=_quantise, args=(fold.arguments(), max_drop))
         child.start()
@@ -66,7 +66,7 @@ class OpenVinoInt8Engine(OpenVinoEngine):
 
     @classmethod
     def load(cls, member: Member) -> Self:
-        return cls.read(member.files.engine(f"{NAME}.xml"))
+        return cls.read(member.files.openvino(NAME))
 
 
 def _quantise(arguments: tuple[Member, TrainingSet, tuple[Rule, ...]], max_drop: float) -> None:
@@ -125,7 +125,7 @@ def _save(member: Member, model: openvino.Model) -> None:
     """Write both files under temporary names; the list of layers, written last, shows that both are complete."""
     import openvino
 
-    target = member.files.engine(f"{NAME}.xml")
+    target = member.files.openvino(NAME)
     temporary = target.with_name(f".{target.name}")
     openvino.save_model(model, temporary, compress_to_fp16=False)
     temporary.with_suffix(".bin").replace(target.with_suffix(".bin"))

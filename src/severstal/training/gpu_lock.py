@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 from pathlib import Path
 from typing import TextIO
 
+from severstal import paths
 from severstal.hardware import gpu_count
 
 _locks: list[TextIO] = []  # open files of this process; closing one would release its lock
@@ -27,7 +27,7 @@ def claim_gpu(folder: Path | None = None) -> int | None:
     if gpu_count() < 2 or _locks or "CUDA_VISIBLE_DEVICES" in os.environ:
         return None
     for number in range(gpu_count()):
-        lock = ((folder or Path(tempfile.gettempdir())) / f"severstal-gpu-{number}.lock").open("w")
+        lock = paths.gpu_lock(number, folder).open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system releases it when the process ends
         except OSError:

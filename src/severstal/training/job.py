@@ -88,7 +88,7 @@ class Job:
         if not files.config.exists() or self.member.config().fingerprint == self.fingerprint:
             files.folder.mkdir(parents=True, exist_ok=True)
             return
-        aside = files.folder.with_name(f"{files.folder.name}.previous")
+        aside = files.previous
         if aside.exists():
             raise InputError(
                 f"{files.folder} was trained with another configuration or other data ({self._difference()}), and "

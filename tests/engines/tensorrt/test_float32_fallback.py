@@ -235,7 +235,7 @@ def test_an_engine_keeps_its_layers_on_every_machine(member, precision, capsys, 
     file, fold = EngineFile(member, precision), Fold(model)
     file.build(fold)
     assert f"{precision} costs 0." in capsys.readouterr().out
-    known = read_json(member.files.sidecar(f"{file.name}-layers"), "")
+    known = read_json(member.files.float32_layers(file.name), "")
     assert known["kept_in_float32"] == ["third"]
     assert known[f"drop_of_all_{precision}"] > 0.1
     assert json.loads(metadata(file)["kept_in_float32"]) == ["third"]

@@ -53,7 +53,7 @@ class EngineFile:
 
     @property
     def converted(self) -> Path:
-        return self.member.files.engine(f"{self.name}.onnx")
+        return self.member.files.converted_onnx(self.name)
 
     @property
     def engine(self) -> Path:
@@ -61,7 +61,7 @@ class EngineFile:
 
     @property
     def sidecar(self) -> Path:
-        return self.member.files.sidecar(f"{self.name}-build")
+        return self.member.files.build_record(self.name)
 
     def build(self, fold: FoldScorer | None = None) -> None:
         """Write the converted graph and the engine, unless those on disk are of ``model.onnx`` and this machine.
