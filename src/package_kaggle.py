@@ -14,6 +14,7 @@ from pathlib import Path
 
 from severstal.console import Stage, parser, paths_of
 from severstal.errors import run_stage
+from severstal.folder_paths import KaggleDatasetPaths
 from severstal.inference.members import ready_members
 from severstal.kaggle import package
 from severstal.postprocess import tuned_values
@@ -32,14 +33,15 @@ def main() -> None:
     values = tuned_values.read(paths.postprocess)
     members = ready_members(paths, values)
     stage.read(f"{len(members)} networks of {paths.folds}", paths.postprocess)
+    dataset = KaggleDatasetPaths(paths.kaggle_dataset)
     paths.kaggle_dataset.mkdir(parents=True, exist_ok=True)
     package.write_dataset(paths.kaggle_dataset, paths, members, values, options.user)
     package.write_kernel(paths.kaggle_kernel, options.user)
     if not options.no_wheels:
         extra = list(package.TENSORRT) if options.tensorrt else []
-        package.fetch_wheels(paths.kaggle_dataset / "wheels", extra)
+        package.fetch_wheels(dataset.wheels, extra)
     stage.wrote(paths.kaggle_dataset, paths.kaggle_kernel)
-    for folder in (paths.kaggle_dataset / name for name in ("code", "folds", "wheels")):
+    for folder in (dataset.code, dataset.folds, dataset.wheels):
         files = files_of(folder)
         stage.say(f"{folder.name}: {sum(file.stat().st_size for file in files) / 1e6:.1f} MB in {len(files)} files")
     if paths.is_synthetic:

@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from severstal.folder_paths import FoldPaths, InspectionPaths, KaggleDatasetPaths, KaggleKernelPaths, PseudoPaths
+from severstal.folder_paths import FoldPaths, InspectionPaths, PseudoPaths
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -147,12 +147,14 @@ class Paths:
         return self.submissions / "gpu_check.json"
 
     @property
-    def kaggle_dataset(self) -> KaggleDatasetPaths:
-        return KaggleDatasetPaths(self.submissions / "kaggle" / "dataset")
+    def kaggle_dataset(self) -> Path:
+        """What Kaggle's client uploads as a data set; see :class:`severstal.folder_paths.KaggleDatasetPaths`."""
+        return self.submissions / "kaggle" / "dataset"
 
     @property
-    def kaggle_kernel(self) -> KaggleKernelPaths:
-        return KaggleKernelPaths(self.submissions / "kaggle" / "kernel")
+    def kaggle_kernel(self) -> Path:
+        """What Kaggle's client uploads as a notebook; see :class:`severstal.folder_paths.KaggleKernelPaths`."""
+        return self.submissions / "kaggle" / "kernel"
 
     def fold(self, encoder: str, fold: int) -> FoldPaths:
         return FoldPaths(self.folds / encoder / str(fold))

@@ -15,9 +15,10 @@ from typing import Any
 from severstal.artifacts import read_json, write_json
 from severstal.console import duration
 from severstal.errors import InputError
+from severstal.folder_paths import KaggleDatasetPaths, KaggleKernelPaths
 from severstal.kaggle.client import explain, sign_in
 from severstal.kaggle.competition import SEVERSTAL, SITE, Competition
-from severstal.kaggle.package import DATASET_METADATA, KERNEL_METADATA, OWNER
+from severstal.kaggle.package import OWNER
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +32,9 @@ def describe_upload(dataset: Path, kernel: Path) -> list[str]:
     Raises:
         InputError: if a folder is missing.
     """
-    data, notebook = _metadata(dataset, DATASET_METADATA), _metadata(kernel, KERNEL_METADATA)
-    parts = sorted(part for part in dataset.iterdir() if part.name != DATASET_METADATA)
+    dataset_file = KaggleDatasetPaths(dataset).metadata
+    data, notebook = _metadata(dataset_file), _metadata(KaggleKernelPaths(kernel).metadata)
+    parts = sorted(part for part in dataset.iterdir() if part != dataset_file)
     return [
         f"data set {data['id']}, private, from {dataset}:",
         *(f"  {part.name}{'/ as a zip' if part.is_dir() else ''}, {_size(part) / 1e6:.1f} MB" for part in parts),
@@ -76,13 +78,13 @@ def submit_notebook(dataset: Path, kernel: Path, message: str, competition: Comp
 
 def _fill_in_owner(dataset: Path, kernel: Path, user: str) -> None:
     """Write the token's user into metadata that were packaged without one."""
-    for file in (dataset / DATASET_METADATA, kernel / KERNEL_METADATA):
-        text = json.dumps(_metadata(file.parent, file.name))
+    for file in (KaggleDatasetPaths(dataset).metadata, KaggleKernelPaths(kernel).metadata):
+        text = json.dumps(_metadata(file))
         write_json(file, json.loads(text.replace(f'"{OWNER}/', f'"{user}/')))
 
 
 def _push_dataset(client: Any, folder: Path, message: str) -> None:
-    ref = _metadata(folder, DATASET_METADATA)["id"]
+    ref = _metadata(KaggleDatasetPaths(folder).metadata)["id"]
     exists = _exists(client, ref)
     if exists:
         answer = client.dataset_create_version(str(folder), message, quiet=True, dir_mode="zip")
@@ -109,7 +111,7 @@ def _exists(client: Any, ref: str) -> bool:
 
 def _push_kernel(client: Any, folder: Path) -> tuple[str, int]:
     """Upload the notebook and wait for its run; returns its name on Kaggle and its version."""
-    ref = _metadata(folder, KERNEL_METADATA)["id"]
+    ref = _metadata(KaggleKernelPaths(folder).metadata)["id"]
     answer = client.kernels_push(str(folder))
     if answer.error:
         raise InputError(f"Kaggle did not take the notebook {ref}: {answer.error}")
@@ -171,8 +173,8 @@ def _wait(
     logger.info("%s: %s after %s", what, success, duration(time.monotonic() - began))
 
 
-def _metadata(folder: Path, name: str) -> dict[str, Any]:
-    return read_json(folder / name, "bash bin/package_kaggle.sh")
+def _metadata(file: Path) -> dict[str, Any]:
+    return read_json(file, "bash bin/package_kaggle.sh")
 
 
 def _size(part: Path) -> int:

@@ -14,14 +14,15 @@ import sys
 import time
 from pathlib import Path
 
-from severstal.console import duration
+from severstal.console import duration, folder_options
 from severstal.engines.catalog import is_installed
 from severstal.errors import InputError
+from severstal.folder_paths import KaggleDatasetPaths
 from severstal.hardware import gpu_count, gpus
+from severstal.paths import Paths
 
 logger = logging.getLogger(__name__)
 
-RECORD = "package.json"  # in the packaged data set, beside code/, folds/ and wheels/
 MIN_SECONDS = 60  # with less time left, no further engine is started
 SEARCH_DEPTH = 4  # levels below /kaggle/input at which Kaggle attaches data
 
@@ -72,27 +73,26 @@ def predict(package: Path, competition: Path, working: Path, limit: float) -> st
     names = available_engines()
     hardware = ", ".join(gpu["name"] for gpu in gpus()) or "no GPU"
     logger.info("%s; engines to try, in order: %s", hardware, ", ".join(names))
-    folds = working / "folds"
+    paths = Paths(competition, Paths.under(working).folds, working)
     # Attached data is read-only: engines are written beside links to the packaged files.
-    shutil.copytree(package / "folds", folds, copy_function=_link, dirs_exist_ok=True)
+    shutil.copytree(KaggleDatasetPaths(package).folds, paths.folds, copy_function=_link, dirs_exist_ok=True)
     try:
         for name in names:
             seconds_left = deadline - time.monotonic()
             if seconds_left < MIN_SECONDS:
                 raise InputError(f"only {duration(max(seconds_left, 0))} are left, and no engine has worked so far")
-            if _predict_with(name, package, competition, working, seconds_left):
+            if _predict_with(name, package, paths, seconds_left):
                 return name
             logger.info("engine %s does not work in this session (the reason stands above): trying the next", name)
     finally:
-        shutil.rmtree(folds)
+        shutil.rmtree(paths.folds)
     raise InputError(f"none of the engines works in this session: {', '.join(names) or 'none is installed'}")
 
 
-def _predict_with(engine: str, package: Path, competition: Path, working: Path, seconds_left: float) -> bool:
+def _predict_with(engine: str, package: Path, paths: Paths, seconds_left: float) -> bool:
     """Run the packaged prediction stage and log its output line by line; whether it succeeded."""
-    command = [sys.executable, str(package / "code" / "predict.py"), "--engine", engine]
-    command += ["--input", str(competition), "--folds", str(working / "folds"), "--submissions", str(working)]
-    command += ["--time-limit", f"{int(seconds_left)}s", "--on-error", "empty"]
+    command = [sys.executable, str(KaggleDatasetPaths(package).code / "predict.py"), "--engine", engine]
+    command += [*folder_options(paths), "--time-limit", f"{int(seconds_left)}s", "--on-error", "empty"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         for line in process.stdout or ():
             logger.info(line.rstrip("\n"))

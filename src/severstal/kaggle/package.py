@@ -15,13 +15,12 @@ from typing import Any
 from severstal.artifacts import fingerprint, write_json
 from severstal.errors import InputError
 from severstal.experiment import Member
+from severstal.folder_paths import KaggleDatasetPaths, KaggleKernelPaths
 from severstal.kaggle.competition import SEVERSTAL
-from severstal.kaggle.notebook_run import RECORD
 from severstal.paths import ROOT, Paths
 from severstal.postprocess.tuned_values import Tuning
 
 DATASET, KERNEL = "severstal-networks", "severstal-inference"
-DATASET_METADATA, KERNEL_METADATA = "dataset-metadata.json", "kernel-metadata.json"
 OWNER = "OWNER"  # in the metadata, until submission fills in the token's user
 NOTEBOOK = Path(__file__).with_name("templates") / "kaggle.ipynb"
 NOT_PACKED = ("__pycache__", "*.egg-info")
@@ -40,27 +39,30 @@ def write_dataset(folder: Path, paths: Paths, members: list[Member], values: Tun
         members: the ensemble, exported to ONNX.
         owner: the Kaggle user, or ``OWNER``.
     """
-    for part in ("code", "folds"):
-        shutil.rmtree(folder / part, ignore_errors=True)
-    shutil.copytree(ROOT / "src", folder / "code", ignore=shutil.ignore_patterns(*NOT_PACKED))
+    dataset = KaggleDatasetPaths(folder)
+    for part in (dataset.code, dataset.folds):
+        shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(ROOT / "src", dataset.code, ignore=shutil.ignore_patterns(*NOT_PACKED))
     packed = [file for member in members for file in _files(member)]
     for file in (paths.recipe, paths.postprocess, *packed):
-        target = folder / "folds" / file.relative_to(paths.folds)
+        target = dataset.folds / file.relative_to(paths.folds)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, target)
-    write_json(folder / RECORD, _record(members, values))
+    write_json(dataset.record, _record(members, values))
     metadata = {"title": "Severstal networks", "id": f"{owner}/{DATASET}", "licenses": [{"name": "apache-2.0"}]}
-    write_json(folder / DATASET_METADATA, metadata)
+    write_json(dataset.metadata, metadata)
 
 
 def write_kernel(folder: Path, owner: str) -> None:
     """Write the notebook, and the metadata that say which data Kaggle attaches to it."""
+    kernel = KaggleKernelPaths(folder)
+    notebook = kernel.notebook(KERNEL)
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(NOTEBOOK, folder / f"{KERNEL}.ipynb")
+    shutil.copyfile(NOTEBOOK, notebook)
     metadata = {
         "id": f"{owner}/{KERNEL}",
         "title": "Severstal inference",
-        "code_file": f"{KERNEL}.ipynb",
+        "code_file": notebook.name,
         "language": "python",
         "kernel_type": "notebook",
         "is_private": True,
@@ -71,7 +73,7 @@ def write_kernel(folder: Path, owner: str) -> None:
         "kernel_sources": [],
         "model_sources": [],
     }
-    write_json(folder / KERNEL_METADATA, metadata)
+    write_json(kernel.metadata, metadata)
 
 
 def _record(members: list[Member], values: Tuning) -> dict[str, Any]:
