@@ -73,7 +73,12 @@ def main() -> None:
 
 
 def submission_artifact(
-    paths: Paths, folder: Path, form: submission.Form, members: list[Member], values: tuned_values.Tuning, engine: str
+    paths: Paths,
+    folder: Path,
+    form: submission.Form,
+    members: list[Member],
+    values: tuned_values.TunedValues,
+    engine: str,
 ) -> Artifact:
     """The submission with everything that decides its content."""
     inputs = {
@@ -96,7 +101,7 @@ class Run:
     folder: Path
     form: submission.Form
     deadline: Deadline
-    values: tuned_values.Tuning
+    values: tuned_values.TunedValues
     engine: str
     skip_damaged: bool
 
@@ -169,7 +174,7 @@ def score(form: submission.Form, codes: dict[str, list[str]], truth: Path, heigh
     }
 
 
-def print_report(stage: Stage, paths: Paths, values: tuned_values.Tuning) -> None:
+def print_report(stage: Stage, paths: Paths, values: tuned_values.TunedValues) -> None:
     report = read_json(paths.submission_report, "bash bin/predict.sh")
     for line in report["counts"]:
         stage.say(line)

@@ -1,4 +1,4 @@
-"""Choose how the ensemble's maps are blended and cut, per class, on its out-of-fold maps.
+"""Choose ensemble weights and each class's rule of post-processing on the ensemble's out-of-fold maps.
 
 Reads input/train.csv, folds/folds.csv and every folds/<encoder>/<fold>/oof.npz; writes folds/postprocess.json, the
 tuned grids as folds/tuning/class_<n>.png and .csv, and every strip's Dice as folds/tuning/strips.csv.
@@ -9,6 +9,7 @@ tuned grids as folds/tuning/class_<n>.png and .csv, and every strip's Dice as fo
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -25,8 +26,13 @@ from severstal.experiment import all_members
 from severstal.paths import Paths
 from severstal.postprocess import tuned_values
 from severstal.postprocess.classifier import CANDIDATES
+from severstal.postprocess.tuned_values import Choice, TunedValues
 
-METHOD = 7  # of tuning: raised when the same maps would give other values, so that old values are built again
+if TYPE_CHECKING:
+    from severstal.tuning.scoring import Values
+    from severstal.tuning.search import Tuned
+
+VERSION = 8  # of tuning and its files: raise it when the same maps would give others
 KEYS = ("mean", *map(str, CLASSES))
 
 
@@ -54,45 +60,53 @@ def values_artifact(paths: Paths, data: TrainingSet, source: EnsembleMaps) -> Ar
     }
     grids = [file for defect in CLASSES for file in (paths.grid_picture(defect), paths.grid_table(defect))]
     tables = [paths.strip_scores, *([paths.classifier_table] if source.has_heads else [])]
-    return Artifact(paths.postprocess, inputs, METHOD, (*grids, *tables))
+    return Artifact(paths.postprocess, inputs, VERSION, (*grids, *tables))
 
 
 def tune(stage: Stage, paths: Paths, source: EnsembleMaps, artifact: Artifact) -> None:
-    from severstal.tuning import pictures, search  # the compiler and the plots: seconds that an up-to-date stage saves
+    from severstal.tuning import search  # importing the compiler takes seconds
 
-    strips = sum(map(len, source.folds))
     result = search.tune(source, os.cpu_count() or 1)
+    draw_grids(paths, result)
+    with replacing(paths.strip_scores) as table:
+        strip_scores(source, result.dices).to_csv(table, index=False)
+    if result.classifier_scores is not None:
+        with replacing(paths.classifier_table) as table:
+            classifier_table(result.classifier_scores).to_csv(table, index=False)
+    artifact.write_record(tuned_values_of(source, result).model_dump(exclude_none=True))
+    stage.wrote(paths.postprocess, paths.grid_picture(1).parent)
+
+
+def draw_grids(paths: Paths, result: Tuned) -> None:
+    """A picture and a table of each class's grid."""
+    from severstal.tuning import pictures
+
+    strips = len(result.dices["tuned"])
     for defect, blocks, rule in zip(CLASSES, result.blocks, result.values.rules, strict=True):
         grid = pictures.grid_of(blocks, rule)
         with replacing(paths.grid_picture(defect)) as picture:
             pictures.draw(picture, grid, f"class {defect}, {strips} strips")
         with replacing(paths.grid_table(defect)) as table:
             pictures.write_table(table, grid)
-    with replacing(paths.strip_scores) as table:
-        strip_scores(source, result.dices).to_csv(table, index=False)
-    if result.heads is not None:
-        with replacing(paths.classifier_table) as table:
-            head_scores(result.heads).to_csv(table, index=False)
+
+
+def tuned_values_of(source: EnsembleMaps, result: Tuned) -> TunedValues:
+    def choice(values: Values) -> dict[str, Any]:
+        weights = dict(zip(source.encoders, values.ensemble_weights, strict=True))
+        return {"ensemble_weights": weights, "rules": values.rules}
+
     scores = {
         name: dict(zip(KEYS, [float(dices.mean()), *dices.mean(axis=0).tolist()], strict=True))
         for name, dices in result.dices.items()
     }
-    values = tuned_values.Tuning(
+    return TunedValues(
+        **choice(result.values),
         members={f"{encoder} fold {fold}": maps.meta["weights"] for (encoder, fold), maps in source.fold_maps.items()},
-        ensemble_weights=dict(zip(source.encoders, result.values.ensemble_weights, strict=True)),
-        rules=result.values.rules,
         scores=scores,
-        intervals=search.intervals(result.dices),
-        strips=strips,
-        held_out=tuple(
-            tuned_values.Choice(
-                ensemble_weights=dict(zip(source.encoders, one.ensemble_weights, strict=True)), rules=one.rules
-            )
-            for one in result.nested
-        ),
+        intervals=result.intervals,
+        strips=len(result.dices["tuned"]),
+        nested=tuple(Choice(**choice(values)) for values in result.nested),
     )
-    artifact.write_record(values.model_dump(exclude_none=True))
-    stage.wrote(paths.postprocess, paths.grid_picture(1).parent)
 
 
 def strip_scores(source: EnsembleMaps, dices: dict[str, np.ndarray]) -> pd.DataFrame:
@@ -100,21 +114,19 @@ def strip_scores(source: EnsembleMaps, dices: dict[str, np.ndarray]) -> pd.DataF
     frame = pd.DataFrame(
         [(image, fold) for fold, images in enumerate(source.folds) for image in images], columns=["ImageId", "fold"]
     )
-    for name, one in dices.items():
-        frame[[f"{name}_{defect}" for defect in CLASSES]] = one
+    for name, scores in dices.items():
+        frame[[f"{name}_{defect}" for defect in CLASSES]] = scores
     return frame
 
 
-def head_scores(heads: np.ndarray) -> pd.DataFrame:
-    """A row per use of the classification head: held-out Dice of the whole-mask rule, per class."""
-    frame = pd.DataFrame(heads, columns=[f"class_{defect}" for defect in CLASSES])
-    frame.insert(
-        0, "use", [one.use if one.min_probability is None else f"{one.use} {one.min_probability}" for one in CANDIDATES]
-    )
+def classifier_table(scores: np.ndarray) -> pd.DataFrame:
+    """A row per use of the classifier: cross-validated Dice of the mask-area rule, per class."""
+    frame = pd.DataFrame(scores, columns=[f"class_{defect}" for defect in CLASSES])
+    frame.insert(0, "use", [f"{use.use} {use.min_probability or ''}".strip() for use in CANDIDATES])
     return frame
 
 
-def print_scores(stage: Stage, values: tuned_values.Tuning) -> None:
+def print_scores(stage: Stage, values: TunedValues) -> None:
     stage.say("Dice        mean     class 1  class 2  class 3  class 4")
     for name, score in values.scores.items():
         stage.say(f"{name:<10}  " + "  ".join(f"{score[key]:.5f}" for key in KEYS))
@@ -123,17 +135,20 @@ def print_scores(stage: Stage, values: tuned_values.Tuning) -> None:
     for defect, rule in enumerate(values.rules, start=1):
         stage.say(f"class {defect}: {rule}; {gain(values, str(defect))}")
     if len(set(values.ensemble_weights.values())) > 1:
-        stage.say("blend: " + ", ".join(f"{encoder} {weight}" for encoder, weight in values.ensemble_weights.items()))
+        stage.say(
+            "ensemble weights: "
+            + ", ".join(f"{encoder} {weight}" for encoder, weight in values.ensemble_weights.items())
+        )
     elif len(values.ensemble_weights) > 1:
-        stage.say("blend: all encoders alike; no other weights were better by more than noise")
+        stage.say("ensemble weights: all encoders alike; no others are better by more than noise")
 
 
-def gain(values: tuned_values.Tuning, key: str) -> str:
-    """What tuning is worth on strips that it was not done on, in words."""
+def gain(values: TunedValues, key: str) -> str:
+    """The gain of tuning on strips that it was not done on, in words."""
     low, high = values.intervals["gain"][key]
     mean = values.scores["nested"][key] - values.scores["default"][key]
-    told = f"{mean:+.4f} against the default ({low:+.4f} to {high:+.4f})"
-    return f"tuning gains {told}" if low > 0 else f"no sure gain: {told}"
+    words = f"{mean:+.4f} against the default ({low:+.4f} to {high:+.4f})"
+    return f"tuning gains {words}" if low > 0 else f"no significant gain: {words}"
 
 
 if __name__ == "__main__":

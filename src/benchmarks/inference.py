@@ -35,7 +35,7 @@ from severstal.hardware import processor
 from severstal.inference import prediction, submission
 from severstal.paths import Paths
 from severstal.postprocess import tuned_values
-from severstal.postprocess.tuned_values import Rule
+from severstal.postprocess.rules import Rule
 
 BASELINE = "batched PyTorch"
 FEW, MANY = 200, 2000  # strips whose peak memory is compared

@@ -24,7 +24,7 @@ from severstal.experiment import Member
 from severstal.models import weights
 from severstal.models.inference_graph import FLIP_AXES
 from severstal.models.unet import build_unet
-from severstal.postprocess.tuned_values import Rule, mask
+from severstal.postprocess.rules import Rule
 
 Row = tuple[str, int, str]
 
@@ -67,7 +67,7 @@ class NaiveBaseline:
         rows = []
         for defect, class_map, rule in zip(CLASSES, probability, self._rules, strict=True):
             levels = (class_map * 255).round().astype(np.uint8)
-            rows.append((image, defect, rle.encode(mask(levels, rule, levels.max()))))
+            rows.append((image, defect, rle.encode(rule.apply(levels, levels.max()))))
         return rows
 
     def _write(self, rows: Iterable[Row]) -> None:

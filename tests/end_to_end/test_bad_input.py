@@ -284,7 +284,7 @@ def test_tuning_takes_no_other_maps(trained, ends, change, message) -> None:
 
 TUNED = {
     "members": {}, "ensemble_weights": {}, "intervals": {}, "strips": 1,
-    "rules": [{"threshold": 128, "min_area": 0}] * 4,
+    "rules": [{"rule": "component_area", "threshold": 128, "min_area": 0}] * 4,
     "scores": {name: dict.fromkeys(("mean", "1", "2", "3", "4"), 0.5) for name in tuned_values.SCORES},
 }  # fmt: skip
 
@@ -293,14 +293,20 @@ TUNED = {
     ("change", "message"),
     [
         ({"rules": TUNED["rules"][:3]}, "rules"),
-        ({"rules": [{"threshold": 0, "min_area": 0}, *TUNED["rules"][1:]]}, r"cuts\.0\.threshold"),
-        ({"rules": [{"threshold": 256, "min_area": 0}, *TUNED["rules"][1:]]}, r"cuts\.0\.threshold"),
-        ({"rules": [*TUNED["rules"][1:], {"threshold": 128, "min_area": -1}]}, r"cuts\.3\.min_area"),
         (
-            {"rules": [*TUNED["rules"][1:], {"name": "mask_area", "threshold": 9, "min_area": 1, "high_threshold": 8}]},
-            r"cuts\.3.*gate",
+            {"rules": [TUNED["rules"][0] | {"threshold": 0}, *TUNED["rules"][1:]]},
+            r"rules\.0\.component_area\.threshold",
         ),
-        ({"ensemble_weights": {"resnet34": -1}}, r"blend\.resnet34"),
+        (
+            {"rules": [TUNED["rules"][0] | {"threshold": 256}, *TUNED["rules"][1:]]},
+            r"rules\.0\.component_area\.threshold",
+        ),
+        ({"rules": [*TUNED["rules"][1:], TUNED["rules"][0] | {"min_area": -1}]}, r"rules\.3\.component_area\.min_area"),
+        (
+            {"rules": [*TUNED["rules"][1:], {"rule": "mask_area", "threshold": 9, "min_area": 1, "high_threshold": 8}]},
+            r"rules\.3\.mask_area\.high_threshold",
+        ),
+        ({"ensemble_weights": {"resnet34": -1}}, r"ensemble_weights\.resnet34"),
         ({"scores": {"nested": {}}}, "scores.*must hold all_empty"),
         ({"treshold": 1}, "treshold"),
     ],

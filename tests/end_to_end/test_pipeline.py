@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from support.commands import arguments_of, run_bin
-from support.plain_tuning import plain_components, swept
+from support.plain_tuning import grids_of_map, plain_component_area
 
 from severstal.artifacts import read_json
 from severstal.data import out_of_fold
 from severstal.data.labels import CLASSES, masks, read_labels, read_table
 from severstal.paths import Paths
 from severstal.postprocess import tuned_values
+from severstal.postprocess.rules import ComponentArea, DualThreshold
 
 ENCODERS = "tu-mobilenetv4_conv_small,tu-regnety_002"
 RECIPE = (
@@ -62,7 +63,9 @@ def test_the_sweep_is_exact_on_the_networks_own_maps(experiment) -> None:
         for image in store.images[:2]:
             truths = masks(labels.get(image, {}), 256, 1600)
             for probability, truth in zip(store[image], truths, strict=True):
-                assert np.array_equal(swept(probability, truth).component_area, plain_components(probability, truth))
+                assert np.array_equal(
+                    grids_of_map(probability, truth)[ComponentArea], plain_component_area(probability, truth)
+                )
 
 
 def test_what_was_tuned_can_be_seen(experiment) -> None:
@@ -72,9 +75,9 @@ def test_what_was_tuned_can_be_seen(experiment) -> None:
         table = pd.read_csv(experiment.grid_table(defect), index_col=0)
         values = tuned_values.read(experiment.postprocess)
         rule = values.rules[defect - 1]
-        if rule.name != "dual_threshold":
-            best = table.loc[rule.threshold, str(rule.smallest)]
-            assert best == pytest.approx(values.scores["tuned"][str(defect)], abs=1e-5)
+        if not isinstance(rule, DualThreshold):
+            chosen = getattr(rule, rule.horizontal().name), str(getattr(rule, rule.vertical().name))
+            assert table.loc[chosen] == pytest.approx(values.scores["tuned"][str(defect)], abs=1e-5)
 
 
 def test_a_second_run_finds_everything_up_to_date(experiment) -> None:

@@ -18,10 +18,10 @@ from severstal.engines.dice_check import FoldScorer
 from severstal.errors import InputError
 from severstal.experiment import Member
 from severstal.postprocess.metric import dice
-from severstal.postprocess.tuned_values import Rule, mask
+from severstal.postprocess.rules import ComponentArea
 from severstal.training.job import Job
 
-RULES = (Rule(threshold=90, min_area=4), Rule(threshold=128, min_area=0)) * 2
+RULES = (ComponentArea(threshold=90, min_area=4), ComponentArea(threshold=128, min_area=0)) * 2
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_the_dice_of_a_fold_is_that_of_its_held_out_strips_alone(member) -> None
     assert sorted(fold.images) == sorted(data.images(0, held_out=True))
     scores = []
     for image in store.images:
-        rule = np.stack([mask(one, values, 255) for one, values in zip(store[image], RULES, strict=True)])
+        rule = np.stack([values.apply(one, 255) for one, values in zip(store[image], RULES, strict=True)])
         scores.append(dice(rule, masks(data.labels[image], 64, 96)).mean())
     assert fold.reference == pytest.approx(np.mean(scores))
     assert fold.of(catalog.engine_class("torch").load(member)) == pytest.approx(fold.reference, abs=0.01)

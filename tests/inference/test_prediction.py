@@ -14,9 +14,9 @@ from severstal.errors import InputError
 from severstal.inference import prediction
 from severstal.inference.time_budget import affordable
 from severstal.postprocess.ensemble_mean import mean_map
-from severstal.postprocess.tuned_values import Rule, mask
+from severstal.postprocess.rules import ComponentArea
 
-RULES = (Rule(threshold=100, min_area=3),) * 4
+RULES = (ComponentArea(threshold=100, min_area=3),) * 4
 IMAGES = [f"{number:03d}.jpg" for number in range(23)]
 
 
@@ -45,7 +45,7 @@ def test_every_strip_comes_once_in_order_with_the_codes_of_the_weighted_mean(siz
     for image, found in made:
         strip = strip_of(image)[None]
         averaged = mean_map([engine(0)(strip)[0][0], engine(5)(strip)[0][0]], [3, 1])
-        assert found == [rle.encode(mask(one, rule, 255)) for one, rule in zip(averaged, RULES, strict=True)]
+        assert found == [rle.encode(rule.apply(one, 255)) for one, rule in zip(averaged, RULES, strict=True)]
 
 
 def test_a_damaged_strip_ends_the_run_with_its_name_or_is_predicted_empty_and_listed() -> None:

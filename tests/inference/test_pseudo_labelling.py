@@ -40,17 +40,16 @@ from severstal.inference.confidence import (
     THERE,
     Limits,
     assess,
-    moved,
 )
 from severstal.paths import Paths, PseudoPaths
 from severstal.postprocess import tuned_values
-from severstal.postprocess.tuned_values import Rule
+from severstal.postprocess.rules import ComponentArea, DualThreshold, MaskArea
 from severstal.training.job import Job
 from severstal.training.sampling import ClassSampler, PseudoLabelSampler
 
 ENCODER = "tu-mobilenetv4_conv_small"
 LIMITS = Limits(there=204, absent=102, margin=1.0, agreement=0.8)
-RULES = (Rule(threshold=128, min_area=20),) * 4
+RULES = (ComponentArea(threshold=128, min_area=20),) * 4
 BOX = np.zeros((64, 96), dtype=bool)
 BOX[10:40, 20:60] = True
 STEEL = (0, 90)  # columns; beside them lies the black bar
@@ -125,11 +124,11 @@ def test_a_defect_in_the_black_bar_is_none() -> None:
 @pytest.mark.parametrize("level", [1, 60, 128, 200, 254, 255])
 def test_thresholds_move_by_logits(level: int) -> None:
     for margin in (-1.0, 1.0):
-        rule = moved(Rule(name="dual_threshold", threshold=level, min_area=3, high_threshold=level), margin)
+        rule = DualThreshold(threshold=level, min_area=3, high_threshold=level).shifted(margin)
         odds = level / max(255 - level, 0.5) * np.exp(margin)
         assert abs(rule.threshold - np.clip(255 * odds / (1 + odds), 1, 255)) <= 0.5
         assert rule.high_threshold == rule.threshold
-    assert moved(Rule(threshold=128, min_area=0), 0).threshold == 128
+    assert ComponentArea(threshold=128, min_area=0).shifted(0).threshold == 128
 
 
 # -- the stage --------------------------------------------------------------------------------------
@@ -202,10 +201,10 @@ def test_why_a_strip_was_not_taken_is_told(labelled) -> None:
 def test_cuts_are_those_chosen_without_the_fold(labelled, monkeypatch) -> None:
     """A fold's own choice that draws nothing leaves it nothing but clean strips, and the other fold as it was."""
     values = tuned_values.read(labelled.postprocess)
-    never = Rule(name="mask_area", threshold=255, min_area=64 * 96 + 1)
-    blind = values.held_out[0].model_copy(update={"rules": (never,) * 4})
+    never = MaskArea(threshold=255, min_area=64 * 96 + 1)
+    blind = values.nested[0].model_copy(update={"rules": (never,) * 4})
     monkeypatch.setattr(
-        tuned_values, "read", lambda path: values.model_copy(update={"held_out": (blind, values.held_out[1])})
+        tuned_values, "read", lambda path: values.model_copy(update={"nested": (blind, values.nested[1])})
     )
     run(labelled, f"--output={labelled.folds / 'other'}")
     other = PseudoPaths(labelled.folds / "other")
@@ -240,7 +239,7 @@ def test_labelled_strips_and_wrong_limits_are_refused(labelled) -> None:
 
 
 def test_values_without_each_folds_choice_are_refused(labelled, monkeypatch) -> None:
-    values = tuned_values.read(labelled.postprocess).model_copy(update={"held_out": ()})
+    values = tuned_values.read(labelled.postprocess).model_copy(update={"nested": ()})
     monkeypatch.setattr(tuned_values, "read", lambda path: values)
     with pytest.raises(InputError, match=r"bash bin/tune\.sh"):
         run(labelled)

@@ -15,11 +15,12 @@ from severstal.models import weights
 from severstal.models.unet import build_unet
 from severstal.paths import Paths
 from severstal.postprocess import tuned_values
-from severstal.postprocess.tuned_values import SCORES, Rule, Tuning
+from severstal.postprocess.rules import ComponentArea, MaskArea
+from severstal.postprocess.tuned_values import SCORES, TunedValues
 from support.experiments import write_tiny, write_tiny_strips
 
-NEVER = Rule(name="mask_area", threshold=255, min_area=64 * 96 + 1)
-RULES = (*(Rule(threshold=threshold, min_area=9) for threshold in (140, 150, 130)), NEVER)
+NEVER = MaskArea(threshold=255, min_area=64 * 96 + 1)
+RULES = (*(ComponentArea(threshold=threshold, min_area=9) for threshold in (140, 150, 130)), NEVER)
 KEYS = ("mean", "1", "2", "3", "4")
 
 
@@ -51,7 +52,7 @@ def write_exported(root: Path) -> Paths:
         write_json(member.files.config, config.model_dump())
         weights.save(member.files.weights, unet.state_dict(), {"fingerprint": config.fingerprint})
         export.write_onnx(member)
-    values = Tuning(
+    values = TunedValues(
         members={member.name: member.weights_hash() for member in members},
         ensemble_weights=dict.fromkeys(chosen.encoders, 1),
         rules=RULES,

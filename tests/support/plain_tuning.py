@@ -5,31 +5,36 @@ from __future__ import annotations
 import numpy as np
 
 from severstal.data.labels import CLASSES
+from severstal.postprocess.components import connected_components
 from severstal.postprocess.ensemble_mean import mean_map
 from severstal.postprocess.metric import dice, dice_of_counts
-from severstal.postprocess.tuned_values import components, mask
-from severstal.tuning import component_tree, passes
+from severstal.postprocess.rules import RuleType
+from severstal.postprocess.rules.axes import MIN_AREAS, THRESHOLDS
+from severstal.tuning.component_tree import TreeWorkspace
+from severstal.tuning.grids import Grids
+from severstal.tuning.scoring import Values
 
 
-def swept(probability: np.ndarray, truth: np.ndarray) -> component_tree.Grids:
-    grids = component_tree.Grids()
-    grids.add(component_tree.Workspace(*probability.shape), probability, truth if truth.any() else None)
-    return grids
+def grids_of_map(probability: np.ndarray, truth: np.ndarray) -> dict[RuleType, np.ndarray]:
+    """The grids of all rules of one map, by the fast code."""
+    grids = Grids()
+    grids.add(TreeWorkspace(*probability.shape), probability, truth if truth.any() else None)
+    return grids.sums
 
 
-def plain_components(probability: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Dice ``[255, 64]`` with one labelling per threshold."""
-    made, pixels = np.empty((255, 64)), np.count_nonzero(truth)
-    for threshold in component_tree.THRESHOLDS:
-        labels, areas = components(probability >= threshold)
+def plain_component_area(probability: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """The component-area grid of one map, ``float64 [255, 64]``, with one labelling per threshold."""
+    grid, truth_area = np.empty((len(THRESHOLDS), len(MIN_AREAS))), np.count_nonzero(truth)
+    for row, threshold in enumerate(THRESHOLDS):
+        labels, areas = connected_components(probability >= threshold)
         overlaps = np.bincount(labels[truth], minlength=len(areas))
-        kept = areas[1:] >= component_tree.AREAS[:, None]
-        made[threshold - 1] = dice_of_counts((kept * overlaps[1:]).sum(1), (kept * areas[1:]).sum(1) + pixels)
-    return made
+        kept = areas[1:] >= MIN_AREAS[:, None]
+        grid[row] = dice_of_counts((kept * overlaps[1:]).sum(1), (kept * areas[1:]).sum(1) + truth_area)
+    return grid
 
 
 class Strips:
-    """Made-up maps of several encoders, in folds."""
+    """Synthetic maps of several encoders, in folds."""
 
     height, width = 32, 64
     has_heads = False
@@ -45,8 +50,8 @@ class Strips:
             for defect in occurring if number % 2 else ():
                 truth[defect - 1, 8:24, 10 + number % 7 : 40] = True
             self._truth[image] = truth
-            soft = [truth * 110 + 60 + rng.normal(0, level, truth.shape) for level in noise.values()]
-            self._maps[image] = [np.clip(one, 0, 255).astype(np.uint8) for one in soft]
+            noisy = [truth * 110 + 60 + rng.normal(0, level, truth.shape) for level in noise.values()]
+            self._maps[image] = [np.clip(maps, 0, 255).astype(np.uint8) for maps in noisy]
 
     def maps(self, fold: int, image: str) -> list[np.ndarray]:
         assert image in self.folds[fold]
@@ -56,14 +61,13 @@ class Strips:
         return [maps.max(axis=(1, 2)) for maps in self._maps[image]]
 
     def truth(self, image: str) -> dict[int, np.ndarray]:
-        masks = dict(zip(CLASSES, self._truth[image], strict=True))
-        return {defect: one for defect, one in masks.items() if one.any()}
+        return {defect: mask for defect, mask in zip(CLASSES, self._truth[image], strict=True) if mask.any()}
 
-    def score(self, fold: int, values: passes.Values) -> np.ndarray:
-        """Dice of a fold's strips by prediction's own code, ``[strips, 4]``."""
-        made = []
+    def score(self, fold: int, values: Values) -> np.ndarray:
+        """Dice of a fold's strips by the code of prediction, ``[strips, 4]``."""
+        scores = []
         for image in self.folds[fold]:
-            averaged = mean_map(self._maps[image], values.ensemble_weights)
-            masks = np.stack([mask(one, rule, 255) for one, rule in zip(averaged, values.rules, strict=True)])
-            made.append(dice(masks, self._truth[image]))
-        return np.array(made)
+            mean = mean_map(self._maps[image], values.ensemble_weights)
+            masks = [rule.apply(probability, 255) for probability, rule in zip(mean, values.rules, strict=True)]
+            scores.append(dice(np.stack(masks), self._truth[image]))
+        return np.array(scores)

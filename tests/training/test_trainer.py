@@ -26,10 +26,10 @@ from severstal.data.training_set import TrainingSet, read_training_set
 from severstal.errors import InputError
 from severstal.models.inference_graph import load_inference_graph
 from severstal.postprocess.metric import dice, dice_of_counts
+from severstal.postprocess.rules.axes import MIN_AREAS
 from severstal.training.crops import CropDataset, unpack_masks
 from severstal.training.sampling import ClassSampler, CropRequest
 from severstal.training.trainer import Trainer
-from severstal.tuning.component_tree import AREAS
 
 
 def test_stopped_by_ctrl_c_it_goes_on_and_ends_with_the_same_weights(tiny, monkeypatch) -> None:
@@ -97,7 +97,7 @@ def best_of_whole_masks(store: out_of_fold.FoldMaps, data: TrainingSet) -> list[
         above = maps >= threshold
         counts = above.sum(axis=(2, 3))
         kept = dice_of_counts((above & truths).sum(axis=(2, 3)), counts + pixels)
-        made += [np.where(counts >= area, kept, pixels == 0).mean(axis=0) for area in AREAS]
+        made += [np.where(counts >= area, kept, pixels == 0).mean(axis=0) for area in MIN_AREAS]
     return np.max(made, axis=0).tolist()
 
 

@@ -14,7 +14,7 @@ from severstal.engines.base import FLOAT32, Engine
 from severstal.engines.dice_check import FoldScorer, check_dice
 from severstal.engines.parity import check_parity, compare
 from severstal.experiment import Member
-from severstal.postprocess.tuned_values import Rule
+from severstal.postprocess.rules import Rule
 
 PARITY_STRIPS = 8  # per fold
 
@@ -38,7 +38,7 @@ def export(member: Member, engine_class: type[Engine], data: TrainingSet, rules:
     from severstal.engines.torch_engine import TorchEngine
 
     name, subject = engine_class.name, f"{member.name}: engine {engine_class.name}"
-    sample, thresholds = parity_sample(member, data), [rule.threshold for rule in rules]
+    sample, thresholds = parity_sample(member, data), [rule.decision_level for rule in rules]
     reference = TorchEngine.load(member)
     nodes, simplified_nodes = write_onnx(member)
     parity = compare(reference, OnnxRuntimeEngine.load(member), sample, thresholds)

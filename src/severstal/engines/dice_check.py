@@ -15,7 +15,7 @@ from severstal.engines.base import Predict
 from severstal.errors import InputError
 from severstal.experiment import Member
 from severstal.postprocess.metric import dice
-from severstal.postprocess.tuned_values import Rule, masks_of
+from severstal.postprocess.rules import Rule, masks_of
 
 MAX_DROP = 0.001  # of mean Dice, for an engine to be accepted
 MAX_STRIPS = 600  # scored; drawn evenly from the fold's

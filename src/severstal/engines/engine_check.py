@@ -17,7 +17,7 @@ from severstal.engines.torch_engine import TorchEngine
 from severstal.errors import InputError
 from severstal.experiment import Member
 from severstal.postprocess.ensemble_mean import mean_map
-from severstal.postprocess.tuned_values import Rule
+from severstal.postprocess.rules import Rule
 
 PARITY_STRIPS = 8
 AVERAGED_COUNTS = (4, 4, 4, 3)  # strips per call: direct, recorded, replayed, and another number
@@ -72,7 +72,7 @@ def check_engine(
         engine_class.build(member, fold)
         engine = engine_class.load(member)
         check.facts |= {"built_in": time.monotonic() - began, "kept": float32_layers.read(member, name)}
-        thresholds = [rule.threshold for rule in rules]
+        thresholds = [rule.decision_level for rule in rules]
         parity = compare(TorchEngine.load(member), engine, strips[:PARITY_STRIPS], thresholds)
         check.facts |= parity.as_json() | {"dice": fold.score(engine), "pytorch": fold.reference}
         check_parity(name, parity, engine_class.tolerance)

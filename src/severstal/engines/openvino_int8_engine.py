@@ -20,7 +20,7 @@ from severstal.engines.onnx_file import INPUT
 from severstal.engines.openvino_engine import OpenVinoEngine
 from severstal.errors import InputError
 from severstal.experiment import Member
-from severstal.postprocess.tuned_values import Rule
+from severstal.postprocess.rules import Rule
 
 if TYPE_CHECKING:
     import openvino

@@ -5,15 +5,15 @@ Masks are post-processing's own; a strip is taken only if each of its four class
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from severstal.postprocess.components import connected_components
 from severstal.postprocess.ensemble_mean import mean_map
 from severstal.postprocess.metric import dice
-from severstal.postprocess.tuned_values import Rule, components, mask
+from severstal.postprocess.rules import Rule
 
 THERE, ABSENT = "there", "absent"
 GATE_UNSURE = "gate unsure"  # presence between the two limits
@@ -75,9 +75,9 @@ def assess(
     mean, class_probability = mean_map(maps, weights), mean_map(class_probabilities, weights)
     verdicts, masks = [], []
     for c, rule in enumerate(rules):
-        drawn = mask(mean[c], rule, class_probability[c])
+        drawn = rule.apply(mean[c], class_probability[c])
         networks = zip(maps, class_probabilities, weights, strict=True)
-        own = [mask(one[c], rule, sure[c]) for one, sure, weight in networks if weight]
+        own = [rule.apply(one[c], sure[c]) for one, sure, weight in networks if weight]
         verdicts.append(_verdict(mean[c], int(class_probability[c]), drawn, own, rule, limits))
         masks.append(drawn)
     drawn = np.stack(masks)
@@ -91,7 +91,7 @@ def assess(
 
 def _has_defect_off(drawn: np.ndarray, first: int, last: int) -> bool:
     """Whether a connected part of a mask has no pixel on the steel; loose masks may reach beyond it."""
-    labels, areas = components(drawn)
+    labels, areas = connected_components(drawn)
     on_steel = np.unique(labels[:, first:last])
     return np.count_nonzero(on_steel) < len(areas) - 1
 
@@ -104,26 +104,9 @@ def _verdict(
         return GATE_UNSURE
     if bool(drawn.any()) != (class_probability >= limits.there):
         return GATE_AGAINST_MASK
-    lenient, strict = (mask(mean, moved(rule, by), class_probability) for by in (-limits.margin, limits.margin))
+    lenient, strict = (rule.shifted(by).apply(mean, class_probability) for by in (-limits.margin, limits.margin))
     if dice(lenient, strict) < limits.agreement:
         return MASK_UNSURE
     if any(dice(one, drawn) < limits.agreement for one in own):
         return MEMBERS_DIFFER
     return THERE if drawn.any() else ABSENT
-
-
-def moved(rule: Rule, margin: float) -> Rule:
-    """The cut with its thresholds moved by so many logits."""
-    update = {"threshold": _moved(rule.threshold, margin)}
-    return rule.model_copy(
-        update=update
-        if rule.high_threshold is None
-        else update | {"high_threshold": _moved(rule.high_threshold, margin)}
-    )
-
-
-def _moved(level: int, margin: float) -> int:
-    """A level of 255 moved by so many logits, 1 to 255."""
-    share = min(level, 254.5) / 255  # the logit of the highest level is infinite
-    logit = math.log(share / (1 - share)) + margin
-    return min(max(round(255 / (1 + math.exp(-logit))), 1), 255)

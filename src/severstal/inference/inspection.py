@@ -20,7 +20,8 @@ from severstal.inference.members import ready_members
 from severstal.inference.time_budget import affordable
 from severstal.paths import Paths
 from severstal.postprocess import tuned_values
-from severstal.postprocess.tuned_values import Rule, components, masks_of
+from severstal.postprocess.components import connected_components
+from severstal.postprocess.rules import Rule, masks_of
 
 WARM_UPS = 2  # a runtime's first call allocates; the second tells what a strip costs
 DEFAULT_LIMIT = 0.85  # seconds of networks per strip, so that an answer comes within one
@@ -111,7 +112,7 @@ class Inspector:
 def finding(defect: int, made: np.ndarray, probability: np.ndarray) -> Finding:
     """Measure one class's mask, bool ``[H, W]``, with its ``uint8 [H, W]`` probabilities."""
     area = int(np.count_nonzero(made))
-    count = len(components(made)[1]) - 1
+    count = len(connected_components(made)[1]) - 1
     confidence = float(probability[made].mean() / 255) if area else 0.0
     return Finding(defect, count, area, area / made.size, confidence)
 

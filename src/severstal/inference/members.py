@@ -7,10 +7,10 @@ from severstal.engines import onnx_file
 from severstal.errors import InputError
 from severstal.experiment import Member, all_members
 from severstal.paths import Paths
-from severstal.postprocess.tuned_values import Tuning
+from severstal.postprocess.tuned_values import TunedValues
 
 
-def ready_members(paths: Paths, values: Tuning) -> list[Member]:
+def ready_members(paths: Paths, values: TunedValues) -> list[Member]:
     """Members to run; tuning may have found an encoder to be of no help, and that one is left out.
 
     Raises:
@@ -26,7 +26,7 @@ def ready_members(paths: Paths, values: Tuning) -> list[Member]:
     return members
 
 
-def check_ready(member: Member, values: Tuning) -> None:
+def check_ready(member: Member, values: TunedValues) -> None:
     """Raise if a member is missing, or is not of the weights that the values were tuned with."""
     if values.members.get(member.name) != member.weights_hash():
         raise InputError(f"{member.name} was trained after tuning: run `bash bin/tune.sh` again")

@@ -15,7 +15,7 @@ from severstal.data import rle
 from severstal.engines.base import Engine
 from severstal.errors import InputError
 from severstal.postprocess.ensemble_mean import mean_map
-from severstal.postprocess.tuned_values import Rule, masks_of
+from severstal.postprocess.rules import Rule, masks_of
 
 Item, Made = TypeVar("Item"), TypeVar("Made")
 

@@ -29,7 +29,7 @@ from severstal.inference.members import check_ready
 from severstal.inference.prediction import in_batches
 from severstal.paths import Paths
 from severstal.postprocess.metric import dice
-from severstal.postprocess.tuned_values import Choice, Tuning
+from severstal.postprocess.tuned_values import Choice, TunedValues
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Labelling:
     limits: Limits
 
     @classmethod
-    def of(cls, paths: Paths, data: TrainingSet, values: Tuning, limits: Limits) -> Labelling:
+    def of(cls, paths: Paths, data: TrainingSet, values: TunedValues, limits: Limits) -> Labelling:
         """Each fold's networks: finished, exported, and held back from the strips that the split says.
 
         Raises:
@@ -65,10 +65,10 @@ class Labelling:
         known = all_members(paths, chosen)
         split.check_count(data.split, paths.folds_csv, chosen.num_folds)
         source = EnsembleMaps(data, known)
-        if len(values.held_out) != chosen.num_folds:
+        if len(values.nested) != chosen.num_folds:
             raise InputError(f"{paths.postprocess} lacks the values chosen without each fold: run `bash bin/tune.sh`")
         made = []
-        for fold, choice in enumerate(values.held_out):
+        for fold, choice in enumerate(values.nested):
             members = [
                 member for member in known if member.fold == fold and choice.ensemble_weights.get(member.encoder)
             ]

@@ -18,7 +18,7 @@ from severstal.experiment import Member
 from severstal.folder_paths import KaggleDatasetPaths, KaggleKernelPaths
 from severstal.kaggle.competition import SEVERSTAL
 from severstal.paths import ROOT, Paths
-from severstal.postprocess.tuned_values import Tuning
+from severstal.postprocess.tuned_values import TunedValues
 
 DATASET, KERNEL = "severstal-networks", "severstal-inference"
 OWNER = "OWNER"  # in the metadata, until submission fills in the token's user
@@ -32,7 +32,7 @@ WHEELS = ("segmentation-models-pytorch", "timm", "onnx", "onnxruntime")
 TENSORRT = ("tensorrt-cu12==10.13.3.9", "tensorrt-cu12-bindings==10.13.3.9", "tensorrt-cu12-libs==10.13.3.9")
 
 
-def write_dataset(folder: Path, paths: Paths, members: list[Member], values: Tuning, owner: str) -> None:
+def write_dataset(folder: Path, paths: Paths, members: list[Member], values: TunedValues, owner: str) -> None:
     """Write everything but the wheels; parts of an earlier package are replaced, its wheels are kept.
 
     Args:
@@ -76,7 +76,7 @@ def write_kernel(folder: Path, owner: str) -> None:
     write_json(kernel.metadata, metadata)
 
 
-def _record(members: list[Member], values: Tuning) -> dict[str, Any]:
+def _record(members: list[Member], values: TunedValues) -> dict[str, Any]:
     """Content of package.json: the networks and a fingerprint of the tuned values, which identify the package."""
     hashes = {member.name: values.members[member.name] for member in members}
     return {

@@ -22,6 +22,7 @@ from matplotlib.ticker import MaxNLocator
 
 from severstal.data.labels import CLASSES
 from severstal.inference.outlines import COLOURS
+from severstal.postprocess import rules
 from severstal.report.mistakes import BINS
 from severstal.tuning import pictures
 
@@ -143,8 +144,7 @@ def training(facts: dict[str, Any], value: str, label: str) -> str:
 
 def grid(frame: pd.DataFrame, facts: dict[str, Any], defect: int) -> str:
     """A class's tuned grid: mean Dice by threshold and what a mask must have, the best cell and the one taken."""
-    told, rule = (facts["classes"][str(defect)][key] for key in ("grid", "rule"))
-    smallest = frame.columns.to_numpy()
+    told, rule = facts["classes"][str(defect)]["grid"], rules.parse(facts["classes"][str(defect)]["rule"])
     dice = frame.to_numpy()
     with plt.rc_context(STYLE):
         figure, axes = _axes(WIDE, TALL)
@@ -152,7 +152,7 @@ def grid(frame: pd.DataFrame, facts: dict[str, Any], defect: int) -> str:
         low = min(np.percentile(dice, 5), high - 0.01)  # a flat grid is all of the best colour
         mesh = axes.pcolormesh(
             frame.index,
-            np.arange(len(smallest)),
+            np.arange(dice.shape[1]),
             dice.T,
             vmin=low,
             vmax=high,
@@ -165,15 +165,15 @@ def grid(frame: pd.DataFrame, facts: dict[str, Any], defect: int) -> str:
         for name, marker, colour in (("best", "x", "#ffffff"), ("taken", "o", "#ff5a36")):
             where = told[name]
             axes.plot(
-                where["threshold"],
-                int(np.searchsorted(smallest, where["smallest"])),
+                where[rule.horizontal().name],
+                rule.vertical().place(where[rule.vertical().name]),
                 marker,
                 color=colour,
                 markeredgecolor="#ffffff",
                 markersize=8,
             )
         axes.grid(visible=False)
-        pictures.label(axes, smallest, rule["name"], "minimum area (px)", pictures.AREA_TICKS[:-1])
+        pictures.label_axes(axes, rule)
         return _svg(figure, f"grid-{defect}")
 
 

@@ -20,12 +20,11 @@ from severstal.engines import float32_layers
 from severstal.errors import InputError
 from severstal.experiment import Member, all_members, current_versions
 from severstal.paths import Paths
-from severstal.postprocess import tuned_values
-from severstal.postprocess.expected_dice import MIN_EXPECTED_DICE
+from severstal.postprocess import rules, tuned_values
+from severstal.postprocess.rules import Rule
 from severstal.report import mistakes, scoring
 from severstal.report.strip_study import NEAR, Study
 from severstal.report.strip_study import study as study_strips
-from severstal.tuning.component_tree import AREAS
 
 STEPS = ("folds", "train", "tune", "export", "predict")  # stages that do the run's work, in order
 
@@ -38,7 +37,7 @@ class Sources:
     recipe: recipe.Recipe
     members: list[Member]
     data: TrainingSet
-    values: tuned_values.Tuning
+    values: tuned_values.TunedValues
     maps: EnsembleMaps
     strip_scores: pd.DataFrame
     submission: dict[str, Any]
@@ -73,13 +72,13 @@ class Sources:
 
 
 def _check_of_one_run(
-    paths: Paths, members: list[Member], values: tuned_values.Tuning, submission: dict[str, Any]
+    paths: Paths, members: list[Member], values: tuned_values.TunedValues, submission: dict[str, Any]
 ) -> None:
     for member in members:
         if values.members.get(member.name) != member.weights_hash():
             raise InputError(f"{member.name} was trained after tuning: run `bash bin/tune.sh` again")
     try:
-        used = tuple(tuned_values.Rule.model_validate(rule) for rule in submission["rules"])
+        used = tuple(rules.parse(rule) for rule in submission["rules"])
         told = used == values.rules and submission["ensemble_weights"] == values.ensemble_weights
     except (KeyError, ValueError):
         told = False
@@ -160,35 +159,35 @@ def _class(sources: Sources, seen: Study, defect: int) -> dict[str, Any]:
     }
 
 
-def _grid(paths: Paths, defect: int, rule: tuned_values.Rule) -> dict[str, Any]:
+def _grid(paths: Paths, defect: int, rule: Rule) -> dict[str, Any]:
     """The best cell of the tuned grid, and the one taken."""
-    grid = read_grid(paths, defect, rule.name)
+    grid = read_grid(paths, defect, rule)
     row, column = divmod(int(grid.to_numpy().argmax()), grid.shape[1])
-    best = {"threshold": int(grid.index[row]), "smallest": int(grid.columns[column])}
-    taken = {"threshold": rule.threshold, "smallest": rule.smallest}
+    names = rule.horizontal().name, rule.vertical().name
+    best = int(grid.index[row]), int(grid.columns[column])
+    taken = tuple(getattr(rule, name) for name in names)
     return {
-        "best": best | {"dice": float(grid.iloc[row, column])},
-        "taken": taken | {"dice": float(grid.loc[rule.threshold, rule.smallest])},
+        name: dict(zip(names, cell, strict=True)) | {"dice": float(grid.loc[cell])}
+        for name, cell in (("best", best), ("taken", taken))
     }
 
 
-def read_grid(paths: Paths, defect: int, rule: str) -> pd.DataFrame:
-    """Mean Dice by threshold (index) and minimum area, or least promised Dice (columns), of a class cut by this rule.
+def read_grid(paths: Paths, defect: int, rule: Rule) -> pd.DataFrame:
+    """Mean Dice by the rule's horizontal axis (index) and vertical axis (columns), of a class with this rule.
 
     Raises:
         InputError: if the table is missing or no such table.
     """
     path, cure = paths.grid_table(defect), "delete it and run `bash bin/tune.sh`"
     try:
-        frame = pd.read_csv(path, index_col="threshold")
+        frame = pd.read_csv(path, index_col=rule.horizontal().name)
         frame.columns = frame.columns.astype(int)
     except FileNotFoundError:
         raise InputError(f"{path} is missing: delete {paths.strip_scores} and run `bash bin/tune.sh`") from None
     except ValueError as error:
         raise InputError(f"{path} cannot be read ({error}): {cure}") from None
-    tried = MIN_EXPECTED_DICE if rule == "expected_dice" else AREAS
-    if frame.columns.tolist() != tried.tolist():
-        raise InputError(f"{path}, line 1: the columns are not the areas that tuning tries: {cure}")
+    if frame.columns.tolist() != rule.vertical().values.tolist():
+        raise InputError(f"{path}, line 1: the columns are not the values that tuning tries: {cure}")
     return frame
 
 

@@ -13,7 +13,7 @@ from severstal.data import strips
 from severstal.data.labels import CLASSES, masks
 from severstal.inference.outlines import svg_path
 from severstal.postprocess.ensemble_mean import mean_map
-from severstal.postprocess.tuned_values import masks_of
+from severstal.postprocess.rules import masks_of
 from severstal.report.facts import Sources
 from severstal.report.strip_study import Study
 

@@ -12,6 +12,7 @@ from severstal.console import duration
 from severstal.data.labels import CLASSES
 from severstal.inference.outlines import COLOURS
 from severstal.paths import Paths
+from severstal.postprocess import rules
 from severstal.report import charts
 from severstal.report.facts import read_grid
 from severstal.report.gallery import Shown
@@ -35,7 +36,7 @@ def render(paths: Paths, facts: dict[str, Any], shown: list[Shown]) -> str:
         "dice": charts.training(facts, "dice", "validation Dice"),
         "grids": {
             str(defect): charts.grid(
-                read_grid(paths, defect, facts["classes"][str(defect)]["rule"]["name"]), facts, defect
+                read_grid(paths, defect, rules.parse(facts["classes"][str(defect)]["rule"])), facts, defect
             )
             for defect in CLASSES
         },

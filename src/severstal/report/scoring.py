@@ -10,7 +10,7 @@ import pandas as pd
 from severstal.data.labels import CLASSES
 from severstal.errors import InputError
 from severstal.paths import Paths
-from severstal.postprocess.tuned_values import SCORES, Tuning
+from severstal.postprocess.tuned_values import SCORES, TunedValues
 from severstal.report.strip_study import Study
 
 KEYS = ("mean", *map(str, CLASSES))
@@ -53,7 +53,7 @@ def keyed(per_class: np.ndarray) -> dict[str, float]:
     return dict(zip(KEYS, [float(per_class.mean()), *per_class.tolist()], strict=True))
 
 
-def per_encoder(seen: Study, values: Tuning) -> list[dict[str, Any]]:
+def per_encoder(seen: Study, values: TunedValues) -> list[dict[str, Any]]:
     """Of each encoder: its weight in the mean, its Dice alone, the ensemble's without it, and what it adds.
 
     All by the tuned values of the whole ensemble, so an encoder alone is at a slight disadvantage.

@@ -18,7 +18,7 @@ from severstal.data.labels import CLASSES
 from severstal.data.out_of_fold import EnsembleMaps
 from severstal.postprocess.ensemble_mean import mean_map
 from severstal.postprocess.metric import dice_of_counts
-from severstal.postprocess.tuned_values import Tuning, mask
+from severstal.postprocess.tuned_values import TunedValues
 
 LEVELS = 256
 NEAR = 5  # px: a wrong pixel this close to the truth's border is a matter of how loosely the border was drawn
@@ -57,7 +57,7 @@ class Study:
         return dice_of_counts(self.overlap, self.truth + self.predicted)
 
 
-def study(source: EnsembleMaps, values: Tuning) -> Study:
+def study(source: EnsembleMaps, values: TunedValues) -> Study:
     """Look at every out-of-fold strip once."""
     todo = [(fold, image) for fold, images in enumerate(source.folds) for image in images]
     chunks = [todo[start : start + CHUNK] for start in range(0, len(todo), CHUNK)]
@@ -84,7 +84,7 @@ def study(source: EnsembleMaps, values: Tuning) -> Study:
     )
 
 
-def _look(source: EnsembleMaps, values: Tuning, chunk: list[tuple[int, str]]) -> tuple[np.ndarray, ...]:
+def _look(source: EnsembleMaps, values: TunedValues, chunk: list[tuple[int, str]]) -> tuple[np.ndarray, ...]:
     """Of some strips: counts ``[n, 4, 4]``, Dice of fewer encoders ``[2, encoders, n, 4]``, levels ``[2, 4, 256]``."""
     weights = [values.ensemble_weights[encoder] for encoder in source.encoders]
     counts = np.zeros((len(chunk), len(CLASSES), 4), dtype=np.int64)
@@ -97,15 +97,15 @@ def _look(source: EnsembleMaps, values: Tuning, chunk: list[tuple[int, str]]) ->
         averaged, sure = mean_map(maps, weights), mean_map(sures, weights)
         for c, defect in enumerate(CLASSES):
             truth, rule = known.get(defect, nothing), values.rules[c]
-            counts[row, c] = compare(mask(averaged[c], rule, sure[c]), truth)
+            counts[row, c] = compare(rule.apply(averaged[c], sure[c]), truth)
             levels[0, c] += np.bincount(averaged[c].ravel(), minlength=LEVELS)
             levels[1, c] += np.bincount(averaged[c][truth], minlength=LEVELS)
             for number in range(len(weights)):
-                others[0, number, row, c] = _dice(mask(maps[number][c], rule, sures[number][c]), truth)
+                others[0, number, row, c] = _dice(rule.apply(maps[number][c], sures[number][c]), truth)
                 rest = [weight if i != number else 0 for i, weight in enumerate(weights)]
                 if any(rest):
                     fewer, without = (mean_map([one[c] for one in given], rest) for given in (maps, sures))
-                    others[1, number, row, c] = _dice(mask(fewer, rule, without), truth)
+                    others[1, number, row, c] = _dice(rule.apply(fewer, without), truth)
     return counts, others, levels
 
 

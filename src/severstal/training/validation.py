@@ -13,13 +13,11 @@ from tqdm import tqdm
 
 from severstal.data.labels import CLASSES
 from severstal.models.inference_graph import InferenceGraph
-from severstal.postprocess.tuned_values import DEFAULT
+from severstal.postprocess.level_counts import Workspace, count_levels
+from severstal.postprocess.rules import DEFAULT, MaskArea
 from severstal.training.crops import StripDataset, unpack_masks
 from severstal.training.distributed import Distributed
 from severstal.training.loaders import default_num_workers
-from severstal.tuning.component_tree import AREAS, THRESHOLDS, Workspace, add_mask_area, level_counts
-
-GRID = (len(THRESHOLDS), len(AREAS))
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class FoldScores:
     """Mean Dice of each class over a fold's whole strips, ``float64 [4]`` each.
 
     Attributes:
-        default: at the fixed values of :data:`severstal.postprocess.tuned_values.DEFAULT`.
+        default: at the fixed values of :data:`severstal.postprocess.rules.DEFAULT`.
         tuned: at the threshold and minimum mask area that suit each class best on these strips. Epochs are compared
             by it: at fixed values a network that learned almost nothing, and so predicts no defect, scores higher
             than one that finds the defects but still needs its threshold.
@@ -40,13 +38,14 @@ class FoldScores:
 @torch.inference_mode()
 def score_fold(graph: InferenceGraph, loader: DataLoader, distributed: Distributed) -> FoldScores:
     """Score a network on whole strips; sums are added over batches and processes and divided once at the end."""
-    grids, count, workspace = np.zeros((len(CLASSES), *GRID)), 0, None
+    grids, count, workspace = np.stack([MaskArea.empty_grid() for _ in CLASSES]), 0, None
     for strips, packed_masks in loader:
         probability, _ = graph(strips.to(distributed.device, non_blocking=True))
         workspace = workspace or Workspace(*packed_masks.shape[1:])
         for maps, masks in zip(probability.cpu().numpy(), unpack_masks(packed_masks).numpy(), strict=True):
             for grid, probability_map, mask in zip(grids, maps, masks, strict=True):
-                add_mask_area(*level_counts(workspace, probability_map, mask if mask.any() else None), grid)
+                statistics = count_levels(workspace, probability_map, mask if mask.any() else None)
+                MaskArea.add_to_grid(statistics, grid)
         count += len(strips)
     sums = distributed.sum(torch.from_numpy(np.append(grids.ravel(), count))).numpy()
     means = sums[:-1].reshape(grids.shape) / sums[-1]

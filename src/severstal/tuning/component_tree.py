@@ -1,4 +1,4 @@
-"""Exact scores of whole grids of post-processing values, one pass per map instead of a labelling per cell.
+"""Exact scores of the whole component-area grid of a map, in one pass instead of a labelling per cell.
 
 A map's pixels are visited from the brightest down and joined to their brighter neighbours (union-find over 8
 neighbours): after level ``t`` the sets are the connected components of ``probability >= t``. Each carries its
@@ -14,40 +14,88 @@ plain Python beneath it can be read and debugged.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numba import njit
 
-from severstal.postprocess import expected_dice
 from severstal.postprocess.classifier import FULL
-from severstal.postprocess.expected_dice import LEVELS
-
-THRESHOLDS = np.arange(1, 256)  # of the 8-bit probability: every one there is
-AREAS = np.concatenate([[0], np.geomspace(8, 20_000, 63).round().astype(np.int64)])  # px
-HIGH_THRESHOLDS = np.arange(8, 256, 8)  # thresholds of the triplet rule, high and low
-
-
-@lru_cache(maxsize=32)
-def area_bins(area_weight: int) -> np.ndarray:
-    """Area -> index of the largest minimum area that keeps it, ``uint8``, if a pixel counts ``worth`` 255ths.
-
-    Larger areas than the last are kept by what keeps the last.
-    """
-    if not area_weight:
-        return np.zeros(2, dtype=np.uint8)
-    last = -(-AREAS[-1] * FULL // area_weight)
-    return (np.searchsorted(AREAS * FULL, np.arange(last + 1) * area_weight, side="right") - 1).astype(np.uint8)
-
+from severstal.postprocess.level_counts import LEVELS, Workspace, count
+from severstal.postprocess.map_statistics import MapStatistics
+from severstal.postprocess.rules.axes import MIN_AREAS
 
 # Neighbours clockwise from the north; those before a pixel in raster order are north-west to north-east and west.
 _RING = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 
 
-def _representatives() -> np.ndarray:
-    """``uint8 [256, 5]``: for each set of neighbours, how many are not connected among themselves, and one of each.
+class TreeWorkspace(Workspace):
+    """Buffers of one thread for component trees of maps of one size."""
 
-    Neighbours that touch each other were joined when the later of the two was visited: only one is looked up.
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__(height, width)
+        self.order = np.empty(self.size, dtype=np.uint32)
+        self.parent = np.empty(self.size, dtype=np.uint32)
+        self.counts = np.zeros((self.size, 2), dtype=np.int32)  # area and overlap of each component, at its root
+        # Unsigned, as all places of pixels here: numba then checks for no negative ones. A step back wraps around.
+        self.around = np.array([dy * self.stride + dx for dy, dx in _RING]).astype(np.uint64)
+
+
+@dataclass(frozen=True)
+class TreeStatistics(MapStatistics):
+    """Statistics of the map that lies in ``workspace``, until the next one is loaded there."""
+
+    workspace: TreeWorkspace
+
+    def add_component_dice(self, grid: np.ndarray) -> None:
+        """Add the Dice at every (threshold, minimum area of a component) to ``float64 [255, 64]``."""
+        space = self.workspace
+        _sort(space.field, space.words, self.counts, space.order)
+        _add_tree(
+            space.field,
+            space.truth,
+            self.counts,
+            space.order,
+            space.parent,
+            space.counts,
+            space.around,
+            REPRESENTATIVES,
+            area_bins(self.area_weight),
+            self.truth_area,
+            grid,
+        )
+
+
+def statistics_of(
+    workspace: TreeWorkspace, probability: np.ndarray, truth: np.ndarray | None, area_weight: int = FULL
+) -> TreeStatistics:
+    """Statistics of one map, with its components.
+
+    Args:
+        probability: ``uint8 [H, W]``.
+        truth: bool ``[H, W]``, or None where the class does not occur.
+        area_weight: 255ths that a pixel counts towards an area.
+    """
+    truth_area = workspace.load(probability, truth)
+    return TreeStatistics(count(workspace.field, workspace.words, workspace.truth), truth_area, area_weight, workspace)
+
+
+@lru_cache(maxsize=32)
+def area_bins(area_weight: int) -> np.ndarray:
+    """Area -> index of the largest minimum area that keeps it, ``uint8``, if a pixel counts ``area_weight`` 255ths.
+
+    Areas beyond the last entry are in the last entry's bin.
+    """
+    if not area_weight:
+        return np.zeros(2, dtype=np.uint8)
+    last = -(-MIN_AREAS[-1] * FULL // area_weight)
+    return (np.searchsorted(MIN_AREAS * FULL, np.arange(last + 1) * area_weight, side="right") - 1).astype(np.uint8)
+
+
+def _representatives() -> np.ndarray:
+    """``uint8 [256, 5]``: for each set of neighbours, the number of groups that touch, and a neighbour of each.
+
+    Neighbours that touch were joined when the later of the two was visited: one of them is enough to find their root.
     """
     table = np.zeros((256, 5), dtype=np.uint8)
     for present in range(256):
@@ -57,132 +105,25 @@ def _representatives() -> np.ndarray:
             frontier = {min(left)}
             while frontier:
                 left -= frontier
-                frontier = {
-                    i
-                    for i in left
-                    for j in frontier
-                    if max(abs(_RING[i][0] - _RING[j][0]), abs(_RING[i][1] - _RING[j][1])) == 1
-                } | {
-                    i
-                    for i in left
-                    for j in frontier
-                    if abs(_RING[i][0] - _RING[j][0]) <= 1 and abs(_RING[i][1] - _RING[j][1]) <= 1
-                }
+                frontier = {i for i in left for j in frontier if _touch(_RING[i], _RING[j])}
         table[present, 0] = len(found)
         table[present, 1 : 1 + len(found)] = found
     return table
 
 
+def _touch(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    return max(abs(a[0] - b[0]), abs(a[1] - b[1])) == 1
+
+
 REPRESENTATIVES = _representatives()
 
 
-class Workspace:
-    """Buffers of one thread for maps of one size; rows are padded, so that no neighbour lies outside."""
-
-    def __init__(self, height: int, width: int) -> None:
-        self.height, self.width = height, width
-        self.stride = (width + 2 + 7) // 8 * 8
-        size = (height + 2) * self.stride
-        self.field = np.zeros(size, dtype=np.uint8)
-        self.truth = np.zeros(size, dtype=np.uint8)
-        self.words = self.field.view(np.uint64)
-        self.order = np.empty(size, dtype=np.uint32)
-        self.parent = np.empty(size, dtype=np.uint32)
-        self.counts = np.zeros((size, 2), dtype=np.int32)  # area and overlap of each component, at its root
-        # Unsigned, as all places of pixels here: numba then looks for no negative ones. A step back wraps around.
-        self.around = np.array([dy * self.stride + dx for dy, dx in _RING]).astype(np.uint64)
-
-
-class Grids:
-    """Sums over maps of the Dice at every cell of four families of rules.
-
-    * ``component [255, 64]``: threshold, minimum area of a connected component;
-    * ``whole [255, 64]``: threshold, minimum number of pixels of the whole mask;
-    * ``triplet [31, 64, 31]``: high threshold, minimum number of pixels above it, low threshold;
-    * ``promise [24, 64]``: level that is worth one half, least Dice that the mask must promise.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.component_area = np.zeros((len(THRESHOLDS), len(AREAS)))
-        self.mask_area = np.zeros((len(THRESHOLDS), len(AREAS)))
-        self.dual_threshold = np.zeros((len(HIGH_THRESHOLDS), len(AREAS), len(HIGH_THRESHOLDS)))
-        self.expected_dice = np.zeros((len(expected_dice.CALIBRATION_LEVELS), len(expected_dice.MIN_EXPECTED_DICE)))
-
-    def add(
-        self, workspace: Workspace, probability: np.ndarray, truth: np.ndarray | None, area_weight: int = FULL
-    ) -> None:
-        """Add one strip and class.
-
-        Args:
-            probability: ``uint8 [H, W]``.
-            truth: bool ``[H, W]``, or None where the class does not occur.
-            worth: by how many 255ths a pixel counts towards an area.
-        """
-        bins = area_bins(area_weight)
-        pixels = _load(workspace, probability, truth)
-        made = _sweep(
-            workspace.field,
-            workspace.words,
-            workspace.truth,
-            workspace.order,
-            workspace.parent,
-            workspace.counts,
-            workspace.around,
-            REPRESENTATIVES,
-            bins,
-            len(AREAS),
-            pixels,
-            self.component_area,
-        )
-        _add_mask_area(made, pixels, bins, self.mask_area)
-        _add_dual_threshold(made, pixels, bins, HIGH_THRESHOLDS, self.dual_threshold)
-        expected_dice.add(made, pixels, area_weight, self.expected_dice)
-        self.count += 1
-
-
-def level_counts(workspace: Workspace, probability: np.ndarray, truth: np.ndarray | None) -> tuple[np.ndarray, int]:
-    """Pixels and right pixels of ``probability >= t``: ``int64 [256, 2]``, and the number of pixels of the truth."""
-    pixels = _load(workspace, probability, truth)
-    return _cumulated(workspace.field, workspace.words, workspace.truth), pixels
-
-
-def add_mask_area(counts: np.ndarray, pixels: int, grid: np.ndarray, area_weight: int = FULL) -> None:
-    """Add a map's Dice at every cell of the whole-mask rule to ``float64 [255, 64]``, from its level counts."""
-    _add_mask_area(counts, pixels, area_bins(area_weight), grid)
-
-
-def _load(workspace: Workspace, probability: np.ndarray, truth: np.ndarray | None) -> int:
-    inner = (workspace.height + 2, workspace.stride)
-    window = np.s_[1:-1, 1 : workspace.width + 1]
-    workspace.field.reshape(inner)[window] = probability
-    if truth is None:
-        workspace.truth[:] = 0
-        return 0
-    workspace.truth.reshape(inner)[window] = truth
-    return int(np.count_nonzero(truth))
-
-
 @njit(nogil=True, cache=True)
-def _cumulated(field, words, truth):
-    counts = np.zeros((LEVELS, 2), np.int64)
-    for w in range(words.size):
-        if words[w]:
-            for p in range(8 * w, 8 * w + 8):
-                counts[field[p], 0] += 1
-                counts[field[p], 1] += truth[p]
-    counts[0] = 0
-    for level in range(LEVELS - 2, 0, -1):
-        counts[level] += counts[level + 1]
-    return counts
-
-
-@njit(nogil=True, cache=True)
-def _sort(field, words, cumulated, order):
+def _sort(field, words, level_counts, order):
     """Put the places of all pixels above 0 into ``order``, brightest first, within a level in raster order."""
     place = np.zeros(LEVELS, np.int64)
     for level in range(LEVELS - 2, 0, -1):
-        place[level] = cumulated[level + 1, 0]
+        place[level] = level_counts[level + 1, 0]
     for w in range(words.size):
         if words[w]:
             for p in range(8 * w, 8 * w + 8):
@@ -193,13 +134,13 @@ def _sort(field, words, cumulated, order):
 
 
 @njit(nogil=True, cache=True)
-def _score(kept, pixels, row):
+def _score(kept, truth_area, row):
     """Write the Dice at every minimum area to ``row``: of what is in its bin of ``kept`` and in those above."""
     area, overlap = np.int64(0), np.int64(0)
     for j in range(row.size - 1, -1, -1):
         area += kept[j, 0]
         overlap += kept[j, 1]
-        row[j] = 2 * overlap / (area + pixels) if area + pixels else 1.0
+        row[j] = 2 * overlap / (area + truth_area) if area + truth_area else 1.0
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -216,16 +157,19 @@ def _root(parent, p):
 
 
 @njit(nogil=True, cache=True)
-def _sweep(field, words, truth, order, parent, counts, around, representatives, area_bin, areas, pixels, grid):
-    """Add the Dice of every (threshold, minimum component area) to ``grid``; returns the level counts."""
-    cumulated = _cumulated(field, words, truth)
-    _sort(field, words, cumulated, order)
+def _add_tree(field, truth, level_counts, order, parent, counts, around, representatives, area_bin, truth_area, grid):
+    """Add the Dice at every (threshold, minimum area of a component) to ``grid``.
+
+    One loop of more than 50 lines: the running sums of a pixel stay in registers, and numba would pass each of them
+    to a function and back.
+    """
+    areas = grid.shape[1]
     kept = np.zeros((areas, 2), np.int64)  # area and overlap of all components, per bin of their area
-    row = np.full(areas, 1.0 if pixels == 0 else 0.0)
+    row = np.full(areas, 1.0 if truth_area == 0 else 0.0)
     largest, done = area_bin.size - 1, 0
     n, ne, e, se, s, sw, west, nw = around
     for level in range(LEVELS - 1, 0, -1):
-        end = cumulated[level, 0]
+        end = level_counts[level, 0]
         if end > done:
             for k in range(done, end):
                 p = np.uint64(order[k])
@@ -283,38 +227,6 @@ def _sweep(field, words, truth, order, parent, counts, around, representatives, 
                 kept[b, 0] += area
                 kept[b, 1] += overlap
             done = end
-            _score(kept, pixels, row)
+            _score(kept, truth_area, row)
         for j in range(areas):
             grid[level - 1, j] += row[j]
-    return cumulated
-
-
-@njit(nogil=True, cache=True)
-def _add_mask_area(cumulated, pixels, area_bin, grid):
-    empty = 1.0 if pixels == 0 else 0.0
-    for level in range(1, LEVELS):
-        area = cumulated[level, 0]
-        full = 2 * cumulated[level, 1] / (area + pixels) if area + pixels else 1.0
-        last = area_bin[min(area, area_bin.size - 1)]
-        for j in range(last + 1):
-            grid[level - 1, j] += full
-        for j in range(last + 1, grid.shape[1]):
-            grid[level - 1, j] += empty
-
-
-@njit(nogil=True, cache=True)
-def _add_dual_threshold(cumulated, pixels, area_bin, high_thresholds, grid):
-    empty = 1.0 if pixels == 0 else 0.0
-    full = np.empty(high_thresholds.size)
-    for low in range(high_thresholds.size):
-        area = cumulated[high_thresholds[low], 0]
-        full[low] = 2 * cumulated[high_thresholds[low], 1] / (area + pixels) if area + pixels else 1.0
-    for high in range(high_thresholds.size):
-        last = area_bin[min(cumulated[high_thresholds[high], 0], area_bin.size - 1)]
-        for j in range(grid.shape[1]):
-            if j <= last:
-                for low in range(high_thresholds.size):
-                    grid[high, j, low] += full[low]
-            else:
-                for low in range(high_thresholds.size):
-                    grid[high, j, low] += empty

@@ -14,101 +14,79 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from severstal.postprocess.expected_dice import CALIBRATION_LEVELS, MIN_EXPECTED_DICE
-from severstal.postprocess.tuned_values import Rule
+from severstal.postprocess.rules import Rule
 from severstal.tuning import selection
-from severstal.tuning.component_tree import AREAS, HIGH_THRESHOLDS, THRESHOLDS
-from severstal.tuning.selection import Blocks
-
-WHAT = {
-    "component_area": "minimum area of a component (px, log scale)",
-    "mask_area": "minimum pixels of the mask (log scale)",
-    "dual_threshold": "minimum pixels (log scale)",
-    "expected_dice": "least promised Dice (of 255)",
-}
-AREA_TICKS = (0, 25, 100, 300, 1000, 3000, 10_000, 20_000)
+from severstal.tuning.selection import BlockSums
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Mean Dice over all strips by threshold and what a mask must have, and what was taken of it.
+    """The plane of a rule's grid that a picture shows.
 
     Attributes:
-        dice: ``float64 [thresholds, smallest]``.
-        smallest: minimum areas, or the least promised Dice, of the columns.
+        rule: what was chosen from it.
+        dice: mean Dice over all strips, ``float64 [horizontal, vertical]`` by the rule's picture axes.
+        plateau: cells within one standard error of the best, bool of the same shape.
     """
 
+    rule: Rule
     dice: np.ndarray
     plateau: np.ndarray
-    thresholds: np.ndarray
-    smallest: np.ndarray
-    rule: Rule
 
 
-def grid_of(blocks: Blocks, rule: Rule) -> Grid:
-    """The grid of the chosen rule; of a triplet, the plane of the chosen gate."""
-    sums = blocks.sums[rule.name]
+def grid_of(blocks: BlockSums, rule: Rule) -> Grid:
+    """The grid of the chosen rule; where it has more than two axes, the plane of the chosen values."""
+    sums = blocks.sums[type(rule)]
     dice, plateau = sums.sum(axis=0) / blocks.counts.sum(), selection.plateau(sums, blocks.counts)
-    if rule.name == "dual_threshold":
-        high_threshold = selection.cell_of(rule)[0]
-        return Grid(dice[high_threshold].T, plateau[high_threshold].T, HIGH_THRESHOLDS, AREAS, rule)
-    if rule.name == "expected_dice":
-        return Grid(dice, plateau, CALIBRATION_LEVELS, MIN_EXPECTED_DICE, rule)
-    return Grid(dice, plateau, THRESHOLDS, AREAS, rule)
+    return Grid(rule, rule.plane(dice), rule.plane(plateau))
 
 
 def write_table(path: Path, grid: Grid) -> None:
-    """CSV: a row per threshold (of 255), a column per minimum area (px) or least promised Dice (of 255)."""
-    frame = pd.DataFrame(grid.dice, index=pd.Index(grid.thresholds, name="threshold"), columns=grid.smallest)
+    """CSV: a row per value of the rule's horizontal axis, which names the first column, a column per vertical value."""
+    horizontal, vertical = grid.rule.horizontal(), grid.rule.vertical()
+    frame = pd.DataFrame(grid.dice, index=pd.Index(horizontal.values, name=horizontal.name), columns=vertical.values)
     frame.to_csv(path, float_format="%.6f")
 
 
 def draw(path: Path, grid: Grid, title: str) -> None:
-    """PNG: Dice by threshold and what a mask must have, the plateau's outline, the peak and the chosen cell."""
+    """PNG: mean Dice by the rule's two axes, the plateau's outline, the peak and the chosen cell."""
     figure, axes = plt.subplots(figsize=(9, 5.4), layout="constrained")
-    columns, smallest = np.arange(len(grid.smallest)), grid.smallest
-    # Below the 5th percentile of scores nothing is worth telling apart; the colours go to the top.
+    horizontal, rows = grid.rule.horizontal().values, np.arange(grid.dice.shape[1])
+    # Scores below the 5th percentile need no colours of their own.
     low, high = np.percentile(grid.dice, 5), grid.dice.max()
     mesh = axes.pcolormesh(
-        grid.thresholds, columns, grid.dice.T, vmin=low, vmax=max(high, low + 1e-6), cmap="viridis", shading="nearest"
+        horizontal, rows, grid.dice.T, vmin=low, vmax=max(high, low + 1e-6), cmap="viridis", shading="nearest"
     )
     figure.colorbar(mesh, ax=axes, label="mean Dice", extend="min", pad=0.01)
     if grid.plateau.any() and not grid.plateau.all():
-        axes.contour(
-            grid.thresholds, columns, grid.plateau.T.astype(float), levels=[0.5], colors="white", linewidths=1.4
-        )
-    row, column = np.unravel_index(grid.dice.argmax(), grid.dice.shape)
-    axes.plot(grid.thresholds[row], column, "x", color="white", markersize=9, label=f"best, {high:.4f}")
-    rule = grid.rule
-    chosen = (int(np.searchsorted(grid.thresholds, rule.threshold)), int(np.searchsorted(smallest, rule.smallest)))
-    axes.plot(
-        rule.threshold,
-        chosen[1],
-        "o",
-        color="#ff5a36",
-        markeredgecolor="white",
-        markersize=11,
-        label=f"taken, {grid.dice[chosen]:.4f}",
-    )
+        axes.contour(horizontal, rows, grid.plateau.T.astype(float), levels=[0.5], colors="white", linewidths=1.4)
+    _mark_cells(axes, grid)
     axes.plot([], [], color="white", linewidth=1.4, label="within one standard error of the best")
-    axes.set_title(f"{title}: {rule}", loc="left", fontsize=11)
-    label(axes, smallest, rule.name, WHAT[rule.name], AREA_TICKS)
+    axes.set_title(f"{title}: {grid.rule}", loc="left", fontsize=11)
+    label_axes(axes, grid.rule)
     axes.legend(loc="lower left", fontsize=9, facecolor="#333333", labelcolor="white", framealpha=0.85)
     figure.savefig(path, dpi=110, format="png")
     plt.close(figure)
 
 
-def label(axes: Axes, smallest: np.ndarray, rule: str, what: str, ticks: tuple[int, ...]) -> None:
-    """Name both axes of a rule's grid, of which a column lies at each whole number.
+def _mark_cells(axes: Axes, grid: Grid) -> None:
+    """A cross at the best cell, a dot at the chosen one."""
+    horizontal, vertical = grid.rule.horizontal(), grid.rule.vertical()
+    column, row = np.unravel_index(grid.dice.argmax(), grid.dice.shape)
+    best = f"best, {grid.dice.max():.4f}"
+    axes.plot(horizontal.values[column], row, "x", color="white", markersize=9, label=best)
+    cell = horizontal.place(getattr(grid.rule, horizontal.name)), vertical.place(getattr(grid.rule, vertical.name))
+    chosen = f"chosen, {grid.dice[cell]:.4f}"
+    dot = {"color": "#ff5a36", "markeredgecolor": "white", "markersize": 11}
+    axes.plot(horizontal.values[cell[0]], cell[1], "o", label=chosen, **dot)
 
-    Args:
-        smallest: the columns' values.
-        what: they are, unless promised Dice, and ``ticks``: which of them are written.
-    """
-    expected = rule == "expected_dice"
-    axes.set_xlabel("level that is worth one half (of 255)" if expected else "threshold (of 255)")
-    axes.set_ylabel(WHAT[rule] if expected else what)
-    axes.set_yticks([int(np.searchsorted(smallest, one)) for one in (range(0, 241, 40) if expected else ticks)])
-    axes.yaxis.set_major_formatter(
-        FuncFormatter(lambda y, _: f"{smallest[int(np.clip(round(y), 0, len(smallest) - 1))]:,}")
-    )
+
+def label_axes(axes: Axes, rule: Rule) -> None:
+    """Name both axes of a rule's grid, of which a vertical value lies at each whole number."""
+    vertical = rule.vertical()
+    axes.set_xlabel(rule.horizontal().label)
+    axes.set_ylabel(vertical.label)
+    if vertical.ticks:
+        axes.set_yticks([vertical.place(tick) for tick in vertical.ticks])
+    last = len(vertical.values) - 1
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{vertical.values[int(np.clip(round(y), 0, last))]:,}"))

@@ -1,9 +1,9 @@
 """Post-processing values of the ensemble, chosen exactly on out-of-fold maps, and what they are worth.
 
-*Default* is a threshold of 128/255 on the plain mean of the maps. *Tuned* takes blend, rule, threshold and area chosen
-on all strips; *nested* scores each fold with everything chosen on the other folds, so it is the score to expect.
-Sweeps choose (see :mod:`severstal.tuning.component_tree`); in the end every strip is cut by prediction's own code
-and scored by the metric's, and the sweeps' promise must be met.
+*Default* is a threshold of 128/255 on the plain mean of the maps. *Tuned* takes ensemble weights, classifier use, rule
+and values chosen on all strips. *Nested* scores each fold with everything chosen on the other folds (nested
+cross-validation), so it is the score to expect. Grids choose (see :mod:`severstal.tuning.grids`); at the end every
+strip is scored by the code of prediction and the metric, and both must agree.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 
 from severstal.data.labels import CLASSES
 from severstal.postprocess.classifier import CANDIDATES, UNUSED, ClassifierUse
-from severstal.postprocess.tuned_values import DEFAULT
-from severstal.tuning import passes, selection
-from severstal.tuning.passes import Block, EnsembleWeights, Key, Maps, Values
-from severstal.tuning.selection import Blocks
+from severstal.postprocess.rules import DEFAULT
+from severstal.tuning import grids, selection
+from severstal.tuning.blocks import Block, EnsembleWeights, Maps, counts_and_folds, deal
+from severstal.tuning.grids import Key
+from severstal.tuning.scoring import Values, score_strips
+from severstal.tuning.selection import BlockSums
 
-Uses = tuple[ClassifierUse, ...]  # of the classification head, by each class
-
-LATTICE = 4  # blends are whole shares of this many
+LATTICE = 4  # ensemble weights are whole shares of this many
 RESAMPLES = 2000
 
 
@@ -32,73 +32,95 @@ class Tuned:
 
     Attributes:
         dices: for each of ``SCORES``, ``float64 [strips, 4]``.
-        blocks: the swept grids behind ``values``, one per class.
-        heads: where networks have a classification head, the held-out Dice of the whole-mask rule with each of
-            ``presence.CANDIDATES``, ``float64 [uses, 4]``; else None.
+        intervals: 95 % of bootstrap resamples; see :func:`intervals`.
+        blocks: the grids that ``values`` were chosen from, one per class.
+        classifier_scores: where networks have a classification head, the cross-validated Dice of the mask-area rule
+            with each of ``classifier.CANDIDATES``, ``float64 [uses, 4]``; else None.
     """
 
     values: Values
     nested: list[Values]
     dices: dict[str, np.ndarray]
-    blocks: list[Blocks]
-    heads: np.ndarray | None
+    intervals: dict[str, dict[str, tuple[float, float]]]
+    blocks: list[BlockSums]
+    classifier_scores: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """One choice in the making.
+
+    Attributes:
+        selected: blocks to choose on, ``bool [blocks]``: all of them, or those of all folds but one.
+        uses: of the classifier, by each class.
+    """
+
+    selected: np.ndarray
+    ensemble_weights: EnsembleWeights
+    uses: tuple[ClassifierUse, ...] = (UNUSED,) * len(CLASSES)
+
+    def grid_keys(self) -> list[Key]:
+        return [(self.ensemble_weights, c, use) for c, use in enumerate(self.uses)]
 
 
 def tune(source: Maps, workers: int) -> Tuned:
-    """Choose values on all strips, and score them honestly."""
-    blocks = passes.blocks_of(source.folds)
-    folds = np.array([block.fold for block in blocks])
+    """Choose values on all strips, and score them by nested cross-validation."""
+    blocks = deal(source.folds)
+    choices = _choose_ensemble_weights(source, blocks, workers)
+    classifier_scores = None
+    if source.has_heads:
+        choices, classifier_scores = _choose_classifier_uses(source, blocks, choices, workers)
+    keys = list(dict.fromkeys(key for choice in choices for key in choice.grid_keys()))
+    by_key = grids.grids_of(source, blocks, keys, workers)
+    values, *nested = (_choose_rules(choice, by_key) for choice in choices)
+    default = Values((1,) * len(source.encoders), (DEFAULT,) * len(CLASSES))
+    dices = score_strips(source, default, values, nested, workers)
+    of_values = [by_key[key] for key in choices[0].grid_keys()]
+    _check_grids_agree(values, of_values, dices["tuned"])
+    return Tuned(values, nested, dices, intervals(dices), of_values, classifier_scores)
+
+
+def _choose_ensemble_weights(source: Maps, blocks: list[Block], workers: int) -> list[_Choice]:
+    """The first choice is made on all blocks, the others each without one fold's."""
+    counts, folds = counts_and_folds(blocks)
+    selections = [np.ones(len(blocks), dtype=bool), *(folds != fold for fold in range(len(source.folds)))]
     candidates = candidate_ensemble_weights(len(source.encoders))
-    choices = [np.ones(len(blocks), dtype=bool), *(folds != k for k in range(len(source.folds)))]
-    if len(candidates) > 1:
-        sums = passes.sweep_ensemble_weights(source, blocks, candidates, workers)
-        counts = np.array([len(block.images) for block in blocks])
-        chosen = [candidates[selection.choose_ensemble_weights(sums[:, on], counts[on], folds[on])] for on in choices]
-    else:
-        chosen = candidates * len(choices)
-    uses, heads = choose_uses(source, blocks, chosen, choices, workers)
-    keys: list[Key] = [(b, c, use) for b, of in zip(chosen, uses, strict=True) for c, use in enumerate(of)]
-    swept = passes.sweep_blocks(source, blocks, list(dict.fromkeys(keys)), workers)
-    made = [
-        Values(
-            ensemble_weights,
-            tuple(
-                selection.choose(swept[ensemble_weights, c, use].where(on), class_probability=use)
-                for c, use in enumerate(of_classes)
-            ),
-        )
-        for ensemble_weights, of_classes, on in zip(chosen, uses, choices, strict=True)
+    if len(candidates) == 1:
+        return [_Choice(selected, candidates[0]) for selected in selections]
+    sums = grids.grids_of_ensemble_weights(source, blocks, candidates, workers)
+    return [
+        _Choice(on, candidates[selection.choose_alternative(sums[:, on], counts[on], folds[on])]) for on in selections
     ]
-    default = Values(candidates[0], (DEFAULT,) * len(CLASSES))
-    dices = passes.score_strips(source, default, made[0], made[1:], workers)
-    behind = [swept[chosen[0], c, use] for c, use in enumerate(uses[0])]
-    _check_sweep(made[0], behind, dices["tuned"])
-    return Tuned(made[0], made[1:], dices, behind, heads)
 
 
-def choose_uses(
-    source: Maps, blocks: list[Block], chosen: list[EnsembleWeights], choices: list[np.ndarray], workers: int
-) -> tuple[list[Uses], np.ndarray | None]:
-    """For each choice (a blend, and ``bool [blocks]``, the blocks to choose on): each class's use of the head.
-
-    The second is what the uses are worth over all blocks; see :class:`Tuned`.
-    """
-    if not source.has_heads:
-        return [(UNUSED,) * len(CLASSES)] * len(choices), None
-    counts, folds = np.array([len(block.images) for block in blocks]), np.array([block.fold for block in blocks])
+def _choose_classifier_uses(
+    source: Maps, blocks: list[Block], choices: list[_Choice], workers: int
+) -> tuple[list[_Choice], np.ndarray]:
+    """The choices with each class's use of the classifier, and :attr:`Tuned.classifier_scores`."""
+    counts, folds = counts_and_folds(blocks)
     sums = {
-        ensemble_weights: passes.sweep_uses(source, blocks, ensemble_weights, workers)
-        for ensemble_weights in dict.fromkeys(chosen)
+        weights: grids.grids_of_classifier_uses(source, blocks, weights, workers)
+        for weights in dict.fromkeys(choice.ensemble_weights for choice in choices)
     }
-    uses = [
-        tuple(
-            CANDIDATES[selection.choose_classifier_use(sums[ensemble_weights][:, on, c], counts[on], folds[on])]
-            for c in range(len(CLASSES))
-        )
-        for ensemble_weights, on in zip(chosen, choices, strict=True)
+
+    def use(choice: _Choice, c: int) -> ClassifierUse:
+        on, of_class = choice.selected, sums[choice.ensemble_weights][:, :, c : c + 1]
+        return CANDIDATES[selection.choose_alternative(of_class[:, on], counts[on], folds[on])]
+
+    with_uses = [
+        _Choice(choice.selected, choice.ensemble_weights, tuple(use(choice, c) for c in range(len(CLASSES))))
+        for choice in choices
     ]
-    area_weight = [selection.held_out_mask_area(sums[chosen[0]][:, :, c], counts, folds) for c in range(len(CLASSES))]
-    return uses, np.stack(area_weight, axis=1).sum(axis=2) / counts.sum()
+    scores = selection.cross_validated_alternatives(sums[choices[0].ensemble_weights], counts, folds)
+    return with_uses, scores.sum(axis=1) / counts.sum()
+
+
+def _choose_rules(choice: _Choice, by_key: dict[Key, BlockSums]) -> Values:
+    rules = [
+        selection.choose_rule(by_key[key].subset(choice.selected), classifier=use)
+        for key, use in zip(choice.grid_keys(), choice.uses, strict=True)
+    ]
+    return Values(choice.ensemble_weights, tuple(rules))
 
 
 def candidate_ensemble_weights(encoders: int) -> list[EnsembleWeights]:
@@ -106,17 +128,20 @@ def candidate_ensemble_weights(encoders: int) -> list[EnsembleWeights]:
     parts = LATTICE if encoders < 6 else 3
     shares = [w for w in itertools.product(range(parts + 1), repeat=encoders) if sum(w) == parts]
     divisors = [int(np.gcd.reduce(w)) for w in shares]
-    reduced = [tuple(one // divisor for one in w) for w, divisor in zip(shares, divisors, strict=True)]
+    reduced = [tuple(share // divisor for share in w) for w, divisor in zip(shares, divisors, strict=True)]
     return list(dict.fromkeys([(1,) * encoders, *reduced]))
 
 
-def _check_sweep(values: Values, swept: list[Blocks], dices: np.ndarray) -> None:
-    """The sweep's mean at the chosen cell must be the mean that prediction's own code gives."""
+def _check_grids_agree(values: Values, blocks: list[BlockSums], dices: np.ndarray) -> None:
+    """The grids' mean at the chosen cells must be the mean that the code of prediction gives.
+
+    Raises:
+        AssertionError: if it is not; then the grids or the rules are wrong.
+    """
     for c, rule in enumerate(values.rules):
-        blocks = swept[c]
-        expected = blocks.sums[rule.name][(slice(None), *selection.cell_of(rule))].sum() / blocks.counts.sum()
-        if abs(expected - dices[:, c].mean()) > 1e-9:
-            raise AssertionError(f"class {c + 1}: the sweep promised {expected}, prediction gives {dices[:, c].mean()}")
+        expected, found = blocks[c].mean_at(rule), dices[:, c].mean()
+        if abs(expected - found) > 1e-9:
+            raise AssertionError(f"class {c + 1}: the grid says {expected}, prediction gives {found}")
 
 
 def intervals(dices: dict[str, np.ndarray]) -> dict[str, dict[str, tuple[float, float]]]:
@@ -128,10 +153,10 @@ def intervals(dices: dict[str, np.ndarray]) -> dict[str, dict[str, tuple[float, 
         dices: ``float64 [strips, 4]`` by name.
     """
     named = dices | {"gain": dices["nested"] - dices["default"]}
-    columns = np.concatenate([np.c_[one.mean(axis=1), one] for one in named.values()], axis=1)
+    columns = np.concatenate([np.c_[scores.mean(axis=1), scores] for scores in named.values()], axis=1)
     rng, n = np.random.default_rng(0), len(columns)
     means = np.stack([columns[rng.integers(n, size=n)].mean(axis=0) for _ in range(RESAMPLES)])
-    low, high = (one.reshape(len(named), -1) for one in np.percentile(means, (2.5, 97.5), axis=0))
+    low, high = (bounds.reshape(len(named), -1) for bounds in np.percentile(means, (2.5, 97.5), axis=0))
     keys = ("mean", *map(str, CLASSES))
     return {
         name: {key: (float(low[row, k]), float(high[row, k])) for k, key in enumerate(keys)}

@@ -1,91 +1,52 @@
 """Which cell of a grid to take, and what that choice is worth on strips that it was not made on.
 
-Scores come as sums over blocks of strips (a block lies within one fold), so every choice "without this fold" is
-a subtraction, and the spread between blocks tells how much of a difference is noise.
+Scores come as sums over blocks of strips (a block lies within one fold), so every choice "without this fold" is a
+sum over the other blocks, and the spread between blocks tells how much of a difference is noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
 from severstal.postprocess.classifier import UNUSED, ClassifierUse
-from severstal.postprocess.expected_dice import CALIBRATION_LEVELS, MIN_EXPECTED_DICE
-from severstal.postprocess.tuned_values import Rule
-from severstal.tuning.component_tree import AREAS, HIGH_THRESHOLDS, THRESHOLDS
+from severstal.postprocess.rules import RULES, Cell, MaskArea, Rule, RuleType
 
-Cell = tuple[int, ...]
-
-FAMILIES = ("component_area", "mask_area", "dual_threshold", "expected_dice")  # the simplest first
-
-# Lengths of a grid's steps, for the middle of a plateau: 255 thresholds are as long as 64 areas.
-_AREA_STEP, _HIGH_THRESHOLD_STEP, _CALIBRATION_STEP, _EXPECTED_DICE_STEP = 4, 8, 8, 4
-STEPS = {
-    "component_area": (1, _AREA_STEP),
-    "mask_area": (1, _AREA_STEP),
-    "dual_threshold": (_HIGH_THRESHOLD_STEP, _AREA_STEP, _HIGH_THRESHOLD_STEP),
-    "expected_dice": (_CALIBRATION_STEP, _EXPECTED_DICE_STEP),
-}
+Pick = Callable[[np.ndarray, np.ndarray, tuple[int, ...]], Cell]  # a cell from sums, counts and steps: peak or middle
 
 
 @dataclass(frozen=True)
-class Blocks:
+class BlockSums:
     """Sums of Dice over blocks of strips, of one class.
 
     Attributes:
-        sums: for each family of rules, ``float64 [blocks, *cells]``.
+        sums: for each rule, ``float64 [blocks, *cells]``.
         counts: strips in each block, ``[blocks]``.
         folds: the fold of each block, ``[blocks]``.
     """
 
-    sums: dict[str, np.ndarray]
+    sums: dict[RuleType, np.ndarray]
     counts: np.ndarray
     folds: np.ndarray
 
-    def where(self, chosen: np.ndarray) -> Blocks:
+    def subset(self, selected: np.ndarray) -> BlockSums:
         """Only some blocks: ``bool [blocks]``."""
-        sums = {family: sums[chosen] for family, sums in self.sums.items()}
-        return Blocks(sums, self.counts[chosen], self.folds[chosen])
+        sums = {rule: of_rule[selected] for rule, of_rule in self.sums.items()}
+        return BlockSums(sums, self.counts[selected], self.folds[selected])
+
+    def parts(self) -> np.ndarray:
+        """What is held out in turn: folds, or, where there is only one, quarters of its blocks; ``[blocks]``."""
+        return self.folds if len(np.unique(self.folds)) > 1 else np.arange(len(self.folds)) % 4
+
+    def mean_at(self, rule: Rule) -> float:
+        """Mean Dice over all strips with these values."""
+        return float(self.sums[type(rule)][(slice(None), *rule.cell())].sum() / self.counts.sum())
 
 
-def rule_at(family: str, cell: Cell) -> Rule:
-    """The values at a cell of a family's grid."""
-    if family == "dual_threshold":
-        high, area, low = cell
-        return Rule(
-            name="dual_threshold",
-            threshold=int(HIGH_THRESHOLDS[low]),
-            min_area=int(AREAS[area]),
-            high_threshold=int(HIGH_THRESHOLDS[high]),
-        )
-    if family == "expected_dice":
-        calibration_level, least = cell
-        return Rule(
-            name="expected_dice",
-            threshold=int(CALIBRATION_LEVELS[calibration_level]),
-            min_area=0,
-            min_expected_dice=int(MIN_EXPECTED_DICE[least]),
-        )
-    return Rule(name=family, threshold=int(THRESHOLDS[cell[0]]), min_area=int(AREAS[cell[1]]))
-
-
-def cell_of(rule: Rule) -> Cell:
-    """Where a cut made by :func:`cut_of` stands in its family's grid."""
-    if rule.name == "expected_dice":
-        return int(np.searchsorted(CALIBRATION_LEVELS, rule.threshold)), int(
-            np.searchsorted(MIN_EXPECTED_DICE, rule.min_expected_dice)
-        )
-    area = int(np.searchsorted(AREAS, rule.min_area))
-    if rule.name == "dual_threshold":
-        return (
-            int(np.searchsorted(HIGH_THRESHOLDS, rule.high_threshold)),
-            area,
-            int(np.searchsorted(HIGH_THRESHOLDS, rule.threshold)),
-        )
-    return rule.threshold - 1, area
+# -- a cell of one grid ----------------------------------------------------------------------------
 
 
 def peak(sums: np.ndarray, counts: np.ndarray, steps: tuple[int, ...]) -> Cell:
@@ -96,8 +57,13 @@ def peak(sums: np.ndarray, counts: np.ndarray, steps: tuple[int, ...]) -> Cell:
 def middle(sums: np.ndarray, counts: np.ndarray, steps: tuple[int, ...]) -> Cell:
     """The cell deepest inside the plateau around the best one (see :func:`plateau`).
 
-    The peak of a grid is where luck adds to merit; a cell whose neighbours far around score as well, as far as
-    these strips can tell, owes least to luck. Among equally deep cells the best is taken.
+    The peak of a grid owes part of its score to luck; a cell whose neighbours far around score as well, as far as
+    these strips show, owes least. Among equally deep cells the best is taken.
+
+    Args:
+        sums: ``float64 [blocks, *cells]``.
+        counts: strips in each block, ``[blocks]``.
+        steps: distance between neighbours along each axis.
     """
     inside = np.pad(plateau(sums, counts), 1)
     depth = ndimage.distance_transform_edt(inside, sampling=steps)[(slice(1, -1),) * len(steps)]
@@ -108,22 +74,22 @@ def middle(sums: np.ndarray, counts: np.ndarray, steps: tuple[int, ...]) -> Cell
 def plateau(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The cells, connected to the best one, that score within one standard error of it: ``bool [*cells]``.
 
-    The error is that of the best cell's mean over strips: what it would move on other strips of the same mill
+    The error is that of the best cell's mean over strips: what it would vary by on other strips of the same mill
     (the one-standard-error rule of Breiman et al., Classification and Regression Trees, 1984).
 
     Args:
         sums: ``float64 [blocks, *cells]``.
-        counts: ``[blocks]``.
+        counts: strips in each block, ``[blocks]``.
     """
     best = peak(sums, counts, ())
     total = sums.sum(axis=0)
-    error = _standard_error(sums[(slice(None), *best)], counts)
+    error = standard_error(sums[(slice(None), *best)], counts)
     within = (total[best] - total) / counts.sum() <= error + 1e-12
     labels, _ = ndimage.label(within, structure=np.ones((3,) * within.ndim))
     return labels == labels[best]
 
 
-def _standard_error(sums: np.ndarray, counts: np.ndarray) -> float:
+def standard_error(sums: np.ndarray, counts: np.ndarray) -> float:
     """Standard error of a mean over strips, from its sums over blocks (Cochran, Sampling Techniques, 1977, eq. 6.13).
 
     Args:
@@ -136,86 +102,74 @@ def _standard_error(sums: np.ndarray, counts: np.ndarray) -> float:
     return float(np.sqrt(spread * len(counts) / (len(counts) - 1)) / counts.sum())
 
 
-def choose(blocks: Blocks, pick: Callable[..., Cell] = middle, class_probability: ClassifierUse = UNUSED) -> Rule:
-    """Rule and values from all blocks, which were swept with this use of the head.
-
-    A more complicated family of rules is taken only where, chosen and scored on different strips, it beats the
-    best of the simpler ones by more than the standard error of the difference.
-    """
-    parts = _parts(blocks)
-    family, held = FAMILIES[0], held_out(blocks, parts, FAMILIES[0], pick)
-    for other in FAMILIES[1:]:
-        tried = held_out(blocks, parts, other, pick)
-        if (tried - held).sum() / blocks.counts.sum() > _standard_error(tried - held, blocks.counts):
-            family, held = other, tried
-    rule = rule_at(family, pick(blocks.sums[family], blocks.counts, STEPS[family]))
-    return rule.model_copy(update={"class_probability": class_probability})
-
-
-def held_out(blocks: Blocks, parts: np.ndarray, family: str, pick: Callable[..., Cell]) -> np.ndarray:
-    """Each block's sum of Dice with the cell that the other parts choose, ``float64 [blocks]``."""
-    sums, made = blocks.sums[family], np.empty(len(parts))
-    for part in np.unique(parts):
-        own = parts == part
-        made[own] = sums[(own, *pick(sums[~own], blocks.counts[~own], STEPS[family]))]
-    return made
-
-
-def choose_ensemble_weights(sums: np.ndarray, counts: np.ndarray, folds: np.ndarray) -> int:
-    """The blend to take: the first (all encoders alike) unless another is better by more than noise.
-
-    Args:
-        sums: ``float64 [blends, blocks, 4, *cells]`` of the whole-mask rule.
-        counts: ``[blocks]``.
-        folds: ``[blocks]``.
-    """
-    held = [
-        np.mean([_held_out_mask_area(of_blend[:, c], counts, folds) for c in range(of_blend.shape[1])], axis=0)
-        for of_blend in sums
-    ]
-    return _surely_best(held, counts)
-
-
-def choose_classifier_use(sums: np.ndarray, counts: np.ndarray, folds: np.ndarray) -> int:
-    """The use of the head for a class: the first (none) unless another is better by more than noise.
-
-    Args:
-        sums: ``float64 [uses, blocks, *cells]`` of the whole-mask rule.
-        counts: ``[blocks]``.
-        folds: ``[blocks]``.
-    """
-    return _surely_best(held_out_mask_area(sums, counts, folds), counts)
-
-
-def held_out_mask_area(sums: np.ndarray, counts: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Each alternative's sums of Dice over blocks, by the whole-mask rule chosen on the other parts.
-
-    Args:
-        sums: ``float64 [alternatives, blocks, *cells]``.
-
-    Returns:
-        ``float64 [alternatives, blocks]``.
-    """
-    return np.stack([_held_out_mask_area(one, counts, folds) for one in sums])
-
-
-def _held_out_mask_area(sums: np.ndarray, counts: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    blocks = Blocks({"mask_area": sums}, counts, folds)
-    return held_out(blocks, _parts(blocks), "mask_area", peak)
-
-
-def _surely_best(held: list[np.ndarray] | np.ndarray, counts: np.ndarray) -> int:
-    best = int(np.argmax([one.sum() for one in held]))
-    gain = held[best] - held[0]
-    return best if gain.sum() / counts.sum() > _standard_error(gain, counts) else 0
-
-
-def _parts(blocks: Blocks) -> np.ndarray:
-    """What is held out in turn: folds, or, where there is one only, quarters of its blocks."""
-    if len(np.unique(blocks.folds)) > 1:
-        return blocks.folds
-    return np.arange(len(blocks.folds)) % 4
-
-
 def _cell(index: int, shape: tuple[int, ...]) -> Cell:
     return tuple(int(i) for i in np.unravel_index(index, shape))
+
+
+# -- a rule ----------------------------------------------------------------------------------------
+
+
+def choose_rule(blocks: BlockSums, pick: Pick = middle, classifier: ClassifierUse = UNUSED) -> Rule:
+    """Rule and values from all blocks, of which the grids were computed with this use of the classifier.
+
+    A more complicated rule is taken only where, chosen and scored on different strips, it beats the best of the
+    simpler ones by more than the standard error of the difference.
+    """
+    best = RULES[0]
+    best_score = cross_validated(blocks, best, pick)
+    for rule in RULES[1:]:
+        score = cross_validated(blocks, rule, pick)
+        if _is_better(score, best_score, blocks.counts):
+            best, best_score = rule, score
+    return best.at(pick(blocks.sums[best], blocks.counts, best.steps()), classifier)
+
+
+def cross_validated(blocks: BlockSums, rule: RuleType, pick: Pick) -> np.ndarray:
+    """Each block's sum of Dice with the cell that is picked on the other parts, ``float64 [blocks]``."""
+    sums, parts = blocks.sums[rule], blocks.parts()
+    scores = np.empty(len(parts))
+    for part in np.unique(parts):
+        own = parts == part
+        scores[own] = sums[(own, *pick(sums[~own], blocks.counts[~own], rule.steps()))]
+    return scores
+
+
+def _is_better(scores: np.ndarray, others: np.ndarray, counts: np.ndarray) -> bool:
+    """Whether the mean over strips is higher by more than the standard error of the difference."""
+    gain = scores - others
+    return bool(gain.sum() / counts.sum() > standard_error(gain, counts))
+
+
+# -- alternatives that are compared by the mask-area rule --------------------------------------------
+
+
+def choose_alternative(sums: np.ndarray, counts: np.ndarray, folds: np.ndarray) -> int:
+    """Which ensemble weights, or which use of the classifier: the first unless another is better by more than noise.
+
+    Args:
+        sums: grids of the mask-area rule, ``float [alternatives, blocks, classes, *cells]``.
+        counts: strips in each block, ``[blocks]``.
+        folds: the fold of each block, ``[blocks]``.
+    """
+    scores = cross_validated_alternatives(sums, counts, folds).mean(axis=2)
+    best = int(np.argmax(scores.sum(axis=1)))
+    return best if _is_better(scores[best], scores[0], counts) else 0
+
+
+def cross_validated_alternatives(sums: np.ndarray, counts: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Sums of Dice of each alternative by the mask-area rule, values picked on the other parts.
+
+    Args:
+        sums: ``float [alternatives, blocks, classes, *cells]``.
+
+    Returns:
+        ``float64 [alternatives, blocks, classes]``.
+    """
+
+    def of_class(grids: np.ndarray) -> np.ndarray:
+        return cross_validated(BlockSums({MaskArea: grids}, counts, folds), MaskArea, peak)
+
+    alternatives: Sequence[np.ndarray] = list(sums)
+    return np.stack(
+        [np.stack([of_class(grids[:, c]) for c in range(grids.shape[1])], axis=1) for grids in alternatives]
+    )
