@@ -1,6 +1,7 @@
-"""Time the loading of training samples against the usual way: samples per second on the same cores.
+"""Time the loading of training crops against the usual implementation: samples per second on the same cores.
 
-Both draw the same strips and crop to the recipe's size; they take turns, round by round, and medians are printed.
+Both draw the same strips and crop to the recipe's size. They are measured alternately, round by round; the medians
+are compared.
 
     bash bin/benchmark_loader.sh --input path/to/neu-strips --folds folds/neu
 """
@@ -8,6 +9,8 @@ Both draw the same strips and crop to the recipe's size; they take turns, round 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -24,48 +27,60 @@ from severstal.recipe import Recipe
 from severstal.training.crops import CropDataset
 from severstal.training.sampling import ClassSampler
 
-BATCH = 16
+BATCH_SIZE = 16
 
 
 def main() -> None:
-    made = parser(__doc__)
-    made.add_argument("--samples", type=int, default=480, help="per round; default 480")
-    made.add_argument("--rounds", type=int, default=7, help="default 7")
-    options = made.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--samples", type=int, default=480, help="per round; default 480")
+    arguments.add_argument("--rounds", type=int, default=7, help="default 7")
+    options = arguments.parse_args()
     paths = paths_of(options)
     stage = Stage("benchmark of the loader", paths)
-    chosen = recipe.read(paths.recipe).model_copy(update={"samples_per_epoch": options.samples, "batch_size": BATCH})
+    changes = {"samples_per_epoch": options.samples, "batch_size": BATCH_SIZE}
+    chosen = recipe.read(paths.recipe).model_copy(update=changes)
     data, cores = read_training_set(paths), os.cpu_count() or 1
     stage.say(f"{processor()}, {cores} cores; crops of {chosen.crop_height}x{chosen.crop_width}")
     torch.set_num_threads(1)
-    source = TrainingStrips(data)  # decodes once, if that is not done yet
-    contestants = {
-        "usual": BaselineDataset(data, min(chosen.crop_height, data.height), min(chosen.crop_width, data.width)),
-        "ours": CropDataset(source, chosen),
+    datasets = {
+        "baseline": BaselineDataset(data, min(chosen.crop_height, data.height), min(chosen.crop_width, data.width)),
+        "ours": CropDataset(TrainingStrips(data), chosen),  # decodes the strips unless that is done already
     }
-    for workers in dict.fromkeys((0, cores)):
-        compare(stage, contestants, data, chosen, workers, options.rounds)
+    for num_workers in dict.fromkeys((0, cores)):
+        compare(stage, datasets, data, chosen, num_workers, options.rounds)
     stage.done()
 
 
 def compare(
-    stage: Stage, contestants: dict[str, Dataset], data: TrainingSet, chosen: Recipe, workers: int, rounds: int
+    stage: Stage, datasets: dict[str, Dataset], data: TrainingSet, chosen: Recipe, num_workers: int, rounds: int
 ) -> None:
-    """Loaders are made once: their processes, where there are any, are started in the round that warms up."""
-    loaders = {name: loader(made, data, chosen, workers) for name, made in contestants.items()}
-    passes = {name: lambda loading=loading: [None for _ in loading] for name, loading in loaders.items()}
-    samples = len(loaders["ours"]) * BATCH
-    rates = {name: samples / seconds for name, seconds in interleaved_medians(passes, rounds).items()}
-    where = f"{workers} loader processes" if workers else "in the training's own process"
+    """Time each data set ``rounds`` times, after one round that starts the loader processes and is not counted."""
+    loaders = {name: build_loader(dataset, data, chosen, num_workers) for name, dataset in datasets.items()}
+    epochs: dict[str, Callable[[], object]] = {name: partial(load_all, loader) for name, loader in loaders.items()}
+    samples = len(loaders["ours"]) * BATCH_SIZE
+    rates = {name: samples / seconds for name, seconds in interleaved_medians(epochs, rounds).items()}
+    where = f"{num_workers} loader processes" if num_workers else "in the training process"
     stage.say(
-        f"{where}: {rates['ours']:.0f} samples/s, the usual way {rates['usual']:.0f}: "
-        f"{rates['ours'] / rates['usual']:.1f} x ({rounds} interleaved rounds of {samples})"
+        f"{where}: {rates['ours']:.0f} samples/s, baseline {rates['baseline']:.0f}: "
+        f"{rates['ours'] / rates['baseline']:.1f} x ({rounds} interleaved rounds of {samples})"
     )
 
 
-def loader(made: Dataset, data: TrainingSet, chosen: Recipe, workers: int) -> DataLoader:
+def build_loader(dataset: Dataset, data: TrainingSet, chosen: Recipe, num_workers: int) -> DataLoader:
     sampler = ClassSampler(data, sorted(data.labels), chosen)
-    return DataLoader(made, batch_size=BATCH, sampler=sampler, num_workers=workers, persistent_workers=workers > 0)
+    return DataLoader(
+        dataset,
+        batch_size=BATCH_SIZE,
+        sampler=sampler,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+    )
+
+
+def load_all(loader: DataLoader) -> None:
+    """Load every batch and drop it."""
+    for _ in loader:
+        pass
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from severstal.experiment import FoldConfig, Member
 from severstal.models import weights
-from severstal.models.unet import build_unet, input_stride, split_output
+from severstal.models.unet import build_unet, input_stride, move_to, split_output
 
 FLIP_AXES = {"horizontal": (3,), "vertical": (2,), "both": (2, 3)}
 
@@ -72,7 +72,8 @@ class InferenceGraph(nn.Module):
         for axes in self._axes:
             flipped, of_flipped = self._predict_view(torch.flip(x, axes))
             probability = probability + torch.flip(flipped, axes)
-            class_probability = None if of_flipped is None else class_probability + of_flipped
+            if class_probability is not None and of_flipped is not None:
+                class_probability = class_probability + of_flipped
         views = 1 + len(self._axes)
         probability = probability[:, :, : self._size[0], : self._size[1]] / views
         if class_probability is None:
@@ -100,5 +101,4 @@ def load_inference_graph(member: Member, device: torch.device) -> InferenceGraph
     config = member.config()
     network = build_unet(config.recipe, config.encoder, pretrained=False)
     weights.load(member.files.weights, network, member.remake)
-    network = network.to(device, memory_format=torch.channels_last)
-    return InferenceGraph.of(config, network, config.recipe.tta)
+    return InferenceGraph.of(config, move_to(network, device), config.recipe.tta)

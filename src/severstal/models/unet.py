@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import torch
 from torch import nn
@@ -64,7 +65,10 @@ class DownscaledUnet(nn.Module):
 
 def input_stride(network: nn.Module) -> int:
     """Pixels by which the height and width of a network's input must be divisible."""
-    return network.stride if isinstance(network, DownscaledUnet) else int(network.encoder.output_stride)
+    if isinstance(network, DownscaledUnet):
+        return network.stride
+    encoder: Any = network.encoder
+    return int(encoder.output_stride)
 
 
 def build_unet(recipe: Recipe, encoder: str, *, pretrained: bool) -> nn.Module:
@@ -93,8 +97,14 @@ def build_unet(recipe: Recipe, encoder: str, *, pretrained: bool) -> nn.Module:
     except (ValueError, KeyError) as error:
         raise InputError(f"{encoder} with decoder_channels {channels}: {first_line(error)}") from None
     if recipe.classifier_loss_weight:
-        unet.classification_head = ClassifierHead(unet.encoder.out_channels[-1])  # smp's U-Net calls it in forward
+        encoder_module: Any = unet.encoder
+        unet.classification_head = ClassifierHead(encoder_module.out_channels[-1])  # smp's U-Net calls it in forward
     return unet if recipe.downscale == 1 else DownscaledUnet(unet, recipe.downscale)
+
+
+def move_to(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network on a device, in the memory format that convolutions are fastest with."""
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's types
 
 
 def _smp_unet(encoder: str, channels: tuple[int, ...], *, pretrained: bool) -> nn.Module:

@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else it queries PyPI at import, and waits when offline
 import albumentations as A
 
+
+@dataclass(frozen=True)
+class Limits:
+    """Largest changes.
+
+    Attributes:
+        brightness: share of the full range of grey.
+        contrast: relative.
+        scale: factors of the size.
+        degrees: of the rotation, either way.
+        affine_share: share of the crops that are scaled, rotated and sheared.
+    """
+
+    brightness: float
+    contrast: float
+    scale: tuple[float, float]
+    degrees: float
+    affine_share: float
+
+
 STRENGTHS = {
-    "light": {"brightness": 0.15, "contrast": 0.2, "scale": (0.85, 1.15), "degrees": 6, "affine_share": 0.4},
-    "strong": {"brightness": 0.25, "contrast": 0.3, "scale": (0.75, 1.25), "degrees": 12, "affine_share": 0.6},
+    "light": Limits(brightness=0.15, contrast=0.2, scale=(0.85, 1.15), degrees=6, affine_share=0.4),
+    "strong": Limits(brightness=0.25, contrast=0.3, scale=(0.75, 1.25), degrees=12, affine_share=0.6),
 }
 
 
@@ -25,13 +46,13 @@ def build_augmentation(strength: str) -> A.Compose:
             A.HorizontalFlip(p=0.5),
             A.VerticalFlip(p=0.5),
             *only_strong,
-            A.RandomBrightnessContrast(brightness_limit=limits["brightness"], contrast_limit=limits["contrast"], p=0.7),
+            A.RandomBrightnessContrast(brightness_limit=limits.brightness, contrast_limit=limits.contrast, p=0.7),
             A.Affine(
-                scale=limits["scale"],
-                rotate=(-limits["degrees"], limits["degrees"]),
+                scale=limits.scale,
+                rotate=(-limits.degrees, limits.degrees),
                 shear=(-4, 4),
                 border_mode=4,
-                p=limits["affine_share"],
+                p=limits.affine_share,
             ),
             A.GaussNoise(std_range=(0.005, 0.02), p=0.15),
         ],

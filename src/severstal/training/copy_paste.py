@@ -18,30 +18,30 @@ class CopyPaste:
         self._source, self._defect = source, defect
 
     def __call__(
-        self, grey: np.ndarray, packed: np.ndarray, donor: str, rng: np.random.Generator
+        self, grey: np.ndarray, bit_map: np.ndarray, donor: str, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The crop and its packed masks with a defect of the donor at a random position, as new arrays.
+        """The crop and its bit map with a defect of the donor at a random position, as new arrays.
 
         The patch is brought to the brightness of its surroundings and its border is blended, so that the network
         learns the defect and not the seam. A position on black, beyond the edge of the steel, leaves the crop as it is.
 
         Args:
             grey: ``uint8 [h, w]``.
-            packed: ``uint8 [h, w]``, bit ``c - 1`` for class ``c``.
+            bit_map: ``uint8 [h, w]``, bit ``c - 1`` for class ``c``.
             donor: a strip that has the class.
         """
-        patch, mask = self._cut_out(donor, *grey.shape, rng)
+        patch, mask = self._cut_out(donor, grey.shape[0], grey.shape[1], rng)
         top, left = (int(rng.integers(side - part + 1)) for side, part in zip(grey.shape, mask.shape, strict=True))
         place = np.s_[top : top + mask.shape[0], left : left + mask.shape[1]]
         if not grey[place].any():
-            return grey, packed
+            return grey, bit_map
         alpha = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), FEATHER)
         shift = _background(grey[place], mask) - _background(patch, mask)
         mixed = grey[place] * (1 - alpha) + np.clip(patch + shift, 0, 255) * alpha
-        grey, packed = np.array(grey), np.array(packed)
+        grey, bit_map = np.array(grey), np.array(bit_map)
         grey[place] = mixed.round().astype(np.uint8)
-        packed[place][mask] = 1 << (self._defect - 1)  # the patch covers defects of other classes
-        return grey, packed
+        bit_map[place][mask] = 1 << (self._defect - 1)  # the patch covers defects of other classes
+        return grey, bit_map
 
     def _cut_out(self, donor: str, height: int, width: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """A part of the donor, ``float32``, and its mask, flipped at random, no larger than the crop."""

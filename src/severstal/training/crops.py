@@ -1,6 +1,6 @@
 """Data sets: augmented crops to train on, and whole strips to validate on.
 
-Both give masks packed into one byte per pixel, ``uint8 [h, w]``: bit ``c - 1`` is set where class ``c`` is. That is a
+Both give the masks of a sample as one bit map ``uint8 [h, w]``: bit ``c - 1`` is set where class ``c`` is. That is a
 quarter of what is sent from the loader processes and to the GPU; :func:`unpack_masks` undoes it there.
 """
 
@@ -23,7 +23,7 @@ Item = tuple[torch.Tensor, torch.Tensor]
 
 
 class CropDataset(Dataset[Item]):
-    """Maps a :class:`CropRequest` to a crop ``uint8 [1, h, w]`` and its packed masks ``uint8 [h, w]``."""
+    """Maps a :class:`CropRequest` to a crop ``uint8 [1, h, w]`` and its bit map ``uint8 [h, w]``."""
 
     def __init__(self, source: TrainingStrips, recipe: Recipe) -> None:
         self._source, self._recipe = source, recipe
@@ -39,11 +39,11 @@ class CropDataset(Dataset[Item]):
         height, width = crop_side(self._height, request.scale), crop_side(self._width, request.scale)
         top, left = self._position(request, rng, height, width)
         grey = self._source.grey(request.image)[top : top + height, left : left + width]
-        packed = self._source.masks(request.image).bit_map(top, left, height, width)
+        bit_map = self._source.masks(request.image).bit_map(top, left, height, width)
         if request.donor is not None:
-            grey, packed = self._paste(grey, packed, request.donor, rng)
+            grey, bit_map = self._paste(grey, bit_map, request.donor, rng)
         self._augment.set_random_seed(request.seed)
-        augmented = self._augment(image=np.array(grey), mask=packed)
+        augmented = self._augment(image=np.array(grey), mask=bit_map)
         return (
             torch.from_numpy(np.ascontiguousarray(augmented["image"]))[None],
             torch.from_numpy(np.ascontiguousarray(augmented["mask"])),
@@ -67,7 +67,7 @@ class CropDataset(Dataset[Item]):
 
 
 class StripDataset(Dataset[Item]):
-    """Maps a position in ``images`` to a whole strip ``uint8 [1, H, W]`` and its packed masks ``uint8 [H, W]``."""
+    """Maps a position in ``images`` to a whole strip ``uint8 [1, H, W]`` and its bit map ``uint8 [H, W]``."""
 
     def __init__(self, source: TrainingStrips, images: list[str]) -> None:
         self._source, self.images = source, images
@@ -77,8 +77,8 @@ class StripDataset(Dataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         image, (_, height, width) = self.images[index], self._source.shape
-        strip, packed = self._source.grey(image), self._source.masks(image).bit_map(0, 0, height, width)
-        return torch.from_numpy(np.array(strip))[None], torch.from_numpy(packed)
+        strip, bit_map = self._source.grey(image), self._source.masks(image).bit_map(0, 0, height, width)
+        return torch.from_numpy(np.array(strip))[None], torch.from_numpy(bit_map)
 
 
 def crop_side(full: int, scale: float) -> int:
@@ -86,10 +86,10 @@ def crop_side(full: int, scale: float) -> int:
     return full if scale == 1 else min(full, max(SIDE_STEP, round(full * scale / SIDE_STEP) * SIDE_STEP))
 
 
-def unpack_masks(packed: torch.Tensor) -> torch.Tensor:
-    """Masks ``bool [N, 4, H, W]`` of packed masks ``uint8 [N, H, W]``, on the same device."""
-    powers = torch.tensor([1 << (defect - 1) for defect in CLASSES], dtype=torch.uint8, device=packed.device)
-    return (packed[:, None] & powers[None, :, None, None]) > 0
+def unpack_masks(bit_maps: torch.Tensor) -> torch.Tensor:
+    """Masks ``bool [N, 4, H, W]`` of bit maps ``uint8 [N, H, W]``, on the same device."""
+    powers = torch.tensor([1 << (defect - 1) for defect in CLASSES], dtype=torch.uint8, device=bit_maps.device)
+    return (bit_maps[:, None] & powers[None, :, None, None]) > 0
 
 
 def _range_on_steel(first: int, last: int, crop_width: int, strip_width: int) -> tuple[int, int]:

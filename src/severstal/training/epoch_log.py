@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
@@ -18,7 +18,12 @@ from severstal.training.load_timer import describe_loading
 
 logger = logging.getLogger(__name__)
 
-SCALARS = ("loss", "dice", "dice_untuned", "learning_rate")
+SCALARS: tuple[Literal["loss", "dice", "dice_untuned", "learning_rate"], ...] = (
+    "loss",
+    "dice",
+    "dice_untuned",
+    "learning_rate",
+)
 
 
 class EpochRecord(TypedDict):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypedDict
 
 import torch
+from torch import nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 from severstal.experiment import FoldConfig
 from severstal.models.inference_graph import Normalise
 from severstal.models.libraries import timm
-from severstal.models.unet import Output, build_unet, split_output
+from severstal.models.unet import Output, build_unet, move_to, split_output
 from severstal.training.amp import MixedPrecision
 from severstal.training.averaging import State
 from severstal.training.crops import unpack_masks
@@ -35,15 +37,13 @@ class Learner:
 
     Attributes:
         amp: the mixed precision, also for validation.
-        ema_network: the network with the exponential moving average of the weights, which is validated and kept.
     """
 
     def __init__(self, config: FoldConfig, distributed: Distributed, *, pretrained: bool) -> None:
         """Build the network and its optimiser; ``pretrained`` loads the encoder's ImageNet weights."""
         recipe = config.recipe
         self._recipe, self._distributed, self._device = recipe, distributed, distributed.device
-        network = build_unet(recipe, config.encoder, pretrained=pretrained)
-        network = network.to(self._device, memory_format=torch.channels_last)
+        network = move_to(build_unet(recipe, config.encoder, pretrained=pretrained), self._device)
         self._ema = timm.utils.ModelEmaV3(network, decay=recipe.ema_decay, use_warmup=True)
         optimizer = torch.optim.AdamW(
             network.parameters(),
@@ -59,7 +59,8 @@ class Learner:
         self._loss = SegmentationLoss(recipe, distributed.all_reduce)
 
     @property
-    def ema_network(self) -> torch.nn.Module:
+    def ema_network(self) -> nn.Module:
+        """The network with the exponential moving average of the weights, which is validated and kept."""
         return self._ema.module
 
     def train(self) -> None:
@@ -67,13 +68,13 @@ class Learner:
         self._wrapped.train()
 
     def backward(
-        self, crops: torch.Tensor, packed_masks: torch.Tensor, epoch: int, *, completes_step: bool
+        self, crops: torch.Tensor, bit_maps: torch.Tensor, epoch: int, *, completes_step: bool
     ) -> torch.Tensor:
         """Add the gradients of one micro-batch.
 
         Args:
             crops: ``uint8 [n, 1, h, w]``.
-            packed_masks: ``uint8 [n, h, w]``, see :mod:`severstal.training.crops`.
+            bit_maps: ``uint8 [n, h, w]``, see :mod:`severstal.training.crops`.
             epoch: from 1; the loss depends on it.
             completes_step: whether :meth:`step` follows; only then processes exchange their gradients.
 
@@ -81,14 +82,19 @@ class Learner:
             the loss, a scalar on the device, without its graph.
         """
         crops = crops.to(self._device, non_blocking=True)
-        masks = unpack_masks(packed_masks.to(self._device, non_blocking=True)).float()
-        exchange = completes_step or self._distributed.world_size == 1
-        with nullcontext() if exchange else self._wrapped.no_sync():
+        masks = unpack_masks(bit_maps.to(self._device, non_blocking=True)).float()
+        with self._exchanging_gradients(completes_step):
             with self.amp.autocast():
                 output = self._wrapped(self._normalise(crops).contiguous(memory_format=torch.channels_last))
             loss = self._total_loss(output, masks, epoch)
             self.amp.backward(loss / self._recipe.grad_accum_steps)
         return loss.detach()
+
+    def _exchanging_gradients(self, exchange: bool) -> AbstractContextManager[None]:
+        """Context of a backward pass in which processes exchange gradients, or do not."""
+        if isinstance(self._wrapped, DistributedDataParallel) and not exchange:
+            return self._wrapped.no_sync()
+        return nullcontext()
 
     def step(self, step: int, learning_rate: float) -> None:
         """Update the weights with the accumulated gradients, then their moving average; ``step`` counts from 0."""
@@ -113,6 +119,7 @@ class Learner:
         return {name: value.cpu().clone() for name, value in self.ema_network.state_dict().items()}
 
     def state_dict(self) -> LearnerState:
+        """What :meth:`load_state_dict` restores."""
         return LearnerState(
             network=self._network.state_dict(),
             ema=self.ema_network.state_dict(),
@@ -121,6 +128,7 @@ class Learner:
         )
 
     def load_state_dict(self, state: LearnerState) -> None:
+        """Restore weights, averages, optimiser and AMP."""
         self._network.load_state_dict(state["network"])
         self.ema_network.load_state_dict(state["ema"])
         self.amp.optimizer.load_state_dict(state["optimizer"])

@@ -24,7 +24,7 @@ class Loaders:
 
     Attributes:
         sampler: chooses the crops of ``training``.
-        training: batches of crops ``uint8 [n, 1, h, w]`` and packed masks ``uint8 [n, h, w]``.
+        training: batches of crops ``uint8 [n, 1, h, w]`` and bit maps ``uint8 [n, h, w]``.
         validation: batches of whole strips, likewise.
     """
 

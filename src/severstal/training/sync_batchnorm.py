@@ -6,6 +6,8 @@ PyTorch has this for GPUs only. The classes here do it on a CPU too: slowly, but
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -17,6 +19,11 @@ from severstal.models.libraries import timm
 
 class CpuSyncBatchNorm(nn.BatchNorm2d):
     """Batch normalisation with the mean and variance of all processes' samples."""
+
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+    num_batches_tracked: torch.Tensor
+    momentum: float
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise ``[N, C, H, W]`` of any float type; sums are computed in float32."""
@@ -38,6 +45,9 @@ class CpuSyncBatchNorm(nn.BatchNorm2d):
 class CpuSyncBatchNormAct(CpuSyncBatchNorm):
     """:class:`CpuSyncBatchNorm` followed by timm's dropout and activation."""
 
+    act: nn.Module
+    drop: nn.Module
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """As the base class, then dropout and activation."""
         return self.act(self.drop(super().forward(x)))
@@ -54,5 +64,6 @@ def convert_sync_batchnorm(network: nn.Module, device: torch.device) -> nn.Modul
             if isinstance(module, nn.SyncBatchNorm):
                 # DistributedDataParallel refuses the class SyncBatchNorm on a CPU. Both classes hold the same state.
                 has_activation = isinstance(module, timm.layers.SyncBatchNormAct)
-                module.__class__ = CpuSyncBatchNormAct if has_activation else CpuSyncBatchNorm
+                replacement: Any = CpuSyncBatchNormAct if has_activation else CpuSyncBatchNorm
+                module.__class__ = replacement
     return network

@@ -107,9 +107,9 @@ class Trainer:
         loader, grad_accum_steps = self._loaders.training, self._recipe.grad_accum_steps
         total_loss = torch.zeros((), device=self._distributed.device)
         batches = tqdm(loader, f"epoch {epoch}", leave=False, disable=None if self._show_progress else True)
-        for count, (crops, packed_masks) in enumerate(load_timer(batches), start=1):
+        for count, (crops, bit_maps) in enumerate(load_timer(batches), start=1):
             completes_step = count % grad_accum_steps == 0
-            total_loss += self._learner.backward(crops, packed_masks, epoch, completes_step=completes_step)
+            total_loss += self._learner.backward(crops, bit_maps, epoch, completes_step=completes_step)
             if completes_step:
                 step = (epoch - 1) * self._steps_per_epoch + count // grad_accum_steps - 1
                 self._learner.step(step, self._learning_rate(step))

@@ -39,10 +39,10 @@ class FoldScores:
 def score_fold(graph: InferenceGraph, loader: DataLoader, distributed: Distributed) -> FoldScores:
     """Score a network on whole strips; sums are added over batches and processes and divided once at the end."""
     grids, count, workspace = np.stack([MaskArea.empty_grid() for _ in CLASSES]), 0, None
-    for strips, packed_masks in loader:
+    for strips, bit_maps in loader:
         probability, _ = graph(strips.to(distributed.device, non_blocking=True))
-        workspace = workspace or Workspace(*packed_masks.shape[1:])
-        for maps, masks in zip(probability.cpu().numpy(), unpack_masks(packed_masks).numpy(), strict=True):
+        workspace = workspace or Workspace(*bit_maps.shape[1:])
+        for maps, masks in zip(probability.cpu().numpy(), unpack_masks(bit_maps).numpy(), strict=True):
             for grid, probability_map, mask in zip(grids, maps, masks, strict=True):
                 statistics = count_levels(workspace, probability_map, mask if mask.any() else None)
                 MaskArea.add_to_grid(statistics, grid)
