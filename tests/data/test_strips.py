@@ -5,11 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-import torch
 from support.experiments import write_tiny_strips
 
 from severstal.data import near_duplicates, strips
-from severstal.errors import InputError, run_stage
+from severstal.errors import InputError
 
 
 def jpeg() -> bytes:
@@ -67,19 +66,3 @@ def test_a_strip_of_another_size_is_named_before_anything_is_split(tmp_path) -> 
     with pytest.raises(InputError, match=r"is 32x96 pixels .* where 64x96 is expected.*resize or remove") as error:
         near_duplicates.scan(odd.parent, strips.listing(odd.parent), 1)
     assert str(odd) in str(error.value)
-
-
-def test_a_loader_process_complains_without_its_traceback(tmp_path, capsys) -> None:
-    (tmp_path / "strip.jpg").write_bytes(b"")
-
-    class Strips(torch.utils.data.Dataset):
-        def __len__(self) -> int:
-            return 1
-
-        def __getitem__(self, index: int) -> np.ndarray:
-            return strips.read(tmp_path / "strip.jpg")
-
-    with pytest.raises(SystemExit) as left:
-        run_stage(lambda: list(torch.utils.data.DataLoader(Strips(), num_workers=1)))
-    assert left.value.code == 2
-    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'strip.jpg'} is empty")

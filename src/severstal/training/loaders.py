@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 import torch
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import Subset
 
 from severstal.data.memory_map import TrainingStrips
 from severstal.data.training_set import TrainingSet
@@ -16,6 +16,7 @@ from severstal.recipe import Recipe
 from severstal.training.crops import CropDataset, StripDataset
 from severstal.training.distributed import Distributed
 from severstal.training.sampling import ClassSampler, PseudoLabelSampler
+from severstal.training.strip_loader import StripLoader
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Loaders:
     """
 
     sampler: ClassSampler
-    training: DataLoader
-    validation: DataLoader
+    training: StripLoader
+    validation: StripLoader
 
 
 def build_loaders(member: Member, data: TrainingSet, recipe: Recipe, distributed: Distributed) -> Loaders:
@@ -55,7 +56,7 @@ def build_loaders(member: Member, data: TrainingSet, recipe: Recipe, distributed
     pin = distributed.device.type == "cuda"
     return Loaders(
         sampler,
-        DataLoader(
+        StripLoader(
             CropDataset(source, recipe),
             batch_size=recipe.batch_size // world_size,
             sampler=sampler,
@@ -63,7 +64,7 @@ def build_loaders(member: Member, data: TrainingSet, recipe: Recipe, distributed
             persistent_workers=num_workers > 0,
             pin_memory=pin,
         ),
-        DataLoader(
+        StripLoader(
             own_part,
             batch_size=recipe.eval_batch_size,
             num_workers=num_workers,

@@ -1,0 +1,47 @@
+"""How a stage ends: one line and an exit code, never a traceback for what the user can correct."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+
+import pytest
+
+from severstal.errors import InputError, first_line, run_stage
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def main() -> None:
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (InputError("train.csv, line 3: correct the row"), 2, "error: train.csv, line 3: correct the row"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "folds/oof.npz"),
+            2,
+            "error: folds/oof.npz: No space left on device",
+        ),
+        (KeyboardInterrupt(), 130, "stopped; run the same command again"),
+    ],
+    ids=["bad input", "full disk", "Ctrl-C"],
+)
+def test_a_stage_ends_with_a_message_and_an_exit_code(error, code, message, capsys) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run_stage(raising(error))
+    assert stopped.value.code == code
+    assert capsys.readouterr().err.strip().startswith(message)
+
+
+def test_an_error_of_the_program_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_stage(raising(ZeroDivisionError()))
+
+
+def test_the_first_line_of_an_error_is_its_summary() -> None:
+    assert first_line(ValueError("no such node\nat line 5\n...")) == "no such node"
+    assert first_line(ValueError()) == "ValueError"
