@@ -1,7 +1,7 @@
-"""Serve a page on this machine alone where one drops a strip and sees its defects.
+"""Serve a web page on this machine that shows the defects of a strip you drop on it.
 
-Reads a trained run's folds/; writes nothing. Networks that do not fit into --limit seconds per strip are left out,
-and the page says so; --all keeps them.
+Reads a trained run's folds/; writes nothing. Networks that do not fit into --max-seconds per strip are left out, and
+the page says so; --all keeps them.
 
     bash bin/demo.sh
     bash bin/demo.sh --engine openvino-int8 --port 8080
@@ -9,45 +9,67 @@ and the page says so; --all keeps them.
 
 from __future__ import annotations
 
+from argparse import Namespace
+
 import waitress
+from waitress.server import BaseWSGIServer
 
 from severstal.console import Stage, parser, paths_of
 from severstal.data import strips
 from severstal.demo.app import EXAMPLES, application
 from severstal.engines import catalog
 from severstal.errors import InputError, run_stage
-from severstal.inference.inspection import DEFAULT_LIMIT, Inspector
+from severstal.inference.predictor import Predictor
 
 HOST = "127.0.0.1"
+MAX_SECONDS = 0.85  # of the networks per strip, so that the page answers within a second
 
 
 def main() -> None:
-    made = parser(__doc__)
-    made.add_argument("--port", type=int, default=8600, help="default 8600")
-    made.add_argument("--engine", default="auto", help=catalog.OPTION_HELP)
-    made.add_argument("--limit", type=float, default=DEFAULT_LIMIT, metavar="SECONDS", help="of networks per strip")
-    made.add_argument("--all", action="store_true", help="run every network, however long it takes")
-    options = made.parse_args()
+    options = parse()
     paths = paths_of(options)
     stage = Stage("demo", paths)
-    inspector = Inspector(paths, options.engine)
-    stage.read(f"{len(inspector.all)} networks, engine {inspector.engine}")
-    whole = sum(inspector.seconds)
+    predictor = Predictor(paths.folds, options.engine)
+    stage.read(f"{len(predictor.members)} networks, engine {predictor.engine}")
+    times = predictor.measure()
+    stage.say(f"a strip takes {sum(member.seconds for member in times):.2f} s with all {len(times)} networks")
     if not options.all:
-        inspector.fit_to_budget(options.limit)
-    stage.say(f"a strip takes {sum(inspector.seconds):.2f} s with {', '.join(inspector.names)}")
-    if len(inspector.names) < len(inspector.all):
-        stage.say(
-            f"all {len(inspector.all)} networks would take {whole:.2f} s: the others are left out; --all keeps them"
-        )
+        predictor.fit_to_budget(times, options.max_seconds)
+    if predictor.left_out:
+        seconds = sum(member.seconds for member in times if member.name in predictor.members)
+        stage.say(f"it takes {seconds:.2f} s with {', '.join(predictor.members)} alone; --all keeps the others")
     examples = strips.listing(paths.test_images)[:EXAMPLES] if paths.test_images.is_dir() else []
-    app = application(inspector, [paths.test_images / name for name in examples], paths.is_synthetic)
-    try:
-        server = waitress.create_server(app, host=HOST, port=options.port, threads=4)
-    except OSError as error:
-        raise InputError(f"port {options.port} cannot be had ({error.strerror}): choose another with --port") from None
-    stage.say(f"open http://{HOST}:{server.effective_port}/ in a browser; Ctrl-C ends it")
+    app = application(predictor, [paths.test_images / name for name in examples], paths.is_synthetic)
+    server = listen(app, options.port)
+    stage.say(f"open http://{HOST}:{server.effective_port}/ in a browser; Ctrl-C stops the server")
     server.run()
+
+
+def listen(app: object, port: int) -> BaseWSGIServer:
+    """A server on a port of this machine.
+
+    Raises:
+        InputError: if the port is in use or not permitted.
+    """
+    try:
+        return waitress.create_server(app, host=HOST, port=port, threads=4)
+    except OSError as error:
+        raise InputError(f"port {port} cannot be opened ({error.strerror}): choose another with --port") from None
+
+
+def parse() -> Namespace:
+    command_line = parser(__doc__)
+    command_line.add_argument("--port", type=int, default=8600, help="default: 8600; 0 is any free port")
+    command_line.add_argument("--engine", default="auto", help=catalog.OPTION_HELP)
+    command_line.add_argument(
+        "--max-seconds",
+        type=float,
+        default=MAX_SECONDS,
+        metavar="SECONDS",
+        help=f"leave out networks so that a strip takes no longer; default: {MAX_SECONDS}",
+    )
+    command_line.add_argument("--all", action="store_true", help="run every network, however long a strip takes")
+    return command_line.parse_args()
 
 
 if __name__ == "__main__":

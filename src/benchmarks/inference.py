@@ -33,6 +33,7 @@ from severstal.errors import run_stage
 from severstal.experiment import Member, all_members, select
 from severstal.hardware import processor
 from severstal.inference import prediction, submission
+from severstal.inference.corrupt_strips import StripReader
 from severstal.paths import Paths
 from severstal.postprocess import tuned_values
 from severstal.postprocess.rules import Rule
@@ -98,11 +99,8 @@ def speed(
 
 def predict_files(engine: Engine, data: TrainingSet, images: list[str], rules: tuple[Rule, ...]) -> None:
     """Prediction as the stage does it, its file included."""
-    reader = prediction.Reader(
-        lambda image: strips.read_sized(data.paths.train_images / image, data.height, data.width)
-    )
-    ensemble = prediction.Ensemble([engine], [1])
-    codes = dict(prediction.codes_of(prediction.in_batches(images, BATCH_SIZE), reader, ensemble, rules))
+    reader = StripReader(lambda image: strips.read_sized(data.paths.train_images / image, data.height, data.width))
+    codes = dict(prediction.predict_codes(prediction.in_batches(images, BATCH_SIZE), reader, engine, rules))
     with tempfile.NamedTemporaryFile(suffix=".csv") as file:
         submission.write(Path(file.name), submission.Form(images, submission.DEFAULT_COLUMNS), codes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -13,45 +14,59 @@ from urllib.request import Request, urlopen
 import cv2
 import numpy as np
 import pytest
-from support.commands import ROOT, arguments_of
-from support.exported_run import write_exported
+from flask.testing import FlaskClient
+from support.commands import ROOT, arguments_of, run_stage_in_process
+from werkzeug.test import TestResponse
 
+from severstal import Predictor
 from severstal.data import strips
 from severstal.demo import app
-from severstal.inference.inspection import Inspector
 from severstal.paths import Paths
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Paths:
-    return write_exported(tmp_path_factory.mktemp("exported"))
+def predictor(exported) -> Predictor:
+    return Predictor(exported.folds, "onnxruntime")
 
 
 @pytest.fixture(scope="module")
-def inspector(run) -> Inspector:
-    return Inspector(run, "onnxruntime")
+def client(exported, predictor) -> FlaskClient:
+    return app.application(predictor, [image_of(exported, 0)], synthetic=False).test_client()
 
 
-@pytest.fixture(scope="module")
-def client(run, inspector):
-    return app.application(inspector, [run.test_images / strips.listing(run.test_images)[0]], False).test_client()
+def image_of(exported: Paths, number: int) -> Path:
+    return exported.test_images / strips.listing(exported.test_images)[number]
 
 
-def send(client, data: bytes, name: str = "strip.jpg", **more):
-    import io
-
-    return client.post("/strip", data={"strip": (io.BytesIO(data), name)}, **more)
+def send(client: FlaskClient, data: bytes, name: str = "strip.jpg") -> TestResponse:
+    return client.post("/strip", data={"strip": (io.BytesIO(data), name)})
 
 
-def test_a_strip_is_answered_with_what_the_ensemble_finds(run, inspector, client) -> None:
-    image = run.test_images / strips.listing(run.test_images)[0]
-    told = send(client, image.read_bytes()).get_json()
-    seen = inspector.look(strips.read(image))
-    assert told["findings"], "a strip without a defect would prove nothing"
-    assert [(one["class"], one["area"], one["defects"]) for one in told["findings"]] == [
-        (one.defect, one.area, one.defects) for one in seen.findings
-    ]
-    assert (told["height"], told["width"]) == (64, 96)
+def test_a_strip_is_answered_with_what_the_predictor_finds(exported, predictor, client) -> None:
+    answer = send(client, image_of(exported, 0).read_bytes()).get_json()
+    expected = predictor.predict(image_of(exported, 0))
+    assert expected.classes, "a strip without a defect would prove nothing"
+    assert [defect["class"] for defect in answer["defects"]] == expected.classes
+    for defect in answer["defects"]:
+        index = defect["class"] - 1
+        assert defect["area"] == expected.areas[index]
+        assert defect["count"] == expected.defect_counts[index]
+        assert defect["confidence"] == expected.confidences[index]
+        assert defect["outline"].startswith("M")
+    assert (answer["height"], answer["width"]) == (64, 96)
+
+
+def test_the_page_says_what_the_networks_learned_from_and_which_are_left_out(exported, client) -> None:
+    page = client.get("/").text
+    assert "2 of 2 networks" in page
+    assert "synthetic steel" not in page
+    assert "--all" not in page
+    smaller = Predictor(exported.folds, "onnxruntime")
+    smaller.fit_to_budget(smaller.measure(), 0)
+    page = app.application(smaller, [], synthetic=True).test_client().get("/").text
+    assert "1 of 2 networks" in page
+    assert "trained on synthetic steel" in page
+    assert "<code>--all</code>" in page
 
 
 def jpeg_of(height: int, width: int) -> bytes:
@@ -59,20 +74,20 @@ def jpeg_of(height: int, width: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("data", "code", "said"),
+    ("data", "code", "message"),
     [
         (b"", 400, "is empty"),
         (b"GIF89a and more", 400, "is no JPEG"),
         (jpeg_of(64, 96)[:-200], 400, "is cut short"),
         (jpeg_of(50, 96), 400, "is 50x96 pixels (height x width) where 64x96 is expected"),
-        (bytes(app.LARGEST + 1), 413, "larger than 4 MB"),
+        (bytes(app.MAX_UPLOAD + 1), 413, "larger than 4 MB"),
     ],
     ids=["empty", "no JPEG", "cut short", "another size", "too large"],
 )
-def test_a_bad_upload_gets_a_friendly_message(client, data, code, said) -> None:
+def test_a_bad_upload_gets_a_message_that_names_the_fault(client, data, code, message) -> None:
     reply = send(client, data)
     assert reply.status_code == code
-    assert said in reply.get_json()["error"]
+    assert message in reply.get_json()["error"]
 
 
 def test_a_request_without_a_strip_gets_a_message(client) -> None:
@@ -85,111 +100,98 @@ def test_another_host_name_is_refused(client) -> None:
     assert client.get("/").status_code == 200
 
 
-def test_only_listed_strips_are_given_out(client) -> None:
+def test_only_the_examples_can_be_downloaded(client) -> None:
     assert client.get("/examples/0").mimetype == "image/jpeg"
     assert client.get("/examples/1").status_code == 404
     assert client.get("/examples/../../folds/recipe.json").status_code == 404
 
 
 @pytest.fixture(scope="module")
-def server(run) -> Iterator[str]:
-    """The stage itself, on a free port; its address."""
-    command = [
-        sys.executable,
-        "-u",
-        str(ROOT / "src" / "demo.py"),
-        *arguments_of(run),
-        "--port=0",
-        "--engine=onnxruntime",
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    said = ""
-    for line in process.stdout:
-        said += line
-        if found := re.search(r"http://\S+", line):
-            break
-    else:
-        pytest.fail(said)
-    yield found[0]
-    process.terminate()
-    process.wait(10)
+def server(exported) -> Iterator[str]:
+    """The address of the stage itself, on a free port."""
+    stage = [sys.executable, "-u", str(ROOT / "src" / "demo.py"), *arguments_of(exported)]
+    command = [*stage, "--port=0", "--engine=onnxruntime", "--all"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        output = ""
+        for line in process.stdout or ():
+            output += line
+            if address := re.search(r"http://\S+", line):
+                break
+        else:
+            pytest.fail(f"the demo ended without an address:\n{output}")
+        yield address[0]
+        process.terminate()
 
 
-def test_the_stage_serves_this_machine_alone_and_answers_within_a_second(run, server) -> None:
+def test_the_stage_serves_this_machine_and_answers_an_upload(exported, predictor, server) -> None:
     assert server.startswith("http://127.0.0.1:")
-    data = (run.test_images / strips.listing(run.test_images)[0]).read_bytes()
-    edge = "edge-of-a-part"
-    head = f'--{edge}\r\nContent-Disposition: form-data; name="strip"; filename="a.jpg"\r\n\r\n'.encode()
-    body = head + data + f"\r\n--{edge}--\r\n".encode()
-    request = Request(f"{server}strip", body, {"Content-Type": f"multipart/form-data; boundary={edge}"})
-    with urlopen(request, timeout=20) as reply:
-        assert json.load(reply)["milliseconds"] < 1000
+    boundary = "boundary-of-a-part"
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="strip"; filename="a.jpg"\r\n\r\n'.encode()
+    body = head + image_of(exported, 0).read_bytes() + f"\r\n--{boundary}--\r\n".encode()
+    request = Request(f"{server}strip", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
+    with urlopen(request, timeout=60) as reply:
+        answer = json.load(reply)
+    assert [defect["class"] for defect in answer["defects"]] == predictor.predict(image_of(exported, 0)).classes
+    assert answer["milliseconds"] >= 0
 
 
-def test_a_port_in_use_is_named(run, server) -> None:
+def test_a_port_in_use_is_named(exported, server) -> None:
     port = server.rstrip("/").rpartition(":")[2]
-    command = [
-        sys.executable,
-        str(ROOT / "src" / "demo.py"),
-        *arguments_of(run),
-        "--port",
-        port,
-        "--engine=onnxruntime",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run_stage_in_process("demo", exported, "--port", port, "--engine=onnxruntime", check=False)
     assert done.returncode == 2
-    assert f"port {port} cannot be had" in done.stderr
+    assert f"port {port} cannot be opened" in done.stderr
 
 
 @pytest.fixture
 def page(browser, server) -> Iterator:
     opened = browser.new_page(viewport={"width": 390, "height": 800})
-    complaints = []
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("console", lambda message: complaints.append(message.text))
+    messages = []
+    opened.on("pageerror", lambda error: messages.append(str(error)))
+    opened.on("console", lambda message: messages.append(message.text))
     opened.goto(server)
     yield opened
-    # A browser notes every reply of 400 by itself; that is what the refused uploads are for.
-    assert [one for one in complaints if "status of 400" not in one] == []
+    # Browsers log every reply of status 400, which a refused upload gets.
+    assert [message for message in messages if "status of 400" not in message] == []
     opened.close()
 
 
 def rows(page) -> list[list[str]]:
-    return page.eval_on_selector_all("#findings tbody tr", "all => all.map(r => [...r.cells].map(c => c.textContent))")
+    return page.eval_on_selector_all("#defects tbody tr", "all => all.map(r => [...r.cells].map(c => c.textContent))")
 
 
-def test_a_chosen_strip_shows_its_defects(page, run, inspector) -> None:
-    image = run.test_images / strips.listing(run.test_images)[1]
-    page.set_input_files("#file", image)
+def test_a_chosen_strip_shows_its_defects(page, exported, predictor) -> None:
+    page.set_input_files("#file", image_of(exported, 1))
     page.wait_for_selector("#result:not([hidden])")
-    expected = inspector.look(strips.read(image)).findings
+    expected = predictor.predict(image_of(exported, 1))
+    assert expected.classes, "a strip without a defect would prove nothing"
     assert [row[:3] for row in rows(page)] == [
-        [f"class {one.defect}", str(one.defects), f"{one.area:,}"] for one in expected
+        [f"class {defect}", str(expected.defect_counts[defect - 1]), f"{expected.areas[defect - 1]:,}"]
+        for defect in expected.classes
     ]
-    assert page.locator("#outlines path").count() == len(expected) > 0
+    assert page.locator("#outlines path").count() == len(expected.classes)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 DROP = """([bytes, name]) => {
-  const carried = new DataTransfer();
-  carried.items.add(new File([new Uint8Array(bytes)], name, { type: "image/jpeg" }));
-  document.dispatchEvent(new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true }));
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([new Uint8Array(bytes)], name, { type: "image/jpeg" }));
+  document.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
 }"""
 
 
-def test_a_dropped_strip_works_after_a_refused_one(page, run) -> None:
+def test_a_dropped_strip_works_after_a_refused_one(page, exported) -> None:
     page.evaluate(DROP, [list(b"no picture"), "notes.txt"])
     page.wait_for_selector("#error:not([hidden])")
     assert "notes.txt is no JPEG" in page.inner_text("#error")
     assert page.is_hidden("#result")
-    image: Path = run.test_images / strips.listing(run.test_images)[0]
+    image = image_of(exported, 0)
     page.evaluate(DROP, [list(image.read_bytes()), image.name])
     page.wait_for_selector("#result:not([hidden])")
     assert page.is_hidden("#error")
-    assert image.name in page.inner_text("#told")
+    assert image.name in page.inner_text("#summary")
 
 
-def test_an_example_is_looked_at_by_keyboard(page) -> None:
+def test_an_example_can_be_chosen_with_the_keyboard(page) -> None:
     page.focus("[data-example='2']")
     page.keyboard.press("Enter")
     page.wait_for_selector("#result:not([hidden])")

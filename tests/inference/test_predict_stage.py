@@ -1,115 +1,117 @@
-"""The stage as a user calls it: time limits that leave members out, and damaged strips, as whole runs."""
+"""The prediction stage as a user calls it: time limits that leave members out, and corrupt strips."""
 
 from __future__ import annotations
 
 import json
-import runpy
-import sys
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from support.commands import ROOT, arguments_of, run_stage_alone
+from support.commands import run_stage_in_process
 from support.experiments import write_tiny_strips
-from support.exported_run import write_exported
 
 from severstal.engines.openvino_engine import OpenVinoEngine
+from severstal.inference import ensemble, time_budget
 from severstal.paths import Paths
 
-SLOW = 0.2  # seconds per strip of the network that is slowed down
 STRIPS = 40
+FAST, SLOW = (f"tu-mobilenetv4_conv_small fold {fold}" for fold in (0, 1))
+SECONDS = {0: 0.01, 1: 0.2}  # that the network of each fold takes for a strip, on the clock of these tests
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory) -> Paths:
-    """Two networks that predict, and a folder of forty strips."""
-    paths = write_exported(tmp_path_factory.mktemp("run"))
-    write_tiny_strips(paths.input / "mill", STRIPS)
-    return paths
+def mill(tmp_path_factory) -> Path:
+    """A folder of forty strips."""
+    folder = tmp_path_factory.mktemp("input") / "mill"
+    write_tiny_strips(folder, STRIPS)
+    return folder
 
 
 @pytest.fixture
-def predict(exported, tmp_path, monkeypatch, capsys):
-    """The stage in this process, the second network slow; returns what it said, and its folder."""
-    load = OpenVinoEngine.load
+def paths(exported, tmp_path) -> Paths:
+    return Paths(exported.input, exported.folds, tmp_path / "masks")
 
-    def slow_load(member):
+
+@pytest.fixture
+def clock(monkeypatch) -> None:
+    """A clock that moves only while a network predicts."""
+    now, load = [0.0], OpenVinoEngine.load
+
+    def load_timed(member):
         engine = load(member)
 
         def call(strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            time.sleep(SLOW * len(strips) if member.fold else 0)
+            now[0] += SECONDS[member.fold] * len(strips)
             return engine(strips)
 
         return call
 
-    def run(*arguments: str) -> tuple[str, Paths]:
-        monkeypatch.setattr(OpenVinoEngine, "load", slow_load)
-        paths = Paths(exported.input, exported.folds, tmp_path / "masks")
-        given = ["predict", *arguments_of(paths), "--images", str(exported.input / "mill"), *arguments]
-        monkeypatch.setattr(sys, "argv", [*given, "--engine", "openvino"])
-        runpy.run_path(str(ROOT / "src" / "predict.py"), run_name="predict")["main"]()
-        return capsys.readouterr().out, paths
-
-    return run
+    monkeypatch.setattr(OpenVinoEngine, "load", load_timed)
+    for module in (ensemble, time_budget):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
 
-def rows_of(paths: Paths) -> pd.DataFrame:
+def predict(paths: Paths, folder: Path, *arguments: str, check: bool = True):
+    return run_stage_in_process("predict", paths, "--images", folder, "--engine=openvino", *arguments, check=check)
+
+
+def read_submission(paths: Paths) -> pd.DataFrame:
     return pd.read_csv(paths.submission, keep_default_na=False)
 
 
-def test_in_time_the_whole_ensemble_goes_on_and_gives_what_it_gives_without_a_limit(predict) -> None:
-    said, paths = predict("--time-limit", "1h")
-    assert "the whole ensemble finishes in time" in said
-    limited = rows_of(paths)
+def test_with_enough_time_a_limit_changes_nothing(paths, mill, clock) -> None:
+    assert "it finishes in time" in predict(paths, mill, "--time-limit", "1h").stdout
+    limited = read_submission(paths)
+    assert (limited["EncodedPixels"] != "").any(), "empty masks would prove nothing"
+    assert "cached" in predict(paths, mill).stdout
     paths.submission_report.unlink()
-    predict()
-    pd.testing.assert_frame_equal(limited, rows_of(paths))
+    assert "wrote" in predict(paths, mill).stdout
+    pd.testing.assert_frame_equal(limited, read_submission(paths))
 
 
-def test_out_of_time_the_slow_member_is_left_out_by_name_and_the_rest_is_written(predict) -> None:
-    said, paths = predict("--time-limit", "6s")  # 12 strips take 2.4 s, the other 28 would take 5.9
-    assert "goes on without tu-mobilenetv4_conv_small fold 1" in said
-    report = json.loads(paths.submission_report.read_text())
-    assert list(report["members"]) == ["tu-mobilenetv4_conv_small fold 0"]
-    assert len(rows_of(paths)) == 4 * STRIPS
-    again, _ = predict()
-    assert "cached " not in again, "an ensemble that was cut short is worth another try"
-    assert len(json.loads(paths.submission_report.read_text())["members"]) == 2
+def test_a_member_that_would_not_finish_is_left_out_by_name_until_there_is_time(paths, mill, clock) -> None:
+    # The first 12 strips take 2.5 s; of the 3.5 s that are left, the slow member would need 5.9.
+    done = predict(paths, mill, "--time-limit", "6s")
+    assert f"prediction goes on without {SLOW}" in done.stdout
+    assert list(json.loads(paths.submission_report.read_text())["members"]) == [FAST]
+    assert len(read_submission(paths)) == 4 * STRIPS
+    assert "cached" not in predict(paths, mill).stdout, "a smaller ensemble is worth another try"
+    assert list(json.loads(paths.submission_report.read_text())["members"]) == [FAST, SLOW]
 
 
-def test_where_no_member_finishes_the_quickest_is_named_and_nothing_is_written(exported, tmp_path) -> None:
-    paths = Paths(exported.input, exported.folds, tmp_path / "masks")
-    done = run_stage_alone("predict", paths, "--images", exported.input / "mill", "--time-limit", "0s", check=False)
+def test_where_no_member_finishes_nothing_is_written(paths, mill, clock) -> None:
+    done = predict(paths, mill, "--time-limit", "0s", check=False)
     assert done.returncode == 2
-    assert "no member of the ensemble finishes in the 0.0 s that are left; the quickest, tu-mobile" in done.stderr
+    assert f"no member of the ensemble finishes in the 0.0 s that are left; the quickest, {FAST}," in done.stderr
     assert "longer --time-limit" in done.stderr
     assert not paths.submission.exists()
 
 
-def test_a_damaged_strip_stops_the_run_or_is_predicted_empty_and_listed(exported, tmp_path) -> None:
+def test_a_corrupt_strip_stops_the_run_by_name_or_is_predicted_empty_and_listed(paths, tmp_path) -> None:
     folder = tmp_path / "strips"
     write_tiny_strips(folder, 14)
     broken = sorted(folder.iterdir())[13]
-    broken.write_bytes(broken.read_bytes()[:300])
-    paths = Paths(exported.input, exported.folds, tmp_path / "masks")
-    stopped = run_stage_alone("predict", paths, "--images", folder, check=False)
+    content = broken.read_bytes()
+    broken.write_bytes(content[:300])
+    stopped = predict(paths, folder, check=False)
     assert stopped.returncode == 2
-    assert broken.name in stopped.stderr
+    assert f"{broken.name} is cut short" in stopped.stderr
     assert not paths.submission.exists()
-    done = run_stage_alone("predict", paths, "--images", folder, "--on-error", "empty")
-    assert f"predicted empty, as it is damaged: {broken.name}" in done.stdout
-    codes = rows_of(paths)
-    empty = codes[codes.iloc[:, 0].str.startswith(broken.name)]
-    assert len(empty) == 4
-    assert (empty["EncodedPixels"] == "").all()
-    assert (codes["EncodedPixels"] != "").any(), "networks that draw nothing would prove nothing"
+    done = predict(paths, folder, "--skip-corrupt")
+    assert f"corrupt, predicted empty: {broken.name}: " in done.stdout
+    submission = read_submission(paths)
+    of_broken = submission[submission["ImageId"] == broken.name]
+    assert len(of_broken) == 4
+    assert (of_broken["EncodedPixels"] == "").all()
+    broken.write_bytes(content)
+    assert "cached" not in predict(paths, folder).stdout, "the strip is whole again"
+    assert (read_submission(paths).query("ImageId == @broken.name")["EncodedPixels"] != "").any()
 
 
 @pytest.mark.parametrize("text", ["55", "soon", ""])
-def test_a_time_limit_is_a_length_of_time(exported, tmp_path: Path, text: str) -> None:
-    paths = Paths(exported.input, exported.folds, tmp_path / "masks")
-    done = run_stage_alone("predict", paths, f"--time-limit={text}", check=False)
+def test_a_time_limit_needs_a_unit(paths, mill, text: str) -> None:
+    done = predict(paths, mill, f"--time-limit={text}", check=False)
     assert done.returncode == 2
     assert "write it like 55m" in done.stderr

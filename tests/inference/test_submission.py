@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from support.experiments import write_tiny_strips
 
 from severstal.data.labels import read_table
 from severstal.inference import submission
@@ -39,8 +40,6 @@ def test_pixels_of_two_classes_are_counted(tmp_path) -> None:
 
 def test_the_form_is_that_of_either_sample(tiny) -> None:
     images = [f"{number:09x}.jpg" for number in range(3)]
-    from conftest import write_tiny_strips
-
     write_tiny_strips(tiny.test_images, 3)
     assert submission.form_of(tiny) == Form(images, submission.DEFAULT_COLUMNS)
     current = pd.DataFrame({"ImageId": images, "EncodedPixels": "1 409600", "ClassId": 0})

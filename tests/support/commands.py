@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from severstal import errors
 from severstal.paths import Paths
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,3 +46,20 @@ def run_stage_alone(
     if check and done.returncode:
         pytest.fail(f"{name} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def run_stage_in_process(
+    name: str, paths: Paths, *arguments: object, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run a stage's ``main`` in this process, which saves the seconds that its imports take in a new one."""
+    command = [f"{name}.py", *arguments_of(paths), *map(str, arguments)]
+    stdout, stderr, code = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        patch.setattr(sys, "argv", command)
+        try:
+            errors.run_stage(runpy.run_path(str(ROOT / "src" / f"{name}.py"), run_name=name)["main"])
+        except SystemExit as end:
+            code = int(end.code or 0)
+    if check and code:
+        pytest.fail(f"{name} ended with {code}:\n{stdout.getvalue()}\n{stderr.getvalue()}")
+    return subprocess.CompletedProcess(command, code, stdout.getvalue(), stderr.getvalue())

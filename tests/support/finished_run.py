@@ -68,7 +68,7 @@ def write_submission(paths: Paths) -> None:
         "ensemble_weights": values.ensemble_weights,
         "rules": [rule.model_dump(exclude_none=True) for rule in values.rules],
         "strips_per_second": 12.5,
-        "damaged": {},
+        "corrupt": {},
         "score": None,
     }
     write_json(paths.submission_report, record)

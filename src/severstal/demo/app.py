@@ -1,7 +1,7 @@
-"""The demonstration's web application: a page, and one address that takes a strip and answers with its defects.
+"""The web application of the demo: a page, and an address that takes a strip and returns its defects.
 
-For this machine alone: requests that name another host are refused, so no site open in the browser can reach it
-through a name of its own, and an upload is bounded before it is read.
+It serves this machine alone: a request that names another host is refused, so a website that is open in the browser
+cannot reach it under another name. The size of an upload is limited before it is read.
 """
 
 from __future__ import annotations
@@ -9,52 +9,53 @@ from __future__ import annotations
 import threading
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from flask import Flask, Response, abort, jsonify, render_template_string, request
 from werkzeug.exceptions import HTTPException
 
 from severstal.errors import InputError
-from severstal.inference.inspection import Inspector, Seen
 from severstal.inference.outlines import COLOURS, svg_path
+from severstal.inference.predictor import Predictor
+from severstal.inference.strip_prediction import StripPrediction
 
-HOSTS = ["127.0.0.1", "localhost"]
-LARGEST = 4 * 2**20  # bytes of an upload: a strip of 256x1600 has some 100 KB
-EXAMPLES = 6
+TRUSTED_HOSTS = ["127.0.0.1", "localhost"]
+MAX_UPLOAD = 4 * 2**20  # bytes; a strip of 256x1600 has about 100 KB
+EXAMPLES = 6  # strips that the page offers
 
 
-def application(inspector: Inspector, examples: list[Path], synthetic: bool) -> Flask:
+def application(predictor: Predictor, examples: list[Path], synthetic: bool) -> Flask:
     """The application around a loaded ensemble.
 
     Args:
-        examples: strips to try it on, offered on the page.
+        examples: strips that the page offers to try.
+        synthetic: whether the networks were trained on synthetic steel; the page then says so.
     """
     app = Flask(__name__)
-    app.config["MAX_CONTENT_LENGTH"] = LARGEST
-    app.config["TRUSTED_HOSTS"] = HOSTS
-    busy = threading.Lock()  # engines are not made for two threads at once
-
-    def seen(data: bytes, name: str) -> Response:
-        strip = inspector.decode(data, name)
-        with busy:
-            return jsonify(answer(inspector.look(strip)))
+    app.config["MAX_CONTENT_LENGTH"] = MAX_UPLOAD
+    app.config["TRUSTED_HOSTS"] = TRUSTED_HOSTS
+    lock = threading.Lock()  # an engine cannot run in two threads at the same time
 
     @app.get("/")
     def page() -> str:
         return render_template_string(
             files("severstal.demo").joinpath("templates/demo.html").read_text(encoding="utf-8"),
-            inspector=inspector,
-            examples=[one.name for one in examples],
+            predictor=predictor,
+            examples=[path.name for path in examples],
             colours=COLOURS,
             synthetic=synthetic,
-            largest=LARGEST,
+            max_upload=MAX_UPLOAD,
         )
 
     @app.post("/strip")
     def strip() -> Response:
         upload = request.files.get("strip")
         if upload is None:
-            raise InputError("No strip came along: choose a JPEG file")
-        return seen(upload.read(), upload.filename or "the strip")
+            raise InputError("The request holds no strip: choose a JPEG file")
+        decoded = predictor.decode(upload.read(), upload.filename or "the strip")
+        with lock:
+            prediction = predictor.predict(decoded)
+        return jsonify(as_json(prediction))
 
     @app.get("/examples/<int:number>")
     def example(number: int) -> Response:
@@ -63,33 +64,33 @@ def application(inspector: Inspector, examples: list[Path], synthetic: bool) -> 
         return Response(examples[number].read_bytes(), mimetype="image/jpeg")
 
     @app.errorhandler(InputError)
-    def refused(error: InputError) -> tuple[Response, int]:
+    def bad_input(error: InputError) -> tuple[Response, int]:
         return jsonify(error=str(error)), 400
 
     @app.errorhandler(HTTPException)
-    def failed(error: HTTPException) -> tuple[Response, int]:
-        said = f"The file is larger than {LARGEST // 2**20} MB; a strip is a JPEG of some 100 KB"
-        return jsonify(error=said if error.code == 413 else error.description), error.code or 500
+    def http_error(error: HTTPException) -> tuple[Response, int]:
+        too_large = f"The file is larger than {MAX_UPLOAD // 2**20} MB; a strip is a JPEG of about 100 KB"
+        return jsonify(error=too_large if error.code == 413 else error.description), error.code or 500
 
     return app
 
 
-def answer(seen: Seen) -> dict:
-    """What the page is told of a strip."""
-    height, width = seen.strip.shape
+def as_json(prediction: StripPrediction) -> dict[str, Any]:
+    """The answer to the page: size and time, and for each class that occurs its measurements and outline."""
+    height, width = prediction.strip.shape
     return {
         "height": height,
         "width": width,
-        "milliseconds": round(1000 * seen.seconds),
-        "findings": [
+        "milliseconds": round(1000 * prediction.seconds),
+        "defects": [
             {
-                "class": one.defect,
-                "defects": one.defects,
-                "area": one.area,
-                "share": one.share,
-                "confidence": one.confidence,
-                "outline": svg_path(seen.masks[one.defect - 1]),
+                "class": defect,
+                "count": int(prediction.defect_counts[defect - 1]),
+                "area": int(prediction.areas[defect - 1]),
+                "share": float(prediction.areas[defect - 1] / prediction.strip.size),
+                "confidence": float(prediction.confidences[defect - 1]),
+                "outline": svg_path(prediction.masks[defect - 1]),
             }
-            for one in seen.findings
+            for defect in prediction.classes
         ],
     }

@@ -1,125 +1,89 @@
-"""Looking at single strips with the ensemble: which defects, where, how large, how surely.
-
-Engines are loaded once and stay; every strip gets the masks that prediction would write.
-"""
+"""Inspection of a folder of strips: an overlay of each strip, and a table with the defects of each class."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+from pathlib import Path
 
-import cv2
-import numpy as np
+import pandas as pd
+from tqdm import tqdm
 
+from severstal.artifacts import replacing
 from severstal.data import strips
 from severstal.data.labels import CLASSES
-from severstal.engines import catalog
 from severstal.errors import InputError
-from severstal.inference import prediction
-from severstal.inference.members import ready_members
-from severstal.inference.time_budget import affordable
+from severstal.inference.outlines import encode_jpeg
+from severstal.inference.predictor import Predictor
+from severstal.inference.strip_prediction import StripPrediction
 from severstal.paths import Paths
-from severstal.postprocess import tuned_values
-from severstal.postprocess.components import connected_components
-from severstal.postprocess.rules import Rule, masks_of
-
-WARM_UPS = 2  # a runtime's first call allocates; the second tells what a strip costs
-DEFAULT_LIMIT = 0.85  # seconds of networks per strip, so that an answer comes within one
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One class on one strip.
+def list_strips(given: Path) -> tuple[Path, list[str]]:
+    """Folder and names of the strips in a folder, or of a single file.
 
-    Attributes:
-        defects: connected components.
-        area: pixels of the mask.
-        share: of the strip.
-        confidence: mean probability over the mask's pixels, 0 to 1.
+    Raises:
+        InputError: if there is none, or if the overlays of two strips would have one name.
     """
-
-    defect: int
-    defects: int
-    area: int
-    share: float
-    confidence: float
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A strip ``uint8 [H, W]``, its masks ``bool [4, H, W]``, findings of the classes that occur, and the seconds."""
-
-    strip: np.ndarray
-    masks: np.ndarray
-    findings: list[Finding]
-    seconds: float
+    if not given.exists():
+        raise InputError(f"{given} is missing: name a JPEG strip or a folder of them")
+    if not given.is_dir():
+        return given.parent, [given.name]
+    names = strips.listing(given)
+    stems = [Path(name).stem for name in names]
+    for stem in stems:
+        if stems.count(stem) > 1:
+            raise InputError(
+                f"{given} holds two strips {stem} with different suffixes, so their overlays would have one name: "
+                "rename one of them"
+            )
+    return given, names
 
 
-class Inspector:
-    """A loaded, warmed-up ensemble with its tuned cuts."""
-
-    def __init__(self, paths: Paths, engine: str) -> None:
-        """Load every network that prediction would use.
-
-        Raises:
-            InputError: if one is missing or stale, or the engine is not there.
-        """
-        values = tuned_values.read(paths.postprocess)
-        members = ready_members(paths, values)
-        config = members[0].config()
-        self.height, self.width, self.engine = config.height, config.width, catalog.choose(engine)
-        self.all = [member.name for member in members]
-        self.names = list(self.all)
-        self._cuts: tuple[Rule, ...] = values.rules
-        self._encoders = [member.encoder for member in members]
-        loaded = [catalog.engine_class(self.engine).load(member) for member in members]
-        self._ensemble = prediction.Ensemble(loaded, [values.ensemble_weights[member.encoder] for member in members])
-        self.seconds = self._warm_up()
-
-    def _warm_up(self) -> list[float]:
-        """Seconds per strip of each network."""
-        blank = np.zeros((1, self.height, self.width), dtype=np.uint8)
-        for _ in range(WARM_UPS):
-            before = self._ensemble.seconds.copy()
-            self._ensemble(blank)
-        return (self._ensemble.seconds - before).tolist()
-
-    def fit_to_budget(self, limit: float) -> None:
-        """Go on with the networks that together answer within ``limit`` seconds; at the least with the quickest."""
-        kept = affordable(self.seconds, self._encoders, limit) or [int(np.argmin(self.seconds))]
-        self._ensemble.keep(kept)
-        self.names = [self.names[i] for i in kept]
-        self.seconds = [self.seconds[i] for i in kept]
-        self._encoders = [self._encoders[i] for i in kept]
-
-    def decode(self, data: bytes, name: str) -> np.ndarray:
-        """A strip from a JPEG file's content, ``uint8 [H, W]``.
-
-        Raises:
-            InputError: if it is no whole JPEG of the networks' size.
-        """
-        return strips.sized(strips.decode(data, name), name, self.height, self.width)
-
-    def look(self, strip: np.ndarray) -> Seen:
-        """Find the defects of a strip ``uint8 [H, W]``."""
-        began = time.monotonic()
-        probability, class_probability = (answer[0] for answer in self._ensemble(strip[None]))
-        masks = masks_of(probability, class_probability, self._cuts)
-        findings = [finding(defect, masks[defect - 1], probability[defect - 1]) for defect in CLASSES]
-        return Seen(strip, masks, [one for one in findings if one.area], time.monotonic() - began)
+def check_output(folder: Path, output: Path) -> None:
+    """Raise if overlays would be written among the strips: the next run would take them for strips."""
+    if folder == output:
+        raise InputError(f"{output} holds the strips themselves: choose another folder with --output")
 
 
-def finding(defect: int, made: np.ndarray, probability: np.ndarray) -> Finding:
-    """Measure one class's mask, bool ``[H, W]``, with its ``uint8 [H, W]`` probabilities."""
-    area = int(np.count_nonzero(made))
-    count = len(connected_components(made)[1]) - 1
-    confidence = float(probability[made].mean() / 255) if area else 0.0
-    return Finding(defect, count, area, area / made.size, confidence)
+def inspect_strips(predictor: Predictor, folder: Path, names: list[str], paths: Paths, output: Path) -> pd.DataFrame:
+    """Write an overlay of every strip and the table ``defects.csv`` into ``output``.
+
+    Returns:
+        The table: a row per strip; for each class the number of defects, area in pixels and in percent, confidence.
+
+    Raises:
+        InputError: if a strip is corrupt or not of the networks' size; the table is not written then.
+    """
+    rows = []
+    predictions = predictor.predict_many((folder / name for name in names), batch_size=1)
+    bar = tqdm(predictions, "inspect", total=len(names), unit="strip", leave=False, disable=None)
+    for name, prediction in zip(names, bar, strict=True):
+        with replacing(paths.overlay(output, name)) as temporary:
+            temporary.write_bytes(encode_jpeg(prediction.overlay()))
+        rows.append(row_of(name, prediction))
+    table = pd.DataFrame(rows)
+    with replacing(paths.inspected_table(output)) as temporary:
+        table.to_csv(temporary, index=False)
+    return table
 
 
-def jpeg(picture: np.ndarray) -> bytes:
-    """A picture as a JPEG file's content."""
-    done, coded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 92])
-    if not done:
-        raise InputError("the overlay could not be encoded as JPEG")
-    return coded.tobytes()
+def row_of(name: str, prediction: StripPrediction) -> dict[str, int | float | str]:
+    """A strip's row of the table; the confidence of a class that does not occur is left empty."""
+    row: dict[str, int | float | str] = {"ImageId": name}
+    for defect in CLASSES:
+        area = int(prediction.areas[defect - 1])
+        row |= {
+            f"class_{defect}_defects": int(prediction.defect_counts[defect - 1]),
+            f"class_{defect}_area_px": area,
+            f"class_{defect}_area_percent": round(100 * area / prediction.strip.size, 3),
+            f"class_{defect}_confidence": round(float(prediction.confidences[defect - 1]), 3) if area else "",
+        }
+    return row
+
+
+def summary(table: pd.DataFrame) -> list[str]:
+    """A line per class: on how many strips it occurs, and its area."""
+    areas = {defect: table[f"class_{defect}_area_px"] for defect in CLASSES}
+    return [
+        f"class {defect}: on {(area > 0).sum()} of {len(table)} strips, {area.sum():,} px"
+        for defect, area in areas.items()
+    ]

@@ -1,93 +1,108 @@
-"""A time by which prediction has to be over: the ensemble is measured on the first strips, and cut to what finishes."""
+"""Which members of an ensemble to keep so that prediction ends in time."""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from severstal.console import duration
 from severstal.errors import InputError
-from severstal.experiment import Member
-from severstal.inference.prediction import Ensemble
 
-MEASURED = 12  # strips after which it is known how long the rest will take
-MARGIN = 1.05
+logger = logging.getLogger(__name__)
+
+MEASURED_STRIPS = 12  # strips after which the speed of each member is known well enough
+SAFETY_FACTOR = 1.05  # on the measured seconds
 
 
-@dataclass
-class Deadline:
-    """When prediction ends, and the members that get there.
+@dataclass(frozen=True)
+class MemberTime:
+    """What one member of an ensemble costs.
 
     Attributes:
-        ends: on the monotonic clock; None: whenever it is done.
-        team: members of the ensemble that are still in it.
-        say: prints a line.
+        name: such as ``resnet34 fold 0``.
+        encoder: such as ``resnet34``.
+        seconds: per strip.
     """
 
-    ends: float | None
-    members: list[Member]
-    say: Callable[[str], None]
+    name: str
+    encoder: str
+    seconds: float
 
-    def watch(self, batches: Iterable[list[str]], total: int, ensemble: Ensemble) -> Iterator[list[str]]:
-        """Pass batches of ``total`` strips on; once some are through, keep what finishes of the ensemble.
+
+@dataclass(frozen=True)
+class TimeBudget:
+    """A time by which prediction has to end.
+
+    Attributes:
+        ends_at: seconds on the clock of ``time.monotonic``.
+    """
+
+    ends_at: float
+
+    @classmethod
+    def from_now(cls, seconds: float) -> TimeBudget:
+        return cls(time.monotonic() + seconds)
+
+    def remaining(self) -> float:
+        """Seconds left, 0 if the time is over."""
+        return max(self.ends_at - time.monotonic(), 0.0)
+
+    def select(self, members: Sequence[MemberTime], num_strips: int) -> list[int]:
+        """Decide which members predict the strips that are left, and log the decision.
+
+        Args:
+            num_strips: strips that are left to predict.
+
+        Returns:
+            Indices of the members to keep, ascending.
 
         Raises:
-            InputError: if not even the quickest member finishes.
+            InputError: if not even the quickest member finishes in time.
         """
-        if self.ends is None:
-            yield from batches
-            return
-        decided = False
-        for batch in batches:
-            if not decided and ensemble.strips >= MEASURED:
-                decided = True
-                self._decide(ensemble, total - ensemble.strips)  # some were passed on and are not through yet
-                ensemble.apart = False
-            yield batch
-
-    def _decide(self, ensemble: Ensemble, left: int) -> None:
-        each = (ensemble.seconds / ensemble.strips * left * MARGIN).tolist()
-        rest = self.ends - time.monotonic()
-        kept = affordable(each, [member.encoder for member in self.members], rest)
-        if len(kept) == len(self.members):
-            self.say(f"{duration(sum(each))} to go, {duration(rest)} left: the whole ensemble finishes in time")
-            return
+        remaining = self.remaining()
+        seconds = [member.seconds * num_strips * SAFETY_FACTOR for member in members]
+        kept = fit_to_budget(seconds, [member.encoder for member in members], remaining)
         if not kept:
-            quickest = self.members[int(np.argmin(each))].name
+            quickest = int(np.argmin(seconds))
             raise InputError(
-                f"no member of the ensemble finishes in the {duration(max(rest, 0))} that are left; the quickest, "
-                f"{quickest}, takes {duration(min(each))}: give a longer --time-limit, or a faster --engine"
+                f"no member of the ensemble finishes in the {duration(remaining)} that are left; the quickest, "
+                f"{members[quickest].name}, takes {duration(seconds[quickest])}: give a longer --time-limit, or a "
+                "faster --engine"
             )
-        out = [member.name for number, member in enumerate(self.members) if number not in kept]
-        self.say(
-            f"the whole ensemble would take {duration(sum(each))} and {duration(rest)} are left: goes on without "
-            f"{', '.join(out)}"
-        )
-        self.members = [self.members[number] for number in kept]
-        ensemble.keep(kept)
+        needed = f"the whole ensemble needs {duration(sum(seconds))} and {duration(remaining)} are left"
+        left_out = [member.name for index, member in enumerate(members) if index not in kept]
+        if left_out:
+            logger.info("%s: prediction goes on without %s", needed, ", ".join(left_out))
+        else:
+            logger.info("%s: it finishes in time", needed)
+        return kept
 
 
-def affordable(seconds: list[float], encoders: list[str], limit: float) -> list[int]:
-    """Which members finish within the limit: one fold of each encoder in turn, as long as the next one fits.
+def fit_to_budget(seconds: Sequence[float], encoders: Sequence[str], budget: float) -> list[int]:
+    """Choose members that together finish within a budget: one fold of each encoder in turn, as long as the next fits.
 
-    Unlike encoders add more to an ensemble than further folds of one, so they go first.
+    Different encoders add more to an ensemble than further folds of one encoder, so they go first.
 
     Args:
-        seconds: what each member would take for all strips.
+        seconds: what each member needs for all strips.
         encoders: the encoder of each member.
-        limit: seconds.
+        budget: seconds.
+
+    Returns:
+        Indices of the chosen members, ascending; empty if not even one fits.
     """
-    seen: dict[str, int] = {}
-    turns = []
-    for number, encoder in enumerate(encoders):
-        seen[encoder] = seen.get(encoder, -1) + 1
-        turns.append((seen[encoder], number))
+    counts: dict[str, int] = {}
+    order = []
+    for index, encoder in enumerate(encoders):
+        counts[encoder] = counts.get(encoder, -1) + 1
+        order.append((counts[encoder], index))
     chosen, spent = [], 0.0
-    for _, number in sorted(turns):
-        if spent + seconds[number] <= limit:
-            chosen.append(number)
-            spent += seconds[number]
+    for _, index in sorted(order):
+        if spent + seconds[index] <= budget:
+            chosen.append(index)
+            spent += seconds[index]
     return sorted(chosen)

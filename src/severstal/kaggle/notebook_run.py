@@ -92,7 +92,7 @@ def predict(package: Path, competition: Path, working: Path, limit: float) -> st
 def _predict_with(engine: str, package: Path, paths: Paths, seconds_left: float) -> bool:
     """Run the packaged prediction stage and log its output line by line; whether it succeeded."""
     command = [sys.executable, str(KaggleDatasetPaths(package).code / "predict.py"), "--engine", engine]
-    command += [*folder_options(paths), "--time-limit", f"{int(seconds_left)}s", "--on-error", "empty"]
+    command += [*folder_options(paths), "--time-limit", f"{int(seconds_left)}s", "--skip-corrupt"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         for line in process.stdout or ():
             logger.info(line.rstrip("\n"))

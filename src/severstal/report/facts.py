@@ -124,7 +124,7 @@ def gather(sources: Sources, seen: Study) -> dict[str, Any]:
             "engine": told["engine"],
             "networks": len(told["members"]),
             "strips_per_second": told["strips_per_second"],
-            "damaged": told["damaged"],
+            "damaged": told["corrupt"],
         },
         "times": _times(sources.paths),
         "configuration": sources.recipe.model_dump(mode="json"),

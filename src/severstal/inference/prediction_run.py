@@ -1,0 +1,164 @@
+"""One run of prediction: a folder of strips becomes a checked submission, with a record of how it was made."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from severstal.artifacts import Artifact, file_hash, fingerprint, listing_hash, read_json, replacing
+from severstal.data import strips
+from severstal.experiment import Member
+from severstal.inference import submission
+from severstal.inference.corrupt_strips import StripReader
+from severstal.inference.ensemble import Ensemble, load_ensemble
+from severstal.inference.members import ready_members
+from severstal.inference.prediction import in_batches, predict_codes
+from severstal.inference.scoring import score_against_truth
+from severstal.inference.time_budget import MEASURED_STRIPS, TimeBudget
+from severstal.paths import Paths
+from severstal.postprocess import tuned_values
+from severstal.postprocess.tuned_values import TunedValues
+
+logger = logging.getLogger(__name__)
+
+REMAKE = "bash bin/predict.sh"
+
+
+@dataclass(frozen=True)
+class PredictionRun:
+    """What is predicted, and with which networks.
+
+    Attributes:
+        folder: of the strips.
+        form: the strips to predict, and the columns of the submission.
+        members: every network of the tuned ensemble.
+        engine: name of the engine that runs them.
+    """
+
+    paths: Paths
+    folder: Path
+    form: submission.Form
+    tuned: TunedValues
+    members: list[Member]
+    engine: str
+
+    @classmethod
+    def of(cls, paths: Paths, images: Path | None, engine: str) -> PredictionRun:
+        """Find the strips and the networks.
+
+        Args:
+            images: a folder of strips; None for the test strips, in the form of the sample submission.
+            engine: name of an installed engine.
+
+        Raises:
+            InputError: if a strip, a network or the tuned values are missing, or do not belong together.
+        """
+        folder = images.resolve() if images else paths.test_images
+        names = strips.listing(folder)
+        form = submission.Form(names, submission.DEFAULT_COLUMNS) if images else submission.form_of(paths, names)
+        tuned = tuned_values.read(paths.postprocess)
+        return cls(paths, folder, form, tuned, ready_members(paths, tuned), engine)
+
+    def artifact(self) -> Artifact:
+        """The submission on disk, and all that decides its content."""
+        inputs = {
+            "strips": listing_hash(self.folder, self.form.images),
+            "names of strips": fingerprint(self.form.images),
+            "columns": self.form.columns,
+            "networks": {member.name: file_hash(member.files.onnx) for member in self.members},
+            "ensemble weights": {
+                member.encoder: self.tuned.ensemble_weights[member.encoder] for member in self.members
+            },
+            "rules": [rule.model_dump(mode="json") for rule in self.tuned.rules],
+            "engine": self.engine,
+        }
+        return Artifact(self.paths.submission_report, inputs, files=(self.paths.submission,))
+
+    def record(self) -> dict[str, Any]:
+        """The record of the submission on disk."""
+        return read_json(self.paths.submission_report, REMAKE)
+
+    def predict(self, budget: TimeBudget | None = None, skip_corrupt: bool = False) -> None:
+        """Predict the strips; write the submission, checked, and its record.
+
+        Args:
+            budget: leave out members that would not finish in time.
+            skip_corrupt: predict corrupt strips empty and list them in the record, instead of stopping.
+
+        Raises:
+            InputError: if a strip is corrupt, or no member finishes in time.
+        """
+        artifact = self.artifact()
+        config = self.members[0].config()
+        height, width = config.height, config.width
+        reader = StripReader(lambda image: strips.read_sized(self.folder / image, height, width), skip_corrupt)
+        ensemble = load_ensemble(
+            self.members, self.tuned.ensemble_weights, self.engine, time_members=budget is not None
+        )
+        started = time.monotonic()
+        codes = dict(self._predict_all(reader, ensemble, budget))
+        rate = len(codes) / (time.monotonic() - started)
+        logger.info("%.2f strips per second with %d networks", rate, len(ensemble.members))
+        with replacing(self.paths.submission) as temporary:
+            submission.write(temporary, self.form, codes)
+            counts = submission.check(temporary, self.form, height, width)
+        facts = {
+            "submission": file_hash(self.paths.submission),
+            "engine": self.engine,
+            "members": {member.name: self.tuned.members[member.name] for member in ensemble.members},
+            "ensemble_weights": self.tuned.ensemble_weights,
+            "rules": [rule.model_dump(exclude_none=True) for rule in self.tuned.rules],
+            "strips_per_second": round(rate, 3),
+            "counts": counts.lines(),
+            "corrupt": reader.corrupt,
+            "expected": self.tuned.scores,
+            "score": self._score(codes, height, width),
+        }
+        # Without a corrupt strip, or with more time, the same command would give a better submission.
+        complete = not reader.corrupt and len(ensemble.members) == len(self.members)
+        artifact.write_record(facts, complete=complete)
+
+    def _predict_all(
+        self, reader: StripReader, ensemble: Ensemble, budget: TimeBudget | None
+    ) -> Iterator[tuple[str, list[str]]]:
+        """Yield every strip's codes; once the members' times are known, keep those that the budget allows."""
+        num_strips = len(self.form.images)
+
+        def predict(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            if budget and ensemble.time_members and ensemble.num_strips >= MEASURED_STRIPS:
+                ensemble.keep(budget.select(ensemble.times(), num_strips - ensemble.num_strips))
+                ensemble.time_members = False
+            return ensemble(batch)
+
+        codes = predict_codes(in_batches(self.form.images), reader, predict, self.tuned.rules)
+        yield from tqdm(codes, "predict", total=num_strips, unit="strip", leave=False, disable=None)
+
+    def _score(self, codes: dict[str, list[str]], height: int, width: int) -> dict[str, float] | None:
+        """The score of the test strips, where their truth lies beside them, as that of the synthetic set does."""
+        if self.folder != self.paths.test_images or not self.paths.test_truth.exists():
+            return None
+        return score_against_truth(codes, self.paths.test_truth, height, width)
+
+    def summary(self) -> list[str]:
+        """Lines on the submission on disk: defects found, corrupt strips, expected and real score."""
+        record, scores = self.record(), self.tuned.scores
+        lines = [*record["counts"]]
+        lines += [f"corrupt, predicted empty: {image}: {reason}" for image, reason in record["corrupt"].items()]
+        low, high = self.tuned.intervals["nested"]["mean"]
+        lines.append(
+            f"expected score {scores['nested']['mean']:.5f}, {low:.3f} to {high:.3f} (nested cross-validation; an "
+            f"empty submission {scores['all_empty']['mean']:.5f})"
+        )
+        if record["score"]:
+            lines.append(
+                f"score on the truth of the test strips {record['score']['mean']:.5f} (an empty submission "
+                f"{record['score']['all_empty']:.5f})"
+            )
+        return lines
