@@ -17,19 +17,20 @@ from severstal.engines import catalog
 from severstal.errors import run_stage
 from severstal.inference import inspection
 from severstal.inference.predictor import Predictor
+from severstal.paths import InspectionPaths
 
 
 def main() -> None:
     options = parse()
     paths = paths_of(options)
-    output = options.output.resolve() if options.output else paths.inspected
+    output = InspectionPaths(options.output.resolve()) if options.output else paths.inspected
     stage = Stage("inspect", paths)
     folder, names = inspection.list_strips(options.strips.resolve())
-    inspection.check_output(folder, output)
+    inspection.check_output(folder, output.folder)
     predictor = Predictor(paths.folds, options.engine)
     stage.read(f"{len(names)} strips of {folder}", f"{len(predictor.members)} networks, engine {predictor.engine}")
-    table = inspection.inspect_strips(predictor, folder, names, paths, output)
-    stage.wrote(f"{len(table)} overlays in {output}", paths.inspected_table(output))
+    table = inspection.inspect_strips(predictor, folder, names, output)
+    stage.wrote(f"{len(table)} overlays in {output.folder}", output.table)
     for line in inspection.summary(table):
         stage.say(line)
     stage.done(keep_time=False)

@@ -28,7 +28,7 @@ def run(exported, tmp_path_factory) -> Paths:
 def inspected(run) -> pd.DataFrame:
     done = run_stage_in_process("inspect_strips", run, run.test_images, ENGINE)
     assert "3 overlays" in done.stdout
-    return pd.read_csv(run.inspected_table(run.inspected)).set_index("ImageId")
+    return pd.read_csv(run.inspected.table).set_index("ImageId")
 
 
 def test_the_table_holds_what_the_predictor_measures(run, inspected) -> None:
@@ -53,7 +53,7 @@ def test_the_table_holds_what_the_predictor_measures(run, inspected) -> None:
 
 def test_an_overlay_differs_from_its_strip_where_the_defects_are(run, inspected) -> None:
     for image in strips.listing(run.test_images):
-        overlay = cv2.imread(str(run.overlay(run.inspected, image)))
+        overlay = cv2.imread(str(run.inspected.overlay(image)))
         strip = strips.read(run.test_images / image)
         assert overlay.shape == (64, 96, 3)
         coloured = np.abs(overlay.astype(int) - strip[..., None]).max(axis=2) > 60

@@ -14,7 +14,7 @@ from severstal.errors import InputError
 from severstal.inference.outlines import encode_jpeg
 from severstal.inference.predictor import Predictor
 from severstal.inference.strip_prediction import StripPrediction
-from severstal.paths import Paths
+from severstal.paths import InspectionPaths
 
 
 def list_strips(given: Path) -> tuple[Path, list[str]]:
@@ -44,8 +44,8 @@ def check_output(folder: Path, output: Path) -> None:
         raise InputError(f"{output} holds the strips themselves: choose another folder with --output")
 
 
-def inspect_strips(predictor: Predictor, folder: Path, names: list[str], paths: Paths, output: Path) -> pd.DataFrame:
-    """Write an overlay of every strip and the table ``defects.csv`` into ``output``.
+def inspect_strips(predictor: Predictor, folder: Path, names: list[str], output: InspectionPaths) -> pd.DataFrame:
+    """Write an overlay of every strip and the table of their defects.
 
     Returns:
         The table: a row per strip; for each class the number of defects, area in pixels and in percent, confidence.
@@ -57,11 +57,11 @@ def inspect_strips(predictor: Predictor, folder: Path, names: list[str], paths: 
     predictions = predictor.predict_many((folder / name for name in names), batch_size=1)
     bar = tqdm(predictions, "inspect", total=len(names), unit="strip", leave=False, disable=None)
     for name, prediction in zip(names, bar, strict=True):
-        with replacing(paths.overlay(output, name)) as temporary:
+        with replacing(output.overlay(name)) as temporary:
             temporary.write_bytes(encode_jpeg(prediction.overlay()))
         rows.append(row_of(name, prediction))
     table = pd.DataFrame(rows)
-    with replacing(paths.inspected_table(output)) as temporary:
+    with replacing(output.table) as temporary:
         table.to_csv(temporary, index=False)
     return table
 
