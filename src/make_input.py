@@ -1,15 +1,15 @@
 """Write a synthetic data set in the competition's form, for a machine that does not have Kaggle's files.
 
 Reads nothing. Writes ``input/`` (train_images, train.csv, test_images, sample_submission.csv, test_truth.csv
-and the mark SYNTHETIC.json); a folder that holds data already is left untouched.
+and the marker SYNTHETIC.json); a folder that holds data already is left as it is.
 
-    python src/make_input.py
+    bash bin/make_input.sh
+    bash bin/make_input.sh --train 320 --seed 1 --input other
 """
 
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
 from severstal import console
@@ -20,51 +20,51 @@ DEFAULTS = {"train": 160, "test": 48, "seed": 0}
 
 
 def main() -> None:
-    options = _options()
-    folder = console.paths_of(options).input
-    given = {name: value for name in DEFAULTS if (value := getattr(options, name)) is not None}
-    values = DEFAULTS | given
-    dataset.finish_interrupted(folder)
-    if dataset.holdings(folder):
-        print(_keep(folder, values, given))
+    options = parse_options()
+    paths = console.paths_of(options)
+    stage = console.Stage("input", paths)
+    requested = {name: value for name in DEFAULTS if (value := getattr(options, name)) is not None}
+    values = DEFAULTS | requested
+    dataset.finish_interrupted(paths.input)
+    if dataset.existing_data(paths.input):
+        stage.say(describe_existing(paths.input, values, bool(requested)))
     else:
-        _make(folder, values, options.num_workers)
+        dataset.write(paths.input, **values, workers=options.num_workers)
+        stage.wrote(paths.input)
+        stage.say(f"synthetic steel, {describe(values)}")
+        stage.say("these are not the competition's strips: scores on them are scores on synthetic steel")
+    stage.done(keep_time=False)
 
 
-def _options() -> argparse.Namespace:
+def parse_options() -> argparse.Namespace:
     parser = console.parser(__doc__)
     for name, help_text in (("train", "train strips"), ("test", "test strips"), ("seed", "seed")):
-        text = f"{help_text} (default {DEFAULTS[name]})"
-        parser.add_argument(f"--{name}", type=int, metavar="N", help=text)
+        parser.add_argument(f"--{name}", type=int, metavar="N", help=f"{help_text} (default {DEFAULTS[name]})")
     parser.add_argument("--num-workers", type=int, default=2, metavar="N", help="processes (default 2)")
     return parser.parse_args()
 
 
-def _keep(folder: Path, values: dict[str, int], given: dict[str, int]) -> str:
-    """What to say about a folder that holds data, which is never overwritten."""
-    made_from = dataset.marker(folder)
-    if made_from is None:
-        return f"{folder} holds data ({', '.join(dataset.holdings(folder))}): left untouched"
-    if made_from == dataset.parameters(**values):
-        return f"{folder} is up to date: synthetic steel, {_counts(made_from)}"
-    version = made_from.get("version")
-    held = f"{folder} holds synthetic steel of other values ({_counts(made_from)}, version {version})"
-    cure = "delete the folder's content to remake it"
-    if given:
-        raise InputError(f"{held} than asked for ({_counts(values)}): {cure}, or choose another --input")
-    return f"{held}: left as it is; {cure}"
+def describe_existing(folder: Path, values: dict[str, int], is_requested: bool) -> str:
+    """A line about a folder that holds data, which is never overwritten.
+
+    Raises:
+        InputError: if it holds synthetic steel of other values than the command line asks for.
+    """
+    artifact = dataset.artifact(folder, **values)
+    if not artifact.record.exists():
+        return f"{folder} holds data ({', '.join(dataset.existing_data(folder))}): left as it is"
+    differences = artifact.differences()
+    if not differences:
+        return f"cached {console.short(folder)}: synthetic steel, {describe(values)}"
+    other = f"{folder} holds other synthetic steel ({'; '.join(differences)})"
+    cure = "delete the folder's content to draw it again"
+    if is_requested:
+        raise InputError(f"{other}: {cure}, or choose another --input")
+    return f"{other}: left as it is; {cure}"
 
 
-def _make(folder: Path, values: dict[str, int], workers: int) -> None:
-    start = time.perf_counter()
-    dataset.write(folder, **values, workers=workers)
-    seconds = time.perf_counter() - start
-    print(f"wrote synthetic steel to {folder}: {_counts(values)}, in {seconds:.1f} s")
-    print("these are no strips of the competition: scores on them are scores on synthetic steel")
-
-
-def _counts(values: dict[str, int]) -> str:
-    return f"{values.get('train')} train and {values.get('test')} test strips, seed {values.get('seed')}"
+def describe(values: dict[str, int]) -> str:
+    return f"{values['train']} train and {values['test']} test strips, seed {values['seed']}"
 
 
 if __name__ == "__main__":

@@ -190,7 +190,7 @@ def test_it_is_left_alone_when_up_to_date_and_made_anew_when_a_source_changed(co
 
 def test_made_up_steel_is_called_so_on_the_page(run, copy) -> None:
     assert "synthetic steel" not in run.report_page.read_text()
-    write_json(copy.input / dataset.MARKER, dataset.parameters(12, 5, 0))
+    dataset.artifact(copy.input, 12, 5, 0).write_record()
     run_stage_alone("report", copy)
     text = copy.report_page.read_text()
     assert '<strong class="badge" id="synthetic">synthetic steel</strong>' in text

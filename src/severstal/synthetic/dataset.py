@@ -1,35 +1,37 @@
-"""Synthetic steel: a small data set in the competition's form, to run everything without Kaggle's files.
+"""A synthetic data set in the competition's form, to run everything without Kaggle's files.
 
-Writes ``train_images/``, ``train.csv`` (defects only, as Kaggle gives it), ``test_images/``,
-``sample_submission.csv``, ``test_truth.csv`` (the truth of the test part, in the form of train.csv) and,
-last, ``SYNTHETIC.json``: where that lies, the set is complete. Scores on it are scores on synthetic steel, never
-Severstal's.
+Writes ``train_images/``, ``train.csv`` (defects only, as Kaggle's), ``test_images/``, ``sample_submission.csv``,
+``test_truth.csv`` (the true labels of the test part, in the form of train.csv) and, last, the marker
+``SYNTHETIC.json``. Scores on such a set are scores on synthetic steel, not on Severstal's.
 
-Promises that the same seed gives the same bytes whatever the number of workers; that classes have the
-competition's frequencies, rounded, but that each class is on at least 8 train and 2 test strips (in small
-parts on an eighth of them, at least one where there are eight), so that every class can be learned and tuned;
-that some 1.5 % of the train strips (one at least, from 16 strips on) are near-copies of another one with a
-mask drawn anew; that real data is never overwritten.
+* The same seed gives the same bytes with any number of workers.
+* Classes have the competition's frequencies, rounded, but each class is on at least 8 train and 2 test strips (in small
+  parts on an eighth of them), so that every class can be learned and tuned.
+* Some 1.5 % of the train strips (at least one of 16 or more) are near-duplicates of another strip with a mask of their
+  own.
+* Existing data is never overwritten.
 """
 
 from __future__ import annotations
 
 import csv
-import json
 import shutil
+from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from severstal.artifacts import write_json, write_text
+from severstal.artifacts import Artifact, write_text
 from severstal.errors import InputError
-from severstal.synthetic.plan import TEST, TRAIN, Strip, plan
+from severstal.paths import Paths
+from severstal.synthetic.plan import TEST, TRAIN, PlannedStrip, plan
 
-VERSION = 1
-MARKER = "SYNTHETIC.json"
-BUILDING = ".synthetic"  # inside the folder, so that moving the parts out of it is a rename
-PARTS = ("train_images", "test_images", "train.csv", "test_truth.csv", "sample_submission.csv", MARKER)
+VERSION = 1  # of the drawing: raised when the same seed gives other strips
+
+
+def artifact(folder: Path, train: int, test: int, seed: int) -> Artifact:
+    """The data set in a folder; its record is the marker file. Its many files are not hashed."""
+    return Artifact(Paths(folder).synthetic_marker, {"train": train, "test": test, "seed": seed}, VERSION)
 
 
 def write(folder: Path, *, train: int, test: int, seed: int, workers: int = 2) -> None:
@@ -43,103 +45,97 @@ def write(folder: Path, *, train: int, test: int, seed: int, workers: int = 2) -
     if seed < 0:
         raise InputError(f"seed takes 0 or more, not {seed}")
     finish_interrupted(folder)
-    if held := holdings(folder):
-        raise InputError(f"{folder} holds {held[0]} already: choose another folder, or empty this one")
-    building = folder / BUILDING
-    shutil.rmtree(building, ignore_errors=True)
+    if existing := existing_data(folder):
+        raise InputError(f"{folder} holds {existing[0]} already: choose another folder, or empty this one")
+    building = Paths(Paths(folder).synthetic_build)
+    shutil.rmtree(building.input, ignore_errors=True)
     strips = plan(train, test, seed)
     labels = _draw_all(building, strips, seed, workers)
     _write_tables(building, strips, labels)
-    write_json(building / MARKER, parameters(train, test, seed))
+    artifact(building.input, train, test, seed).write_record({"synthetic": True})
     finish_interrupted(folder)
 
 
-def parameters(train: int, test: int, seed: int) -> dict[str, Any]:
-    """What the marker file says of a set made from these values."""
-    return {"synthetic": True, "seed": seed, "train": train, "test": test, "version": VERSION}
-
-
-def marker(folder: Path) -> dict[str, Any] | None:
-    """What the folder's synthetic set was made from; None where it holds none.
-
-    Raises:
-        InputError: if the marker file cannot be read.
-    """
-    path = folder / MARKER
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise InputError(f"{path} is no valid JSON: delete the content of {folder}, make it anew") from None
-
-
-def holdings(folder: Path) -> list[str]:
-    """Names of data that the folder holds: parts of a data set or a zip file; empty folders do not count."""
-    named = [part for part in PARTS if _counts(folder / part)]
-    return named + sorted(path.name for path in folder.glob("*.zip"))
+def existing_data(folder: Path) -> list[str]:
+    """Names of the parts of a data set, and of zip files, in a folder; empty folders do not count."""
+    parts = [part.name for part in _parts(Paths(folder)) if _has_content(part)]
+    return parts + sorted(path.name for path in folder.glob("*.zip"))
 
 
 def finish_interrupted(folder: Path) -> None:
-    """Move a completely built set into place, whether it was just built or a run was stopped while moving.
+    """Move a completely drawn set into place, whether it was just drawn or a run stopped while it moved the parts.
 
-    Every part is either still in the building folder or in place already, and the marker comes last.
+    Every part is either in the building folder or in its place, and the marker is moved last.
+
+    Raises:
+        InputError: if the folder holds other data, which would be overwritten.
     """
-    building = folder / BUILDING
-    if not (building / MARKER).is_file():
+    paths = Paths(folder)
+    building = Paths(paths.synthetic_build)
+    if not building.is_synthetic:
         return
-    waiting = [part for part in PARTS if (building / part).exists()]
-    if taken := [part for part in waiting if _counts(folder / part)]:
-        raise InputError(f"{folder} holds {taken[0]} and an unfinished synthetic set in {building}: delete one")
-    for part in waiting:
-        (building / part).rename(folder / part)
-    building.rmdir()
+    moves = [pair for pair in zip(_parts(building), _parts(paths), strict=True) if pair[0].exists()]
+    if occupied := [target for _, target in moves if _has_content(target)]:
+        raise InputError(
+            f"{folder} holds {occupied[0].name} and an unfinished synthetic set in {building.input}: delete one"
+        )
+    for source, target in moves:
+        source.rename(target)
+    building.input.rmdir()
 
 
-def _counts(path: Path) -> bool:
+def _parts(paths: Paths) -> list[Path]:
+    """Files and folders of a data set in the order in which they are moved into place."""
+    tables = [paths.train_csv, paths.test_truth, paths.sample_submission]
+    return [paths.train_images, paths.test_images, *tables, paths.synthetic_marker]
+
+
+def _has_content(path: Path) -> bool:
     return any(path.iterdir()) if path.is_dir() else path.exists()
 
 
-def _draw_all(building: Path, strips: list[Strip], seed: int, workers: int) -> list[dict[int, str]]:
-    from joblib import Parallel, delayed  # slow to import, and most callers only ask for the marker
+def _images(paths: Paths, part: int) -> Path:
+    return paths.train_images if part == TRAIN else paths.test_images
 
-    for part in ("train_images", "test_images"):
-        (building / part).mkdir(parents=True)
+
+def _draw_all(paths: Paths, strips: list[PlannedStrip], seed: int, workers: int) -> list[dict[int, str]]:
+    from joblib import Parallel, delayed  # takes a while to import, and most callers only ask for the marker
+
+    for part in (TRAIN, TEST):
+        _images(paths, part).mkdir(parents=True)
     batches = np.array_split(np.arange(len(strips)), min(len(strips), 4 * workers))
-    jobs = (delayed(_draw_batch)(building, [strips[i] for i in batch], seed) for batch in batches)
+    jobs = (delayed(_draw_batch)(paths, [strips[i] for i in batch], seed) for batch in batches)
     return [labels for batch in Parallel(n_jobs=workers)(jobs) for labels in batch]
 
 
-def _draw_batch(building: Path, strips: list[Strip], seed: int) -> list[dict[int, str]]:
+def _draw_batch(paths: Paths, strips: list[PlannedStrip], seed: int) -> list[dict[int, str]]:
     from severstal.synthetic.strip import save
 
     return [
         save(
-            building / ("train_images" if strip.part == TRAIN else "test_images") / strip.name,
+            _images(paths, strip.part) / strip.name,
             classes=strip.classes,
-            look=np.random.default_rng([seed, strip.part, strip.source, 0]),
-            hand=np.random.default_rng([seed, strip.part, strip.number, 1]),
-            near_copy=strip.source != strip.number,
+            appearance=np.random.default_rng([seed, strip.part, strip.source, 0]),
+            labeller=np.random.default_rng([seed, strip.part, strip.number, 1]),
+            near_duplicate=strip.source != strip.number,
         )
         for strip in strips
     ]
 
 
-def _write_tables(building: Path, strips: list[Strip], labels: list[dict[int, str]]) -> None:
+def _write_tables(paths: Paths, strips: list[PlannedStrip], labels: list[dict[int, str]]) -> None:
     order = sorted(range(len(strips)), key=lambda index: strips[index].name)
-    for part, name in ((TRAIN, "train.csv"), (TEST, "test_truth.csv")):
+    for part, table in ((TRAIN, paths.train_csv), (TEST, paths.test_truth)):
         rows = [
             (strips[i].name, class_id, code) for i in order if strips[i].part == part
             for class_id, code in sorted(labels[i].items())
         ]  # fmt: skip
-        _write_csv(building / name, ("ImageId", "ClassId", "EncodedPixels"), rows)
+        _write_csv(table, ("ImageId", "ClassId", "EncodedPixels"), rows)
     sample = [(strips[i].name, "1 409600", 0) for i in order if strips[i].part == TEST]
-    _write_csv(building / "sample_submission.csv", ("ImageId", "EncodedPixels", "ClassId"), sample)
+    _write_csv(paths.sample_submission, ("ImageId", "EncodedPixels", "ClassId"), sample)
 
 
 def _write_csv(path: Path, header: tuple[str, ...], rows: list[tuple]) -> None:
-    from io import StringIO
-
     text = StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
     write_text(path, text.getvalue())

@@ -1,7 +1,7 @@
-"""The four synthetic defects as they look: pits, slivers, streaks and scratches, rough patches.
+"""The appearance of synthetic defects: pits, slivers, streaks and scratches, rough patches.
 
-``paint`` draws one object into a strip and returns the polygon that a labeller would draw round it. What is
-seen comes from one generator, the drawing hand from another, so one strip can be labelled twice.
+:func:`draw_defect` draws one defect into a strip and returns the polygon that a labeller would draw around it. The
+picture and the polygon come from different generators, so one strip can be labelled twice.
 """
 
 from __future__ import annotations
@@ -9,30 +9,32 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from severstal.synthetic import flakes
+from severstal.synthetic import flakes, polygons
 from severstal.synthetic.noise import noise, step
-from severstal.synthetic.shapes import Box, Object, around, outline
+from severstal.synthetic.placement import Box, Defect
 from severstal.synthetic.surface import HEIGHT, WIDTH
 
 
-def paint(rng: np.random.Generator, hand: np.random.Generator, strip: np.ndarray, item: Object) -> np.ndarray:
-    """Draw ``item`` into ``strip`` (``float32 [256, 1600]`` of grey levels, changed in place).
+def draw_defect(
+    rng: np.random.Generator, labeller: np.random.Generator, strip: np.ndarray, defect: Defect
+) -> np.ndarray:
+    """Draw a defect into ``strip`` (``float32 [256, 1600]`` of grey levels, changed in place).
 
     Returns:
         Corners ``int32 [n, 2]`` (x, y) of the labeller's polygon.
     """
-    box = item.box
+    box = defect.box
     patch = _window(strip, box)
     level = float(np.median(patch))
-    drawn, shape = LOOKS[item.kind.look](rng, patch.copy(), max(level, 12.0))
+    drawn, shape = LOOKS[defect.kind.look](rng, patch.copy(), max(level, 12.0))
     _put_back(strip, box, drawn)
     if shape is None:
-        return outline(hand, box, item.kind.vertices)
-    return around(hand, shape, box)
+        return polygons.fill_box(labeller, box, defect.kind.vertices)
+    return polygons.surround(labeller, shape, box)
 
 
 def _window(strip: np.ndarray, box: Box) -> np.ndarray:
-    """Copy of the box's pixels, mirrored where it reaches past the strip."""
+    """A copy of the box's pixels, mirrored beyond the strip's edge."""
     rows = np.abs(np.arange(box.y, box.y + box.height))
     columns = np.abs(np.arange(box.x, box.x + box.width))
     rows = np.where(rows < HEIGHT, rows, 2 * (HEIGHT - 1) - rows)
@@ -41,18 +43,19 @@ def _window(strip: np.ndarray, box: Box) -> np.ndarray:
 
 
 def _put_back(strip: np.ndarray, box: Box, drawn: np.ndarray) -> None:
+    """Write the part of ``drawn`` that is inside the strip."""
     top, left = max(box.y, 0), max(box.x, 0)
     bottom, right = min(box.y + box.height, HEIGHT), min(box.x + box.width, WIDTH)
     strip[top:bottom, left:right] = drawn[top - box.y : bottom - box.y, left - box.x : right - box.x]
 
 
 def _contrast(rng: np.random.Generator) -> float:
-    """How clearly an object shows, 0.45 to 1: most are plain, every sixth is faint."""
+    """How clearly a defect is visible, 0.45 to 1: about one in six is faint."""
     return float(rng.uniform(0.45, 0.65) if rng.random() < 0.17 else rng.uniform(0.7, 1.0))
 
 
 def _grid(patch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns, both running from -1 to 1 over the box."""
+    """Coordinates of rows ``[h, 1]`` and columns ``[1, w]``, from -1 to 1 over the box."""
     y = np.linspace(-1, 1, patch.shape[0], dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, patch.shape[1], dtype=np.float32)[None, :]
     return y, x
@@ -158,11 +161,11 @@ def _scratch(rng: np.random.Generator, patch: np.ndarray, level: float) -> tuple
         cv2.polylines(bright, line, False, float(rng.uniform(0.4, 1)), thick, cv2.LINE_AA, 4)
         shadow = [line[0] + (0, int(16 * rng.uniform(1.5, 4)))]
         cv2.polylines(dark, shadow, False, float(rng.uniform(0.3, 1)), thick + 1, cv2.LINE_AA, 4)
-    seen = cv2.dilate(np.maximum(bright, dark), np.ones((5, 5), np.uint8)) > 0.1
+    visible = cv2.dilate(np.maximum(bright, dark), np.ones((5, 5), np.uint8)) > 0.1
     rubbed = np.clip(0.75 + 0.5 * noise(rng, patch.shape, 0.9, 5), 0.1, 1.6)
     patch *= 1 - 0.55 * clear * cv2.GaussianBlur(dark, (0, 0), 1.2)
     patch += clear * rng.uniform(60, 190) * cv2.GaussianBlur(bright, (0, 0), 0.7) * rubbed
-    return patch, cv2.morphologyEx(seen.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((13, 13), np.uint8)) > 0
+    return patch, cv2.morphologyEx(visible.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((13, 13), np.uint8)) > 0
 
 
 def _spall(rng: np.random.Generator, patch: np.ndarray, level: float) -> tuple[np.ndarray, None]:

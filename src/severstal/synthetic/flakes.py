@@ -9,7 +9,7 @@ from severstal.synthetic.noise import blob, noise
 
 
 def outline(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Positive inside a ragged patch, some with one or two straight torn sides."""
+    """Field ``float32 [height, width]``, positive inside a ragged patch; some have one or two straight torn sides."""
     distance = blob(rng, height, width, 0.35) + 0.05 * noise(rng, (height, width), 7, 9)
     distance += 0.025 * noise(rng, (height, width), 2, 2)
     y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None, :]
@@ -20,7 +20,7 @@ def outline(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def relief(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Brightness of crumpled metal under slanting light, about -3 to 8: creases, facets, highlights."""
+    """Brightness of crumpled metal under oblique light, about -3 to 8: creases, facets, highlights."""
     creases = -np.abs(noise(rng, shape, rng.uniform(9, 16), rng.uniform(10, 20)))
     tall = 4 * creases - 2.2 * np.abs(noise(rng, shape, 4.5, 6)) - 0.9 * np.abs(noise(rng, shape, 1.9, 2.6))
     tall = cv2.GaussianBlur(tall + 0.25 * noise(rng, shape, 0.9, 1.2), (0, 0), 0.6)

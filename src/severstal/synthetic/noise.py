@@ -1,6 +1,6 @@
-"""Random fields that synthetic steel is built of: noise of a given reach, ragged patches, smooth steps.
+"""Random fields of synthetic steel: noise of a given correlation length, ragged patches, soft steps.
 
-Promises float32 arrays that depend on nothing but the generator's state.
+All are float32 arrays that depend on the generator's state alone.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import numpy as np
 
 
 def noise(rng: np.random.Generator, shape: tuple[int, int], reach_y: float, reach_x: float) -> np.ndarray:
-    """Gaussian noise ``float32 [H, W]``, mean 0, deviation 1, smooth over about ``reach`` pixels each way.
+    """Gaussian noise ``float32 [H, W]``, mean 0, standard deviation 1, smooth over about ``reach`` pixels.
 
-    Reaches beyond two pixels are drawn on a coarse grid and enlarged: ten times as quick as a wide blur.
+    A reach of two pixels or more is drawn on a coarse grid and enlarged: ten times as fast as a wide blur.
     """
     steps = [max(1, int(reach)) for reach in (reach_y, reach_x)]
     grid = [side // step + 4 for side, step in zip(shape, steps, strict=True)]
-    field = rng.standard_normal(grid, dtype=np.float32)
-    # On a coarse grid the enlargement already smooths over one cell.
+    field: np.ndarray = rng.standard_normal(grid, dtype=np.float32)
+    # On a coarse grid the enlargement smooths over one cell.
     soft_y, soft_x = (reach if reach < 2 else 0.7 for reach in (reach_y, reach_x))
     field = cv2.GaussianBlur(field, (0, 0), sigmaX=max(soft_x, 0.1), sigmaY=max(soft_y, 0.1))
     if steps != [1, 1]:
@@ -29,19 +29,22 @@ def noise(rng: np.random.Generator, shape: tuple[int, int], reach_y: float, reac
 
 
 def step(values: np.ndarray, threshold: float | np.ndarray, softness: float) -> np.ndarray:
-    """0 below ``threshold``, 1 above ``threshold + softness``, a ramp between; float32."""
+    """0 below ``threshold``, 1 above ``threshold + softness``, linear between them; float32."""
     return np.clip((values - threshold) / softness, 0, 1).astype(np.float32)
 
 
 def lognormal(rng: np.random.Generator, median: float, spread: float) -> float:
-    """One value with this median and this deviation of its natural logarithm."""
+    """A log-normal value; ``spread`` is the standard deviation of its natural logarithm."""
     return float(median * np.exp(spread * rng.standard_normal()))
 
 
 def blob(rng: np.random.Generator, height: int, width: int, ragged: float = 0.25) -> np.ndarray:
-    """Field ``float32 [height, width]`` that is positive inside one irregular patch filling the box.
+    """Field ``float32 [height, width]`` that is positive inside one irregular patch that fills the box.
 
-    1 near the centre, 0 on the outline, negative outside; ``ragged`` is how far the outline strays.
+    It is 1 near the centre, 0 on the outline and negative outside.
+
+    Args:
+        ragged: how far the outline deviates from an ellipse.
     """
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]

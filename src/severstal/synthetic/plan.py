@@ -1,6 +1,7 @@
-"""Which strips a synthetic data set has: names, the classes each shows, and which are near-copies of another.
+"""Which strips a synthetic data set has: their names, the classes that each shows, and the near-duplicates.
 
-Promises the competition's frequencies, rounded by the largest remainder, with a minimum for rare classes.
+Combinations of classes have the competition's frequencies, rounded by the largest remainder, with a minimum for rare
+classes.
 """
 
 from __future__ import annotations
@@ -9,20 +10,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from severstal.data.labels import CLASSES
+
 TRAIN, TEST = 0, 1  # first key of a strip's generator
 
-# Strips of the competition by the classes they show (12,568 in all).
-STRIPS: dict[tuple[int, ...], int] = {
+# Training strips of the competition by the classes that they show (12,568 in all).
+COMPETITION_STRIPS: dict[tuple[int, ...], int] = {
     (): 5902, (3,): 4759, (1,): 769, (4,): 516, (3, 4): 284, (2,): 195,
     (1, 3): 91, (1, 2): 35, (2, 3): 14, (1, 2, 3): 2, (2, 4): 1,
 }  # fmt: skip
-AT_LEAST = {TRAIN: 8, TEST: 2}
-NEAR_COPIES = 0.015
+MIN_STRIPS = {TRAIN: 8, TEST: 2}  # that show a class
+NEAR_DUPLICATE_SHARE = 0.015
 
 
 @dataclass(frozen=True)
-class Strip:
-    """One strip to make: its name, the classes it shows, and the number of the strip that it looks like."""
+class PlannedStrip:
+    """One strip to draw.
+
+    Attributes:
+        part: ``TRAIN`` or ``TEST``.
+        source: number of the strip that it looks like: its own number, or another one's for a near-duplicate.
+    """
 
     part: int
     number: int
@@ -31,17 +39,17 @@ class Strip:
     source: int
 
 
-def plan(train: int, test: int, seed: int) -> list[Strip]:
-    """All strips of a data set, the train part first; only train strips have near-copies."""
+def plan(train: int, test: int, seed: int) -> list[PlannedStrip]:
+    """All strips of a data set, the train part first; only train strips have near-duplicates."""
     names = _names(train + test, seed)
     strips = []
     for part, count in ((TRAIN, train), (TEST, test)):
         rng = np.random.default_rng([seed, part])
-        classes = shares(count, AT_LEAST[part])
+        classes = class_combinations(count, MIN_STRIPS[part])
         classes = [classes[index] for index in rng.permutation(count)]
-        sources = _near_copies(rng, classes) if part == TRAIN else list(range(count))
+        sources = _sources(rng, classes) if part == TRAIN else list(range(count))
         start = part * train
-        strips += [Strip(part, i, names[start + i], classes[i], sources[i]) for i in range(count)]
+        strips += [PlannedStrip(part, i, names[start + i], classes[i], sources[i]) for i in range(count)]
     return strips
 
 
@@ -54,38 +62,44 @@ def _names(count: int, seed: int) -> list[str]:
     return list(names)
 
 
-def shares(count: int, at_least: int) -> list[tuple[int, ...]]:
-    """Classes of ``count`` strips in the competition's frequencies: rounded by the largest remainder."""
-    total = sum(STRIPS.values())
-    exact = {classes: count * number / total for classes, number in STRIPS.items()}
-    whole = {classes: int(value) for classes, value in exact.items()}
-    by_remainder = sorted(exact, key=lambda classes: whole[classes] - exact[classes])
-    for classes in by_remainder[: count - sum(whole.values())]:
-        whole[classes] += 1
-    _raise_rare(whole, min(at_least, count // 8))
-    return [classes for classes, number in whole.items() for _ in range(number)]
+def class_combinations(count: int, min_strips: int) -> list[tuple[int, ...]]:
+    """Classes of ``count`` strips in the competition's frequencies, rounded by the largest remainder.
+
+    Args:
+        min_strips: strips that show a class at least, or an eighth of all strips where that is fewer.
+    """
+    total = sum(COMPETITION_STRIPS.values())
+    exact = {classes: count * number / total for classes, number in COMPETITION_STRIPS.items()}
+    rounded = {classes: int(value) for classes, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda classes: rounded[classes] - exact[classes])
+    for classes in by_remainder[: count - sum(rounded.values())]:
+        rounded[classes] += 1
+    _raise_rare(rounded, min(min_strips, count // 8))
+    return [classes for classes, number in rounded.items() for _ in range(number)]
 
 
-def _raise_rare(whole: dict[tuple[int, ...], int], at_least: int) -> None:
-    """Give every class its minimum; the strips come from the commonest combination, clean or class 3."""
-    for class_id in (1, 2, 3, 4):
-        have = sum(number for classes, number in whole.items() if class_id in classes)
-        for _ in range(at_least - have):
-            whole[max(whole, key=lambda classes: whole[classes])] -= 1
-            whole[(class_id,)] += 1
+def _raise_rare(counts: dict[tuple[int, ...], int], min_strips: int) -> None:
+    """Give every class its minimum, at the cost of the most frequent combination (clean, or class 3)."""
+    for class_id in CLASSES:
+        known = sum(number for classes, number in counts.items() if class_id in classes)
+        for _ in range(min_strips - known):
+            counts[max(counts, key=lambda classes: counts[classes])] -= 1
+            counts[(class_id,)] += 1
 
 
-def _near_copies(rng: np.random.Generator, classes: list[tuple[int, ...]]) -> list[int]:
-    """For each strip the one it looks like: itself, or for a few another one with the same defects."""
+def _sources(rng: np.random.Generator, classes: list[tuple[int, ...]]) -> list[int]:
+    """For each strip the one that it looks like: itself, or for a few another one with the same defects."""
     sources = list(range(len(classes)))
-    wanted = max(1, round(NEAR_COPIES * len(classes))) if len(classes) >= 16 else 0
+    missing = max(1, round(NEAR_DUPLICATE_SHARE * len(classes))) if len(classes) >= 16 else 0
     used: set[int] = set()
-    for copy in rng.permutation(len(classes)).tolist():
-        near_duplicates_of_labelled = [
-            i for i, same in enumerate(classes) if same == classes[copy] and i != copy and i not in used
+    for strip in rng.permutation(len(classes)).tolist():
+        candidates = [
+            other
+            for other, combination in enumerate(classes)
+            if combination == classes[strip] and other != strip and other not in used
         ]
-        if wanted and classes[copy] and near_duplicates_of_labelled and copy not in used:
-            sources[copy] = int(rng.choice(near_duplicates_of_labelled))
-            used |= {copy, sources[copy]}
-            wanted -= 1
+        if missing and classes[strip] and candidates and strip not in used:
+            sources[strip] = int(rng.choice(candidates))
+            used |= {strip, sources[strip]}
+            missing -= 1
     return sources

@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 
 from severstal.data import rle
-from severstal.synthetic.defects import paint
-from severstal.synthetic.shapes import fill, place
-from severstal.synthetic.surface import HEIGHT, WIDTH, draw_bar, finish, steel
+from severstal.synthetic.defects import draw_defect
+from severstal.synthetic.placement import place_defects
+from severstal.synthetic.polygons import mask_of
+from severstal.synthetic.surface import HEIGHT, WIDTH, draw_bar, draw_steel, photograph
 
 QUALITY = 90  # the quantisation tables of the competition's files
 
@@ -19,24 +20,24 @@ def save(
     path: Path,
     *,
     classes: tuple[int, ...],
-    look: np.random.Generator,
-    hand: np.random.Generator,
-    near_copy: bool = False,
+    appearance: np.random.Generator,
+    labeller: np.random.Generator,
+    near_duplicate: bool = False,
 ) -> dict[int, str]:
     """Draw a strip and write it as a JPEG of three equal grey channels.
 
     Args:
-        look: decides everything that is seen; strips of equal ``look`` and ``classes`` look the same.
-        hand: decides the labeller's polygons and, for a near-copy, the small differences in the picture.
+        appearance: decides what the picture shows; strips of equal ``appearance`` and ``classes`` look the same.
+        labeller: decides the labeller's polygons and, for a near-duplicate, the small differences in the picture.
 
     Returns:
-        Run-length code of each class that the strip shows; no pixel is in two of them.
+        Run-length code of each class that the strip shows; no pixel belongs to two classes.
     """
-    cv2.setNumThreads(1)  # the strips are what runs in parallel
-    image, masks = draw(classes, look, hand)
+    cv2.setNumThreads(1)  # strips are drawn in parallel
+    image, masks = draw(classes, appearance, labeller)
     quality = QUALITY
-    if near_copy:
-        image, quality = _disturb(hand, image), QUALITY + int(hand.integers(-4, 5))
+    if near_duplicate:
+        image, quality = _photograph_again(labeller, image), QUALITY + int(labeller.integers(-4, 5))
     written = cv2.imwrite(str(path), cv2.merge([image] * 3), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not written:
         raise OSError(f"cannot write {path}")
@@ -44,25 +45,25 @@ def save(
 
 
 def draw(
-    classes: tuple[int, ...], look: np.random.Generator, hand: np.random.Generator
+    classes: tuple[int, ...], appearance: np.random.Generator, labeller: np.random.Generator
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-    """Picture ``uint8 [256, 1600]`` and one mask ``bool [256, 1600]`` for each class, none empty."""
-    camera = look.spawn(1)[0]  # of its own, so that defects change nothing outside their boxes
-    bar = draw_bar(look)
-    strip = steel(look)
-    items = place(look, classes, bar)
+    """Picture ``uint8 [256, 1600]``, and a mask ``bool [256, 1600]`` of each class that is visible."""
+    camera = appearance.spawn(1)[0]  # a separate generator: a defect changes nothing outside its box
+    bar = draw_bar(appearance)
+    strip = draw_steel(appearance)
+    defects = place_defects(appearance, classes, bar)
     free = np.zeros((HEIGHT, WIDTH), bool)
     free[:, bar.left : bar.right] = True
     masks = {class_id: np.zeros((HEIGHT, WIDTH), bool) for class_id in classes}
-    for item in items:
-        mine = fill(paint(look, hand, strip, item)) & free
-        masks[item.class_id] |= mine
-        free &= ~mine
-    return finish(camera, strip, bar), {class_id: mask for class_id, mask in masks.items() if mask.any()}
+    for defect in defects:
+        mask = mask_of(draw_defect(appearance, labeller, strip, defect)) & free
+        masks[defect.class_id] |= mask
+        free &= ~mask
+    return photograph(camera, strip, bar), {class_id: mask for class_id, mask in masks.items() if mask.any()}
 
 
-def _disturb(hand: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """A second picture of the same steel: a little brighter or darker, with noise of its own."""
-    grey = image * np.float32(hand.uniform(0.96, 1.04)) + np.float32(hand.uniform(-2, 2))
-    grey += hand.standard_normal(image.shape, dtype=np.float32) * 1.2
+def _photograph_again(labeller: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """A second picture of the same steel: a little brighter or darker, with other noise."""
+    grey = image * np.float32(labeller.uniform(0.96, 1.04)) + np.float32(labeller.uniform(-2, 2))
+    grey += labeller.standard_normal(image.shape, dtype=np.float32) * 1.2
     return np.clip(np.rint(grey), 0, 255).astype(np.uint8)

@@ -1,9 +1,9 @@
 """Synthetic steel without defects: light, rolling texture, scale, streaks that are no defects, black bars.
 
-The strip runs from top to bottom, so rolling marks and scale stretch along y; the camera's lighting
-differs along x. The numbers were set beside real strips: grey means 29 to 152 (median 100), deviation
-of the fine texture 6 to 20 % of the local grey, neighbouring pixels correlated .55 to .8, bars of grey
-1 to 4 whose edge is one to three pixels sharp and then brightens over some 40 columns.
+The steel moves along y, so rolling marks and scale are stretched along y; the lighting differs along x. The numbers
+were chosen to match real strips: mean grey levels 29 to 152 (median 100), standard deviation of the fine texture 6 to
+20 % of the local grey level, correlation of neighbouring pixels .55 to .8, bars of grey level 1 to 4 whose edge is one
+to three pixels wide and next to which the steel brightens over some 40 columns.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ BAR_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Bar:
-    """The steel lies in columns ``left`` to ``right`` (exclusive); beyond them it is black."""
+    """The steel is in columns ``left`` to ``right`` (exclusive); the other columns are black."""
 
     left: int = 0
     right: int = WIDTH
 
 
 def draw_bar(rng: np.random.Generator) -> Bar:
-    """A black bar at the left or the right edge on a fifth of the strips, 60 to 1,400 columns wide."""
+    """A black bar, 60 to 1,400 columns wide, at the left or right edge of a fifth of the strips."""
     if rng.random() > BAR_SHARE:
         return Bar()
     width = int(np.clip(lognormal(rng, 330, 1.0), 60, 1400))
     return Bar(left=width) if rng.random() < 0.5 else Bar(right=WIDTH - width)
 
 
-def steel(rng: np.random.Generator) -> np.ndarray:
+def draw_steel(rng: np.random.Generator) -> np.ndarray:
     """Grey levels ``float32 [256, 1600]`` of a strip without defects, bar and camera noise."""
     surface = _grain(rng)
     surface += _rolling(rng)
@@ -52,23 +52,23 @@ def steel(rng: np.random.Generator) -> np.ndarray:
     return strip
 
 
-def finish(rng: np.random.Generator, strip: np.ndarray, bar: Bar) -> np.ndarray:
-    """``uint8 [256, 1600]`` of a strip as the camera saves it: the bar, camera noise, clipping."""
+def photograph(rng: np.random.Generator, strip: np.ndarray, bar: Bar) -> np.ndarray:
+    """The picture of a strip, ``uint8 [256, 1600]``: black bar, camera noise and clipping are added."""
     if bar != Bar():
-        strip = _cover(rng, strip, bar)
+        strip = _black_out(rng, strip, bar)
     strip = strip + rng.standard_normal(SHAPE, dtype=np.float32) * 0.9
     return np.clip(np.rint(strip), 0, 255).astype(np.uint8)
 
 
 def _light(rng: np.random.Generator) -> np.ndarray:
-    """Grey level of perfect steel: a level per strip, darker ends, uneven along x, a slope along y."""
+    """Grey level of perfect steel: a level per strip, darker ends, variation along x, a slope along y."""
     level = np.clip(lognormal(rng, 116, 0.17), 60, 170) if rng.random() > 0.07 else rng.uniform(28, 60)
     y = np.linspace(-0.5, 0.5, HEIGHT, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, WIDTH, dtype=np.float32)[None, :]
     centre = rng.normal(0, 0.25)
     across = 1 - rng.uniform(0.15, 0.5) * (x - centre) ** 2
     across = across + rng.uniform(0.02, 0.12) * noise(rng, (1, WIDTH), 1, 250)
-    if rng.random() < 0.35:  # where one camera's picture or one pass of the mill ends
+    if rng.random() < 0.35:  # the edge of a camera's picture or of a rolling pass
         across = across * (1 + rng.normal(0, 0.1) * step(x, rng.uniform(-0.9, 0.9), 0.004))
     slope = rng.normal(0.45, 0.4)
     along = 1 + slope * y + rng.uniform(0, 0.06) * noise(rng, SHAPE, 120, 200)
@@ -76,7 +76,7 @@ def _light(rng: np.random.Generator) -> np.ndarray:
 
 
 def _grain(rng: np.random.Generator) -> np.ndarray:
-    """Reflectance around 1: fine isotropic grain, rougher in some places, with bright grains on top."""
+    """Reflectance around 1: fine isotropic grain, rougher in some places, with a few bright grains."""
     fine = noise(rng, SHAPE, 0.45, 0.58)
     coarse = noise(rng, SHAPE, 1.2, 1.9)
     size = lognormal(rng, 0.066, 0.3)
@@ -121,13 +121,13 @@ def _add_scale(rng: np.random.Generator, surface: np.ndarray) -> None:
     tone = rng.uniform(0.08, 0.3) * (1 if rng.random() < 0.4 else -1)
     coarseness = rng.uniform(0.3, 1.9)
     surface += patch * (tone + (coarseness - 1) * (surface - 1))
-    if rng.random() < 0.5:  # a patch glitters, most of all at its rim
+    if rng.random() < 0.5:  # a patch glitters, mostly at its rim
         rim = patch * (1.15 - patch) * 3.5 * np.maximum(noise(rng, SHAPE, 0.6, 1.1) - 1.2, 0)
         surface += rng.uniform(0.2, 1.0) * rim
 
 
 def _add_streaks(rng: np.random.Generator, surface: np.ndarray) -> None:
-    """Thin faint lines and soft bands along the strip: what a labeller lets pass."""
+    """Thin faint lines and soft bands along the strip, which labellers do not mark."""
     for _ in range(rng.poisson(4)):
         width, depth = rng.uniform(0.5, 1.3), rng.uniform(0.04, 0.17) * rng.choice([-1, -1, -1, 1])
         _streak(rng, surface, width, depth, length=lognormal(rng, 90, 0.8))
@@ -173,7 +173,7 @@ def _add_specks(rng: np.random.Generator, surface: np.ndarray) -> None:
 
 
 def _add_spatter(rng: np.random.Generator, strip: np.ndarray) -> None:
-    """Drops of oil or water in a column or two, so bright that the camera clips; no defect."""
+    """Drops of oil or water in one to three columns, so bright that the camera clips; not a defect."""
     for centre in rng.uniform(100, WIDTH - 100, rng.integers(1, 4)):
         drops = noise(rng, (HEIGHT, 160), 5, 4) + 0.8 * noise(rng, (HEIGHT, 160), 14, 3)
         reach = np.abs(np.arange(160, dtype=np.float32) - 80)[None, :] / rng.uniform(6, 22)
@@ -182,15 +182,15 @@ def _add_spatter(rng: np.random.Generator, strip: np.ndarray) -> None:
         strip[:, left : left + 160] += shine * 200
 
 
-def _cover(rng: np.random.Generator, strip: np.ndarray, bar: Bar) -> np.ndarray:
-    """Blacken what lies beyond the steel's edge; the last columns of steel curve away from the light."""
+def _black_out(rng: np.random.Generator, strip: np.ndarray, bar: Bar) -> np.ndarray:
+    """Blacken the columns beyond the steel's edge; the last columns of steel curve away from the light."""
     edge, sign = (bar.left, 1) if bar.left else (bar.right, -1)
     tilt = np.linspace(-0.5, 0.5, HEIGHT, dtype=np.float32)[:, None] * rng.normal(0, 2.5)
     wobble = 0.3 * noise(rng, (HEIGHT, 1), 12, 1)
     inside = sign * (np.arange(WIDTH, dtype=np.float32)[None, :] - edge - tilt - wobble)
     steel_share = step(inside, 0, rng.uniform(1, 3.5))
     curve = 1 - rng.uniform(0.3, 0.75) * np.exp(-np.maximum(inside, 0) / rng.uniform(12, 45))
-    if rng.random() < 0.6:  # the strip's trimmed side is a narrow band of its own
+    if rng.random() < 0.6:  # the trimmed side of the steel is a narrow band
         curve = curve * (1 + rng.normal(0, 0.3) * (1 - step(inside, rng.uniform(6, 30), 2)))
     dark = rng.uniform(0.6, 3.5) if rng.random() > 0.1 else rng.uniform(5, 13)
     return dark + strip * np.maximum(curve, 0.1) * steel_share
