@@ -1,4 +1,4 @@
-"""Mixed precision: routes, the scaler's part, and what is said where a route is not to be had."""
+"""Mixed precision: modes, gradient scaling, and the errors of a mode that is not available."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from severstal.training.losses import SegmentationLoss
 CPU = torch.device("cpu")
 
 
-def made(route: str) -> MixedPrecision:
+def linear(mode: str) -> MixedPrecision:
+    """A linear layer in a mode."""
     torch.manual_seed(0)
     network = nn.Linear(4, 1)
-    return MixedPrecision(route, network, torch.optim.SGD(network.parameters(), lr=0.1), CPU)
+    return MixedPrecision(mode, network, torch.optim.SGD(network.parameters(), lr=0.1), CPU)
 
 
-def test_auto_is_fp16_on_cuda_and_what_the_processor_has_on_a_cpu(monkeypatch) -> None:
+def test_auto_is_fp16_on_cuda_and_bf16_or_off_on_a_cpu(monkeypatch) -> None:
     assert amp.choose_mode("auto", torch.device("cuda")) == "fp16"
     monkeypatch.setattr(amp, "cpu_has_bfloat16", lambda: True)
     assert amp.choose_mode("auto", CPU) == "bf16"
@@ -34,72 +35,72 @@ def test_auto_is_fp16_on_cuda_and_what_the_processor_has_on_a_cpu(monkeypatch) -
     assert amp.choose_mode("auto", CPU) == "off"
 
 
-@pytest.mark.parametrize("route", ["fp16", "apex"])
-def test_routes_of_a_gpu_are_refused_without_one(route: str) -> None:
+@pytest.mark.parametrize("mode", ["fp16", "apex"])
+def test_modes_that_need_a_gpu_are_refused_without_one(mode: str) -> None:
     with pytest.raises(InputError, match="needs an NVIDIA GPU"):
-        made(route)
+        linear(mode)
 
 
-@pytest.mark.parametrize(("route", "dtype"), [("off", torch.float32), ("bf16", torch.bfloat16)])
-def test_forward_runs_in_the_routes_precision(route: str, dtype: torch.dtype) -> None:
-    one = made(route)
-    with one.autocast():
-        assert one.network(torch.ones(2, 4)).dtype == dtype
+@pytest.mark.parametrize(("mode", "dtype"), [("off", torch.float32), ("bf16", torch.bfloat16)])
+def test_the_forward_pass_runs_in_the_modes_precision(mode: str, dtype: torch.dtype) -> None:
+    precision = linear(mode)
+    with precision.autocast():
+        assert precision.network(torch.ones(2, 4)).dtype == dtype
 
 
-def test_scaling_saves_small_gradients_that_float16_loses() -> None:
-    """A gradient of 1e-8 is zero in float16; scaled by 2**16 before and unscaled after, it survives."""
-    assert torch.tensor(1e-8).half().item() == 0
-    weight, small = nn.Parameter(torch.ones(1)), torch.tensor([1e-4])
-    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
-
-    def loss() -> torch.Tensor:
-        return (weight.half() * small.half()).float().sum() * 1e-4  # the product in float16, as under autocast
-
-    loss().backward()
-    assert weight.grad.item() == 0, "without scaling the gradient underflows"
-    weight.grad = None
-    scaler.scale(loss()).backward()
-    scaler.unscale_(torch.optim.SGD([weight], lr=1.0))
-    assert weight.grad.item() == pytest.approx(1e-8, rel=0.01)
+def test_gradients_are_clipped_to_the_norm() -> None:
+    precision = linear("off")
+    precision.backward(100 * precision.network(torch.ones(2, 4)).sum())
+    precision.clip_gradients(5.0)
+    norm = torch.cat([parameter.grad.flatten() for parameter in precision.network.parameters()]).norm()
+    assert float(norm) == pytest.approx(5.0, rel=1e-4)
 
 
 PIXELS = 2 * 64 * 64  # of the batch below
-AT_FULL_SIZE = 16 * 256 * 512  # of the recipe kaggle's: its mean over pixels makes each gradient so much smaller
+PIXELS_OF_KAGGLE = 16 * 256 * 512  # of that recipe's batch: its mean over pixels makes each gradient that much smaller
 
 
-def gradients(route: str, monkeypatch, *, scaled: bool = True) -> torch.Tensor:
-    """All gradients of a new U-Net's first step, in one row, in the true scale of a batch of the recipe kaggle."""
-    monkeypatch.setattr(amp, "choose_mode", lambda asked, device: asked)
+def first_gradients(mode: str, monkeypatch, *, scaled: bool = True) -> torch.Tensor:
+    """All gradients of a new U-Net's first step, flattened, at the magnitude of a batch of the recipe ``kaggle``."""
+    monkeypatch.setattr(amp, "choose_mode", lambda requested, device: requested)
     torch.manual_seed(0)
     values = recipe.named("cpu", {"downscale": 1})
     unet = build_unet(values, "tu-resnet10t", pretrained=False)
-    one = MixedPrecision(route, unet, torch.optim.SGD(unet.parameters(), lr=0.1), CPU)
+    precision = MixedPrecision(mode, unet, torch.optim.SGD(unet.parameters(), lr=0.1), CPU)
     strips, masks = torch.randn(2, 1, 64, 64), (torch.rand(2, 4, 64, 64) < 0.02).float()
-    with one.autocast():
+    with precision.autocast():
         logits = unet(strips)
-    loss = SegmentationLoss(values)(logits.float(), masks, epoch=1) * (PIXELS / AT_FULL_SIZE)
-    one.backward(loss) if scaled else loss.backward()
-    one.clip_gradients(1e9)  # undoes the scale, shortens nothing
+    loss = SegmentationLoss(values)(logits.float(), masks, epoch=1) * (PIXELS / PIXELS_OF_KAGGLE)
+    precision.backward(loss) if scaled else loss.backward()
+    precision.clip_gradients(1e9)  # undoes the scaling, clips nothing
     return torch.cat([parameter.grad.flatten() for parameter in unet.parameters()])
 
 
-def test_a_networks_first_gradients_survive_float16_with_scaling_alone(monkeypatch) -> None:
-    """Float16 is emulated on this CPU, the underflow is real. Measured: 49 % off without scaling, 8 % with it."""
-    exact = gradients("off", monkeypatch)
-    kept = gradients("fp16", monkeypatch)
+def test_only_with_scaling_do_a_networks_first_gradients_survive_float16(monkeypatch) -> None:
+    """Float16 is emulated on a CPU, the underflow is real. Measured: 49 % off without scaling, 8 % with it."""
+    exact = first_gradients("off", monkeypatch)
+    scaled = first_gradients("fp16", monkeypatch)
     monkeypatch.setattr(torch.amp.GradScaler, "unscale_", lambda scaler, optimizer: None)
-    lost = gradients("fp16", monkeypatch, scaled=False)
-    assert (kept - exact).norm() < 0.15 * exact.norm()
-    assert (lost - exact).norm() > 0.3 * exact.norm()
-    assert torch.count_nonzero((kept == 0) & (exact != 0)) < 10
-    assert torch.count_nonzero((lost == 0) & (exact != 0)) > 1000
+    unscaled = first_gradients("fp16", monkeypatch, scaled=False)
+    assert (scaled - exact).norm() < 0.15 * exact.norm()
+    assert (unscaled - exact).norm() > 0.3 * exact.norm()
+    assert torch.count_nonzero((scaled == 0) & (exact != 0)) < 10
+    assert torch.count_nonzero((unscaled == 0) & (exact != 0)) > 1000
 
 
-def test_apex_goes_its_own_way_through_scale_loss(monkeypatch) -> None:
-    """The calls that the route of 2019 makes, on a stand-in of apex.amp."""
+def test_the_scalers_state_is_restored(monkeypatch) -> None:
+    monkeypatch.setattr(amp, "choose_mode", lambda requested, device: requested)
+    first, second = linear("fp16"), linear("fp16")
+    first._scaler.update(new_scale=128.0)
+    first._scaler.scale(torch.ones(1))
+    second.load_state_dict(first.state_dict() | {"scale": 128.0})
+    assert second._scaler.get_scale() == 128.0
+
+
+def test_apex_scales_the_loss_and_keeps_its_own_state(monkeypatch) -> None:
+    """The calls of apex.amp as of 2019, on a stand-in."""
     calls = []
-    amp = types.ModuleType("apex.amp")
+    apex_amp = types.ModuleType("apex.amp")
 
     def initialize(network, optimizer, opt_level, verbosity):
         calls.append(f"initialize {opt_level}")
@@ -110,27 +111,27 @@ def test_apex_goes_its_own_way_through_scale_loss(monkeypatch) -> None:
         calls.append("scale_loss")
         yield loss * 2
 
-    amp.initialize, amp.scale_loss = initialize, scale_loss
-    amp.state_dict = lambda: {"loss_scaler0": {"loss_scale": 2.0}}
-    amp.load_state_dict = lambda state: calls.append(f"load {state}")
-    amp.master_params = lambda optimizer: optimizer.param_groups[0]["params"]
+    apex_amp.initialize, apex_amp.scale_loss = initialize, scale_loss
+    apex_amp.state_dict = lambda: {"loss_scaler0": {"loss_scale": 2.0}}
+    apex_amp.load_state_dict = lambda state: calls.append(f"load {state}")
+    apex_amp.master_params = lambda optimizer: optimizer.param_groups[0]["params"]
     monkeypatch.setitem(sys.modules, "apex", types.ModuleType("apex"))
-    monkeypatch.setitem(sys.modules, "apex.amp", amp)
-    monkeypatch.setattr(amp, "choose_mode", lambda asked, device: asked)
-    one = made("apex")
-    loss = one.network(torch.ones(2, 4)).sum()
-    one.backward(loss)
-    plain = torch.autograd.grad(one.network(torch.ones(2, 4)).sum(), one.network.weight)[0]
-    assert torch.equal(one.network.weight.grad, plain * 2)
-    before = one.network.weight.detach().clone()
-    one.clip_gradients(1e9)
-    one.step()
-    assert not torch.equal(one.network.weight, before)
-    one.load_state_dict(one.state_dict())
+    monkeypatch.setitem(sys.modules, "apex.amp", apex_amp)
+    monkeypatch.setattr(amp, "choose_mode", lambda requested, device: requested)
+    precision = linear("apex")
+    weight = precision.network.weight
+    precision.backward(precision.network(torch.ones(2, 4)).sum())
+    plain = torch.autograd.grad(precision.network(torch.ones(2, 4)).sum(), weight)[0]
+    assert torch.equal(weight.grad, plain * 2)
+    before = weight.detach().clone()
+    precision.clip_gradients(1e9)
+    precision.step()
+    assert not torch.equal(weight, before)
+    precision.load_state_dict(precision.state_dict())
     assert calls == ["initialize O1", "scale_loss", "load {'loss_scaler0': {'loss_scale': 2.0}}"]
 
 
-def test_apex_of_pypi_is_told_from_nvidias(monkeypatch) -> None:
+def test_an_apex_without_amp_is_an_error_that_says_which_apex_it_is(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "apex.amp", None)
     monkeypatch.setitem(sys.modules, "apex", types.ModuleType("apex"))
     with pytest.raises(InputError, match="web toolkit"):

@@ -1,229 +1,158 @@
-"""Training: resumed equals uninterrupted, metric over the fold, what is asked for decides what is redone."""
+"""Training: what a fold's folder holds afterwards, and that an interrupted training ends with the same weights."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 
-import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
-from support.commands import ROOT, arguments_of, run_stage_alone
-from support.training import ENCODER, job, same, weights_of
+from support.commands import ROOT, arguments_of
+from support.training import ENCODER, SHARED_VALUES, interrupt, job, log_of, same, weights_of
 
-from severstal import recipe
 from severstal.data import out_of_fold
 from severstal.data.labels import masks
-from severstal.data.memory_map import TrainingStrips
 from severstal.data.strips import read
-from severstal.data.training_set import TrainingSet, read_training_set
+from severstal.data.training_set import TrainingSet
 from severstal.errors import InputError
+from severstal.models import weights
 from severstal.models.inference_graph import load_inference_graph
 from severstal.postprocess.metric import dice, dice_of_counts
 from severstal.postprocess.rules.axes import MIN_AREAS
-from severstal.training.crops import CropDataset, unpack_masks
-from severstal.training.sampling import ClassSampler, CropRequest
+from severstal.training.distributed import Distributed
+from severstal.training.loaders import build_loaders
 from severstal.training.trainer import Trainer
 
 
-def test_stopped_by_ctrl_c_it_goes_on_and_ends_with_the_same_weights(tiny, monkeypatch) -> None:
-    job(tiny).run()
-    straight, log = weights_of(tiny), tiny.fold(ENCODER, 0).log.read_text()
-    for file in (tiny.fold(ENCODER, 0).weights, tiny.fold(ENCODER, 0).oof):
-        file.unlink()
-    whole_run_epoch = Trainer._run_epoch
-
-    def interrupted(self, epoch):
-        if epoch == 2:
-            raise KeyboardInterrupt
-        return whole_run_epoch(self, epoch)
-
-    monkeypatch.setattr(Trainer, "_run_epoch", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        job(tiny).run()
-    assert tiny.fold(ENCODER, 0).checkpoint.exists()
-    assert not tiny.fold(ENCODER, 0).weights.exists()
-    monkeypatch.setattr(Trainer, "_run_epoch", whole_run_epoch)
-    job(tiny).run()
-    assert same(weights_of(tiny), straight)
-    resumed = [json.loads(line) for line in tiny.fold(ENCODER, 0).log.read_text().splitlines()]
-    assert [line["loss"] for line in resumed] == [json.loads(line)["loss"] for line in log.splitlines()]
-    assert not tiny.fold(ENCODER, 0).checkpoint.exists()
-
-
-@pytest.mark.slow
-def test_killed_it_goes_on_and_ends_with_the_same_weights(tiny) -> None:
-    job(tiny, {"epochs": 4}, fold=1).run()
-    straight, files = weights_of(tiny, 1), tiny.fold(ENCODER, 1)
-    files.weights.unlink()
-    files.oof.unlink()
-    command = [sys.executable, str(ROOT / "src" / "train.py"), *arguments_of(tiny), ENCODER, "1"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not files.checkpoint.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not files.weights.exists(), "it was killed too late to test anything"
-    subprocess.run(command, check=True, capture_output=True)
-    assert same(weights_of(tiny, 1), straight)
-
-
-def test_the_log_holds_the_metric_of_the_best_weights_over_the_whole_fold(tiny) -> None:
-    """The log's best Dice is that of the kept weights on whole strips, one mean over (strip, class)."""
-    made = job(tiny, {"tta": [], "amp": "off", "eval_batch_size": 4})
-    made.run()
-    lines = [json.loads(line) for line in made.member.files.log.read_text().splitlines()]
-    best = max(lines, key=lambda line: line["dice"])
-    store, data = out_of_fold.FoldMaps(made.member.files.oof, ""), made.data
-    scores = [dice(store[image] >= 128, masks(data.labels[image], data.height, data.width)) for image in store.images]
+def test_the_log_holds_the_metric_of_the_best_weights_over_all_held_out_strips(trained) -> None:
+    """The best Dice in the log is that of the weights that were kept: one mean over (strip, class)."""
+    best = max(log_of(trained.job.member.paths), key=lambda record: record["dice"])
+    maps, data = out_of_fold.FoldMaps(trained.job.member.files.oof, ""), trained.job.data
+    scores = [dice(maps[image] >= 128, masks(data.labels[image], data.height, data.width)) for image in maps.images]
     assert np.mean(scores) == pytest.approx(best["dice_untuned"], abs=1e-9)
-    assert best["dice"] == pytest.approx(np.mean(best_of_whole_masks(store, data)), abs=1e-9)
+    assert best["dice"] == pytest.approx(np.mean(best_dice_per_class(maps, data)), abs=1e-9)
     assert best["dice"] >= best["dice_untuned"]
 
 
-def best_of_whole_masks(store: out_of_fold.FoldMaps, data: TrainingSet) -> list[float]:
-    """Each class's best mean Dice over threshold and least pixels of the mask, counted the plain way."""
-    truths = np.stack([masks(data.labels[image], data.height, data.width) for image in store.images])
-    maps, pixels = np.stack([store[image] for image in store.images]), truths.sum(axis=(2, 3))
-    made = []
+def best_dice_per_class(maps: out_of_fold.FoldMaps, data: TrainingSet) -> list[float]:
+    """Each class's best mean Dice over thresholds and minimum mask areas, by plain counting."""
+    truths = np.stack([masks(data.labels[image], data.height, data.width) for image in maps.images])
+    probability, pixels = np.stack([maps[image] for image in maps.images]), truths.sum(axis=(2, 3))
+    scores = []
     for threshold in range(1, 256):
-        above = maps >= threshold
-        counts = above.sum(axis=(2, 3))
-        kept = dice_of_counts((above & truths).sum(axis=(2, 3)), counts + pixels)
-        made += [np.where(counts >= area, kept, pixels == 0).mean(axis=0) for area in MIN_AREAS]
-    return np.max(made, axis=0).tolist()
+        predicted = probability >= threshold
+        counts = predicted.sum(axis=(2, 3))
+        kept = dice_of_counts((predicted & truths).sum(axis=(2, 3)), counts + pixels)
+        scores += [np.where(counts >= area, kept, pixels == 0).mean(axis=0) for area in MIN_AREAS]
+    return np.max(scores, axis=0).tolist()
 
 
-def test_out_of_fold_maps_are_of_the_held_out_strips(tiny) -> None:
-    made = job(tiny)
-    made.run()
-    store = out_of_fold.FoldMaps(made.member.files.oof, "")
-    held_out = made.data.images(0, held_out=True)
-    assert sorted(store.images) == sorted(held_out)
-    model = load_inference_graph(made.member, torch.device("cpu"))
-    strip = torch.from_numpy(read(tiny.train_images / held_out[0]))[None, None]
+def test_out_of_fold_maps_are_those_of_the_held_out_strips(trained) -> None:
+    maps = out_of_fold.FoldMaps(trained.job.member.files.oof, "")
+    held_out = trained.job.data.images(0, held_out=True)
+    assert sorted(maps.images) == sorted(held_out)
+    graph = load_inference_graph(trained.job.member, torch.device("cpu"))
+    strip = torch.from_numpy(read(trained.job.member.paths.train_images / held_out[0]))[None, None]
     with torch.inference_mode():
-        expected = model(strip)[0][0].numpy()
-    assert np.abs(store[held_out[0]].astype(int) - expected).max() <= 1
+        expected = graph(strip)[0][0].numpy()
+    assert np.abs(maps[held_out[0]].astype(int) - expected).max() <= 1
 
 
-def test_what_is_finished_is_found_so_until_its_inputs_change(tiny) -> None:
-    made = job(tiny, {"epochs": 1})
-    assert not made.is_finished()
-    made.run()
-    assert job(tiny).is_finished(), "the value given when it was trained stays with the fold"
-    assert not job(tiny, {"epochs": 2}).is_trained()
-    again = job(tiny, {"epochs": 1, "tta": []})
-    assert again.is_trained()
-    assert not again.is_predicted(), "other flips need other out-of-fold maps, not another training"
+def test_the_classifiers_probabilities_lie_beside_the_out_of_fold_maps(trained) -> None:
+    maps = out_of_fold.FoldMaps(trained.job.member.files.oof, "")
+    class_probabilities = np.array([maps.class_probability(image) for image in maps.images])
+    assert class_probabilities.shape == (len(maps.images), 4)
+    maxima = np.array([maps[image].max(axis=(1, 2)) for image in maps.images])
+    assert not np.array_equal(class_probabilities, maxima), "these are the maxima of the maps, not the classifier's"
 
 
-def test_a_fold_trained_otherwise_is_kept_aside(tiny) -> None:
-    job(tiny, {"epochs": 1}).run()
-    first = weights_of(tiny)
-    job(tiny, {"epochs": 1, "learning_rate": 0.01}).run()
-    aside = tiny.folds / ENCODER / "0.previous" / "weights.safetensors"
-    assert same(load_file(aside), first)
-    assert not same(weights_of(tiny), first)
-    with pytest.raises(InputError, match="holds an earlier one already"):
-        job(tiny, {"epochs": 1, "learning_rate": 0.02}).run()
+def test_a_finished_fold_holds_a_log_tensorboard_and_no_checkpoint(trained) -> None:
+    files = trained.job.member.files
+    assert [record["epoch"] for record in log_of(trained.job.member.paths)] == [1, 2, 3]
+    assert list(files.tensorboard.glob("events.*"))
+    assert not files.checkpoint.exists()
 
 
-def test_kinds_of_strips_appear_in_their_shares(tiny) -> None:
-    data = read_training_set(tiny)
-    chosen = recipe.named("sample", {"samples_per_run_epoch": 4000, "class_sampling": (0.4, 0.3, 0.1, 0.1, 0.1)})
-    draws = list(ClassSampler(data, sorted(data.labels), chosen))
-    shares = np.bincount([draw.defect for draw in draws], minlength=5) / len(draws)
-    assert np.abs(shares - (0.4, 0.3, 0.1, 0.1, 0.1)).max() < 0.03
-    assert all(draw.defect in data.labels[draw.image] for draw in draws if draw.defect)
+def test_every_epoch_is_a_line_with_its_dice_and_loading_time(trained) -> None:
+    for record in log_of(trained.job.member.paths):
+        (line,) = (line for line in trained.console.splitlines() if f"epoch {record['epoch']}/3" in line)
+        assert f"Dice {record['dice']:.4f}" in line
+        assert 0 < record["loading_share"] < 1
+        assert f"loading {record['loading_share']:.1%}" in line
 
 
-def test_processes_share_one_list_of_samples(tiny) -> None:
-    data, chosen = read_training_set(tiny), recipe.read(tiny.recipe)
-    whole = list(ClassSampler(data, sorted(data.labels), chosen))
-    parts = [list(ClassSampler(data, sorted(data.labels), chosen, rank, 2)) for rank in range(2)]
-    assert [draw for pair in zip(*parts, strict=True) for draw in pair] == whole
+def test_stopped_by_ctrl_c_it_goes_on_and_ends_with_the_same_weights(tiny, trained) -> None:
+    interrupt(job(tiny, SHARED_VALUES), epoch=2)
+    files = tiny.fold(ENCODER, 0)
+    assert files.checkpoint.exists()
+    assert not files.weights.exists()
+    job(tiny, SHARED_VALUES).run()
+    straight = trained.job.member.paths
+    assert same(weights_of(tiny), weights_of(straight))
+    assert [record["loss"] for record in log_of(tiny)] == [record["loss"] for record in log_of(straight)]
+    assert not files.checkpoint.exists()
 
 
-def test_a_crop_drawn_for_a_class_holds_it(tiny) -> None:
-    data = read_training_set(tiny)
-    chosen = recipe.read(tiny.recipe).model_copy(
-        update={"foreground_crop_share": 1.0, "crop_height": 48, "crop_width": 48}
+@pytest.mark.slow
+def test_killed_it_goes_on_and_ends_with_the_same_weights(tiny, trained) -> None:
+    given = ["--tta", "none", "--amp", "off", "--classifier-loss-weight", "0.5", "--epochs", "3"]
+    command = [sys.executable, str(ROOT / "src" / "train.py"), *arguments_of(tiny), ENCODER, "0", *given]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
-    crops = CropDataset(TrainingStrips(data), chosen)
-    crops._augment = lambda image, mask: {"image": image, "mask": mask}
-    crops._augment.set_random_seed = lambda seed: None
-    for draw in ClassSampler(data, sorted(data.labels), chosen):
-        crop, bits = crops[draw]
-        assert crop.shape == (1, 48, 48)
-        assert bits.shape == (48, 48)
-        if draw.defect:
-            assert unpack_masks(bits[None])[0, draw.defect - 1].any()
+    files = tiny.fold(ENCODER, 0)
+    while not files.checkpoint.exists() and process.poll() is None:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert files.checkpoint.exists()
+    assert not files.weights.exists(), "it was killed too late to test anything"
+    job(tiny, SHARED_VALUES).run()
+    assert same(weights_of(tiny), weights_of(trained.job.member.paths))
 
 
-def test_crops_avoid_the_black_bar(tiny) -> None:
-    """A strip whose right half is bar: no crop without a defect reaches into it where the steel is wide enough."""
-    strip = np.full((64, 96), 120, dtype=np.uint8)
-    strip[:, 56:] = 2
-    cv2.imwrite(str(tiny.train_images / "000000000.jpg"), strip)
-    crops = CropDataset(
-        TrainingStrips(read_training_set(tiny)),
-        recipe.read(tiny.recipe).model_copy(update={"crop_height": 48, "crop_width": 48}),
-    )
-    lefts = {
-        crops._position(CropRequest("000000000.jpg", 0, 0), np.random.default_rng(seed), 48, 48)[1]
-        for seed in range(200)
+def test_options_of_training_reach_it_and_survive_an_interruption(tiny, tmp_path, trained) -> None:
+    """All options together change the weights; which one does what is tested beside each."""
+    given = SHARED_VALUES | {
+        "average_top_k": 3,
+        "grad_accum_steps": 2,
+        "finetune_loss": "symmetric-lovasz",
+        "finetune_start": 0.5,
+        "progressive_crops": 0.9,
+        "copy_paste": 0.5,
     }
-    assert min(lefts) == 0
-    assert max(lefts) == 56 - 48
+    job(tiny, given).run()
+    straight = weights_of(tiny)
+    tiny.fold(ENCODER, 0).folder.rename(tmp_path / "straight")
+    interrupt(job(tiny, given), epoch=3)
+    job(tiny, given).run()
+    assert same(weights_of(tiny), straight)
+    assert not same(straight, weights_of(trained.job.member.paths))
 
 
-@pytest.mark.slow
-def test_two_processes_of_torchrun_train_one_network(tiny) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += [str(ROOT / "src" / "train.py"), *arguments_of(tiny), ENCODER, "0", "--epochs", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("epoch 1/1") == 1, "one process speaks for both"
-    assert job(tiny).is_finished()
+@pytest.mark.parametrize("better", [True, False])
+def test_the_average_of_the_best_epochs_is_kept_only_if_it_scores_better(tiny, monkeypatch, better) -> None:
+    training = job(tiny, {"average_top_k": 2, "epochs": 2})
+    validate, calls = Trainer._validate, []
+
+    def third_score_is_set(self):
+        scores = validate(self)
+        calls.append(1)
+        if len(calls) == 3:  # after two epochs: that of the average
+            scores = type(scores)(default=scores.default, tuned=np.full(4, 1.0 if better else 0.0))
+        return scores
+
+    monkeypatch.setattr(Trainer, "_validate", third_score_is_set)
+    training.run()
+    epochs = weights.read_metadata(training.member.files.weights, "")["epoch"]
+    assert (epochs == "1+2") == better
 
 
-@pytest.mark.slow
-def test_two_processes_learn_what_one_does_with_the_same_batches(tiny) -> None:
-    """Batch statistics, Dice and gradients are those of the global batch: float32 rounding is all that differs."""
-    values = [
-        "--epochs",
-        "2",
-        "--amp",
-        "off",
-        "--batch-size",
-        "4",
-        "--samples-per-epoch",
-        "12",
-        "--learning-rate",
-        "1e-3",
-    ]
-    run_stage_alone("train", tiny, ENCODER, "0", *values)
-    alone = weights_of(tiny)
-    tiny.fold(ENCODER, 0).folder.rename(tiny.folds / "alone")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += [str(ROOT / "src" / "train.py"), *arguments_of(tiny), ENCODER, "0", *values]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr
-    both = weights_of(tiny)
-    assert both.keys() == alone.keys()
-    losses = [
-        [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
-        for folder in (tiny.folds / "alone", tiny.fold(ENCODER, 0).folder)
-    ]
-    assert losses[0] == pytest.approx(losses[1], rel=2e-4)
-    # AdamW turns the rounding of a gradient near nothing into a whole step; six steps of 1e-3 were made.
-    for name, value in alone.items():
-        assert float((both[name].float() - value.float()).abs().max()) < 0.006 + 0.05 * float(value.abs().max()), name
+def test_a_batch_that_cannot_be_divided_among_processes_is_an_error(trained) -> None:
+    of_three = Distributed(0, 3, torch.device("cpu"))
+    with pytest.raises(InputError, match=r"batches of 4 over 3 processes: choose a --batch-size"):
+        build_loaders(trained.job.member, trained.job.data, trained.job.recipe, of_three)

@@ -9,8 +9,6 @@ from joblib import parallel_config
 
 from severstal.errors import InputError, first_line
 
-CONNECT_SECONDS = 20
-
 
 @contextmanager
 def dask_backend(address: str | None) -> Iterator[None]:
@@ -29,7 +27,7 @@ def dask_backend(address: str | None) -> Iterator[None]:
     except ImportError:
         raise InputError("Dask is not installed: run `.venv/bin/pip install -r requirements-cluster.txt`") from None
     try:
-        client = Client(address, timeout=CONNECT_SECONDS)
+        client = Client(address)  # waits as long as Dask's own setting comm.timeouts.connect says
     except OSError as error:
         raise InputError(
             f"no Dask scheduler answers at {address} ({first_line(error)}): start one, see docs/training.md"

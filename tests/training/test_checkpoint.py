@@ -1,0 +1,56 @@
+"""Checkpoints: damaged ones are refused with a cure, and loading one runs no code."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+import torch
+from support.training import ENCODER, SHARED_VALUES, interrupt, job
+
+from severstal.errors import InputError
+from severstal.training import checkpoint
+from severstal.training.checkpoint import Checkpoint
+
+
+def small_checkpoint() -> Checkpoint:
+    learner = {"network": {"w": torch.zeros(1000)}, "ema": {}, "optimizer": {}, "amp": {}}
+    return {"fingerprint": "f", "learner": learner, "top_epochs": [], "records": [], "num_threads": 1}
+
+
+class PrintsWhenLoaded:
+    def __reduce__(self):
+        return (print, ("code of the checkpoint ran",))
+
+
+def test_a_checkpoint_runs_no_code(tmp_path, capsys) -> None:
+    file = tmp_path / "checkpoint.pt"
+    torch.save(small_checkpoint() | {"fingerprint": PrintsWhenLoaded()}, file)
+    with pytest.raises(InputError, match="is damaged"):
+        checkpoint.load(file, tmp_path, "bash bin/train.sh")
+    file.write_bytes(pickle.dumps(PrintsWhenLoaded()))
+    with pytest.raises(InputError, match="is damaged"):
+        checkpoint.load(file, tmp_path, "bash bin/train.sh")
+    assert "ran" not in capsys.readouterr().out
+
+
+def test_a_truncated_file_or_another_one_is_refused_with_a_cure(tmp_path) -> None:
+    file = tmp_path / "checkpoint.pt"
+    checkpoint.save(file, small_checkpoint())
+    assert checkpoint.load(file, tmp_path, "train")["fingerprint"] == "f"
+    complete = file.read_bytes()
+    torch.save(torch.zeros(3), file)
+    others = [b"", b"text", b"no checkpoint", b"\x80\x02}q.", b".", file.read_bytes()]
+    torch.save({"fingerprint": "f", "of": "an earlier version"}, file)
+    others.append(file.read_bytes())
+    for content in (*others, *(complete[:size] for size in range(0, len(complete), 211))):
+        file.write_bytes(content)
+        with pytest.raises(InputError, match=r"checkpoint\.pt is damaged .*: delete .* and run `train`"):
+            checkpoint.load(file, tmp_path, "train")
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(tiny) -> None:
+    interrupt(job(tiny, SHARED_VALUES), epoch=1)
+    checkpoint.save(tiny.fold(ENCODER, 0).checkpoint, small_checkpoint())
+    with pytest.raises(InputError, match="another configuration"):
+        job(tiny, SHARED_VALUES).run()

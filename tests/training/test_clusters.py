@@ -1,0 +1,94 @@
+"""Clusters: real Dask and Ray clusters of two workers train; one that is not there is an error with a cure."""
+
+from __future__ import annotations
+
+import pytest
+from support.commands import ROOT, run_stage_alone
+from support.training import ENCODER
+
+from severstal.errors import InputError
+from severstal.training import launcher
+from severstal.training.clusters import dask_backend, ray_backend
+from severstal.training.launcher import Launcher
+
+SHORT = ("--epochs", "1")
+# On a busy machine a worker may take minutes to import torch: nothing here may end because of that.
+PATIENT = {
+    "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "600s",
+    "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "600s",
+    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1 hour",
+    "RAY_worker_register_timeout_seconds": "600",
+    "RAY_gcs_server_port_wait_time_s": "600",
+    "RAY_health_check_timeout_ms": "600000",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+@pytest.fixture
+def cluster_environment(monkeypatch) -> None:
+    """The environment of a cluster's machines."""
+    for name, value in (PATIENT | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}).items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_of_two_workers_trains_two_networks(tiny, cluster_environment) -> None:
+    dask = pytest.importorskip("dask")
+    distributed = pytest.importorskip("distributed")
+    dask.config.refresh()
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, resources={"GPU": 1}
+    ) as cluster:
+        done = run_stage_alone("train", tiny, *SHORT, "--backend", "dask", "--address", cluster.scheduler_address)
+        with distributed.Client(cluster) as client:
+            logs = str(client.get_worker_logs())
+    assert done.stdout.count(": Dice") == 2, done.stdout
+    assert "wrote" in done.stdout
+    assert all(tiny.fold(ENCODER, fold).oof.exists() for fold in (0, 1))
+    assert "Traceback" not in logs
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_of_two_workers_trains_two_networks(tiny, cluster_environment) -> None:
+    ray = pytest.importorskip("ray")
+    context = ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=100 << 20)
+    try:
+        address = context.address_info["gcs_address"]
+        done = run_stage_alone("train", tiny, *SHORT, "--backend", "ray", "--address", address)
+    finally:
+        ray.shutdown()
+    assert done.stdout.count("epoch 1 of 1") == 2, done.stdout
+    assert all(tiny.fold(ENCODER, fold).oof.exists() for fold in (0, 1))
+
+
+def test_dask_without_an_address_says_how_to_give_one(tiny) -> None:
+    with pytest.raises(InputError, match="--address, such as"), dask_backend(None):
+        pass
+
+
+def test_a_scheduler_that_does_not_answer_is_named() -> None:
+    dask = pytest.importorskip("dask")
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "500ms"}),
+        pytest.raises(InputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"),
+        dask_backend("tcp://127.0.0.1:9"),
+    ):
+        pass
+
+
+def test_a_ray_cluster_that_is_not_there_is_an_error(monkeypatch, tmp_path) -> None:
+    ray = pytest.importorskip("ray")
+
+    def refuse(address: str) -> None:
+        raise ConnectionError(f"Could not find any running Ray instance at {address}.")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(InputError, match="no Ray cluster answers .*auto.*: start one"), ray_backend(None):
+        pass
+
+
+def test_an_option_for_a_cluster_reaches_it(monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(launcher, "dask_backend", lambda address: asked.append(address))
+    Launcher("dask", "tcp://10.0.0.1:8786", 1)._backend()
+    assert asked == ["tcp://10.0.0.1:8786"]

@@ -1,0 +1,110 @@
+"""Crops: they hold the class they were drawn for, stay on steel, have their size, and repeat for the same request."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from severstal import recipe
+from severstal.data.memory_map import TrainingStrips
+from severstal.data.training_set import TrainingSet, read_training_set
+from severstal.errors import InputError
+from severstal.recipe import Recipe
+from severstal.training import crops as crops_module
+from severstal.training.augmentation import build_augmentation
+from severstal.training.crops import CropDataset, crop_side, unpack_masks
+from severstal.training.sampling import ClassSampler, CropRequest
+
+
+@pytest.fixture
+def data(tiny) -> TrainingSet:
+    return read_training_set(tiny)
+
+
+def values(tiny, **changes) -> Recipe:
+    return recipe.read(tiny.recipe).model_copy(update=changes)
+
+
+class NoAugmentation:
+    def set_random_seed(self, seed: int) -> None:
+        pass
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
+        return {"image": image, "mask": mask}
+
+
+@pytest.fixture
+def unaugmented(monkeypatch) -> None:
+    monkeypatch.setattr(crops_module, "build_augmentation", lambda strength: NoAugmentation())
+
+
+def test_a_crop_drawn_for_a_class_holds_it(tiny, data, unaugmented) -> None:
+    chosen = values(tiny, foreground_crop_share=1.0, crop_height=48, crop_width=48)
+    crops = CropDataset(TrainingStrips(data), chosen)
+    for request in ClassSampler(data, sorted(data.labels), chosen):
+        crop, bit_map = crops[request]
+        assert crop.shape == (1, 48, 48)
+        assert bit_map.shape == (48, 48)
+        if request.defect:
+            assert unpack_masks(bit_map[None])[0, request.defect - 1].any()
+
+
+def test_crops_without_a_defect_avoid_the_black_bar(tiny, unaugmented) -> None:
+    """Right of column 56 the strip is black: no crop reaches beyond, and some reach up to there."""
+    strip = np.full((64, 96), 120, dtype=np.uint8)
+    strip[:, 56:] = 2
+    cv2.imwrite(str(tiny.train_images / "000000000.jpg"), strip)
+    crops = CropDataset(TrainingStrips(read_training_set(tiny)), values(tiny, crop_height=48, crop_width=48))
+    # JPEG blurs the border by a few columns.
+    black = {int((crops[CropRequest("000000000.jpg", 0, seed)][0] < 60).all(dim=1).sum()) for seed in range(100)}
+    assert max(black) == 0
+
+
+def test_growing_crops_have_one_size_in_every_batch(tiny, data) -> None:
+    chosen = values(tiny, progressive_crops=0.9, crop_width=96)
+    sampler, crops = ClassSampler(data, sorted(data.labels), chosen), CropDataset(TrainingStrips(data), chosen)
+    for epoch, width in ((1, 64), (3, 96)):
+        sampler.epoch = epoch
+        assert {crops[request][1].shape for request in sampler} == {(64, width)}
+
+
+def test_sides_are_multiples_that_networks_accept_and_a_full_side_is_left_alone() -> None:
+    assert [crop_side(256, scale) for scale in (0.5, 0.6, 0.75, 1)] == [128, 128, 192, 256]
+    assert crop_side(64, 0.5) == 64
+    assert crop_side(100, 1.0) == 100
+
+
+def test_a_request_gives_the_same_crop_every_time(tiny, data) -> None:
+    chosen = values(tiny, copy_paste=1.0)
+    request = next(iter(ClassSampler(data, sorted(data.labels), chosen)))
+    assert request.donor
+    first, second = (CropDataset(TrainingStrips(data), chosen)[request] for _ in range(2))
+    assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))
+
+
+def test_strong_augmentation_transposes_crop_and_masks_alike() -> None:
+    """A bright vertical band, which is the defect too, becomes horizontal in about half of the samples."""
+    grey = np.full((64, 64), 90, dtype=np.uint8)
+    grey[:, 24:40] = 200
+    horizontal = {"light": 0, "strong": 0}
+    for strength in horizontal:
+        augment = build_augmentation(strength)
+        for seed in range(60):
+            augment.set_random_seed(seed)
+            augmented = augment(image=grey, mask=(grey == 200).astype(np.uint8))
+            mask, image = augmented["mask"] > 0, augmented["image"]
+            bright = image > (int(image.min()) + int(image.max())) / 2
+            assert (mask == bright).mean() > 0.9
+            horizontal[strength] += mask[32].mean() > mask[:, 32].mean()
+    assert horizontal["light"] == 0
+    assert 15 < horizontal["strong"] < 45
+
+
+def test_strong_augmentation_takes_square_crops(tiny, data) -> None:
+    with pytest.raises(InputError, match=r"augment: strong .* 64x96 are not square: choose --crop-height"):
+        recipe.build(recipe.read(tiny.recipe).model_dump() | {"augment": "strong", "crop_width": 96})
+    crops = CropDataset(TrainingStrips(data), values(tiny, augment="strong", crop_height=96, crop_width=96))
+    grey, bit_map = crops[CropRequest("000000000.jpg", 0, 0)]
+    assert grey.shape[1:] == bit_map.shape == (64, 64), "strips of 64 pixels' height limit both sides"

@@ -1,0 +1,37 @@
+"""torchrun: two processes train the network that one process would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from support.commands import ROOT, arguments_of
+from support.experiments import write_tiny
+from support.training import ENCODER, job, log_of, weights_of
+
+LEARNING_RATE, STEPS = 1e-3, 6
+VALUES = {"epochs": 2, "amp": "off", "samples_per_epoch": 12, "learning_rate": LEARNING_RATE}
+
+
+@pytest.mark.slow
+def test_two_processes_of_torchrun_train_the_network_of_one(tiny, tmp_path) -> None:
+    """Batch statistics, Dice and gradients are those of the global batch: only float32 rounding differs."""
+    alone = write_tiny(tmp_path / "alone")
+    job(alone, VALUES).run()
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [str(ROOT / "src" / "train.py"), *arguments_of(tiny), ENCODER, "0"]
+    command += [part for name, value in VALUES.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("epoch 1/2") == 1, "only one of the processes reports"
+    assert job(tiny, VALUES).is_finished()
+    losses = [[record["loss"] for record in log_of(paths)] for paths in (alone, tiny)]
+    assert losses[0] == pytest.approx(losses[1], rel=2e-4)
+    expected, both = weights_of(alone), weights_of(tiny)
+    assert both.keys() == expected.keys()
+    # AdamW turns the rounding of a gradient near zero into a whole step.
+    for name, value in expected.items():
+        difference = float((both[name].float() - value.float()).abs().max())
+        assert difference < STEPS * LEARNING_RATE + 0.05 * float(value.abs().max()), name
