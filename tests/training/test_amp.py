@@ -88,13 +88,17 @@ def test_only_with_scaling_do_a_networks_first_gradients_survive_float16(monkeyp
     assert torch.count_nonzero((unscaled == 0) & (exact != 0)) > 1000
 
 
-def test_the_scalers_state_is_restored(monkeypatch) -> None:
+def test_an_overflow_skips_the_step_and_a_resumed_training_keeps_the_lower_scale(monkeypatch) -> None:
     monkeypatch.setattr(amp, "choose_mode", lambda requested, device: requested)
-    first, second = linear("fp16"), linear("fp16")
-    first._scaler.update(new_scale=128.0)
-    first._scaler.scale(torch.ones(1))
-    second.load_state_dict(first.state_dict() | {"scale": 128.0})
-    assert second._scaler.get_scale() == 128.0
+    first, resumed = linear("fp16"), linear("fp16")
+    before = first.network.weight.detach().clone()
+    first.backward(first.network(torch.full((2, 4), torch.inf)).sum())
+    first.clip_gradients(5.0)
+    first.step()
+    assert torch.equal(first.network.weight, before)
+    assert resumed._scaler.get_scale() == 2.0**16
+    resumed.load_state_dict(first.state_dict())
+    assert resumed._scaler.get_scale() == 2.0**15
 
 
 def test_apex_scales_the_loss_and_keeps_its_own_state(monkeypatch) -> None:

@@ -61,7 +61,7 @@ def test_a_ray_cluster_of_two_workers_trains_two_networks(tiny, cluster_environm
     assert all(tiny.fold(ENCODER, fold).oof.exists() for fold in (0, 1))
 
 
-def test_dask_without_an_address_says_how_to_give_one(tiny) -> None:
+def test_dask_without_an_address_says_how_to_give_one() -> None:
     with pytest.raises(InputError, match="--address, such as"), dask_backend(None):
         pass
 
@@ -76,14 +76,14 @@ def test_a_scheduler_that_does_not_answer_is_named() -> None:
         pass
 
 
-def test_a_ray_cluster_that_is_not_there_is_an_error(monkeypatch, tmp_path) -> None:
+def test_a_ray_cluster_that_is_not_there_is_an_error(monkeypatch) -> None:
     ray = pytest.importorskip("ray")
 
     def refuse(address: str) -> None:
         raise ConnectionError(f"Could not find any running Ray instance at {address}.")
 
     monkeypatch.setattr(ray, "init", refuse)
-    with pytest.raises(InputError, match="no Ray cluster answers .*auto.*: start one"), ray_backend(None):
+    with pytest.raises(InputError, match=r"no Ray cluster answers .*auto.*: start one"), ray_backend(None):
         pass
 
 
