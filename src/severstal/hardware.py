@@ -1,4 +1,4 @@
-"""What this machine has: its processor, and its NVIDIA GPUs, asked of the driver alone without loading a library."""
+"""This machine's processor and NVIDIA GPUs; the GPUs are listed by the driver's tool, without loading CUDA."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ def gpus() -> list[dict[str, str]]:
 
 
 def gpu_count() -> int:
+    """Number of NVIDIA GPUs."""
     return len(gpus())
 
 
 def processor() -> str:
-    """The processor's name."""
+    """The name of the processor."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     return next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.machine())

@@ -60,13 +60,15 @@ def read_table(path: Path) -> Table:
             "or 'ImageId_ClassId,EncodedPixels'"
         )
     table = Table(path, columns, [])
-    order = [columns.index(name) for name in ("ImageId", "ClassId", "EncodedPixels")] if current else []
+    order = {name: position for position, name in enumerate(columns)}
     for row, fields in enumerate(lines[HEADER_LINES:]):
         if len(fields) != len(columns):
             raise InputError(
                 f"{table.line(row)}: {len(fields)} fields where the header has {len(columns)}: correct the row"
             )
-        table.rows.append(tuple(fields[i] for i in order) if current else (*_split_key(fields[0]), fields[1]))
+        code = fields[order["EncodedPixels"]]
+        key = (fields[order["ImageId"]], fields[order["ClassId"]]) if current else _split_key(fields[0])
+        table.rows.append((*key, code))
     return table
 
 

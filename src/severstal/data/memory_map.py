@@ -107,7 +107,7 @@ class DecodedStrips:
             self._decode_all(np.memmap(temporary, np.uint8, "w+", shape=self._shape))
         return True
 
-    def _decode_all(self, decoded: np.ndarray) -> None:
+    def _decode_all(self, decoded: np.memmap) -> None:
         def decode(image: str) -> None:
             decoded[self._position[image]] = strips.read_sized(self._folder / image, *self._size)
 

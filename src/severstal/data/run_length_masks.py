@@ -53,7 +53,15 @@ class RunLengthMasks:
 
 
 @njit(nogil=True, cache=True)
-def _draw(starts, lengths, strip_height, top, left, bit, bits):
+def _draw(
+    starts: np.ndarray,
+    lengths: np.ndarray,
+    strip_height: int,
+    top: int,
+    left: int,
+    bit: int,
+    bits: np.ndarray,
+) -> None:
     """Set ``bit`` in ``bits`` (``uint8 [height, width]``, a crop at ``top, left``) where runs cover it."""
     height, width = bits.shape
     for run in range(starts.size):
@@ -73,7 +81,7 @@ def _draw(starts, lengths, strip_height, top, left, bit, bits):
 
 
 @njit(nogil=True, cache=True)
-def _find_pixel(starts, lengths, strip_height, number):
+def _find_pixel(starts: np.ndarray, lengths: np.ndarray, strip_height: int, number: int) -> tuple[int, int]:
     """Row and column of the pixel with this number along the rows; (-1, -1) beyond the last."""
     per_row = np.zeros(strip_height, np.int64)
     for run in range(starts.size):
