@@ -1,7 +1,7 @@
-"""Write the report of a run: one page to look at, and its numbers.
+"""Write the report of a run: a page to look at, and its numbers.
 
-Reads what the other stages wrote under folds/ and submissions/, and the strips of input/ that it shows; writes
-submissions/report.html (one file, no network) and submissions/report.json.
+Reads what the other stages wrote under folds/ and submissions/, and strips of input/; writes submissions/report.html
+(a single file that needs no network) and submissions/report.json.
 
     bash bin/report.sh
 """
@@ -14,33 +14,34 @@ from severstal.artifacts import Artifact, write_text
 from severstal.console import Stage, parser, paths_of
 from severstal.errors import run_stage
 from severstal.paths import Paths
-from severstal.report import facts
+from severstal.report.sources import Sources, artifact_inputs
 
 
 def main() -> None:
     options = parser(__doc__).parse_args()
     paths = paths_of(options)
     stage = Stage("report", paths)
-    artifact = Artifact(paths.report_facts, facts.inputs(paths), files=(paths.report_page,))
+    artifact = Artifact(paths.report_facts, artifact_inputs(paths), files=(paths.report_page,))
     if not stage.is_cached(artifact, paths.report_page):
         write(stage, paths, artifact)
-    stage.done(keep_time=False)  # the page shows the record of times: its own time in there would outdate the page
+    stage.done(keep_time=False)  # the page shows the stages' times: to record its own would outdate the page
 
 
 def write(stage: Stage, paths: Paths, artifact: Artifact) -> None:
-    from severstal.report import gallery, page  # the plots: a second that an up-to-date stage saves
+    from severstal.report import facts, gallery, page  # matplotlib: a second that a cached report does not need
+    from severstal.report.evaluation import evaluate
 
-    sources = facts.Sources.read(paths)
+    sources = Sources.read(paths)
     stage.read(f"{len(sources.data.labels)} strips' maps, {len(sources.members)} networks' records", paths.submission)
-    seen = sources.study()
-    shown = gallery.training_strips(sources, seen) + gallery.test_strips(sources)
-    gathered = facts.gather(sources, seen) | {"strips": [one.facts for one in shown]}
-    gathered = json.loads(json.dumps(gathered))  # the page shows what the file holds
-    write_text(paths.report_page, page.render(paths, gathered, shown))
-    artifact.write_record(gathered)
+    evaluation = evaluate(sources.maps, sources.values)
+    strips = gallery.training_strips(sources, evaluation) + gallery.test_strips(sources)
+    collected = facts.collect(sources, evaluation) | {"strips": [strip.facts for strip in strips]}
+    collected = json.loads(json.dumps(collected))  # the page shows exactly what the file holds
+    write_text(paths.report_page, page.render(paths, collected, strips))
+    artifact.write_record(collected)
     stage.wrote(paths.report_page, paths.report_facts)
     size = paths.report_page.stat().st_size / 1e6
-    stage.say(f"{len(shown)} strips shown, {size:.1f} MB; open {paths.report_page.resolve().as_uri()} in a browser")
+    stage.say(f"{len(strips)} strips shown, {size:.1f} MB; open {paths.report_page.resolve().as_uri()} in a browser")
 
 
 if __name__ == "__main__":

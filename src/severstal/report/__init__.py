@@ -1,5 +1,8 @@
-"""The report of a run: facts gathered from its files, and the page that shows them.
+"""The report of a run: one HTML page and its numbers as JSON.
 
-``facts`` gathers everything into one structure that JSON can write; ``strip_study`` looks at every training strip
-once; ``gallery`` chooses the strips to show and packs their pictures; ``charts`` draws; ``page`` puts it together.
+:mod:`~severstal.report.sources` reads the run's files and checks that they belong together;
+:mod:`~severstal.report.evaluation` compares every predicted training mask with the truth;
+:mod:`~severstal.report.facts` collects all numbers in one structure that JSON can hold;
+:mod:`~severstal.report.gallery` chooses strips and encodes their pictures; :mod:`~severstal.report.charts` draws;
+:mod:`~severstal.report.page` renders the HTML.
 """

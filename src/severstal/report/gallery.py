@@ -1,4 +1,4 @@
-"""The strips that the report shows: which, in what role, and their pictures packed into the page."""
+"""The strips that the report shows: which ones, and their pictures, encoded for the page."""
 
 from __future__ import annotations
 
@@ -14,121 +14,154 @@ from severstal.data.labels import CLASSES, masks
 from severstal.inference.outlines import svg_path
 from severstal.postprocess.ensemble_mean import mean_map
 from severstal.postprocess.rules import masks_of
-from severstal.report.facts import Sources
-from severstal.report.strip_study import Study
+from severstal.report.evaluation import Evaluation
+from severstal.report.sources import Sources
 
 ROLES = ("worst", "median", "best", "random")
-CLEAN = 2
-TEST = 8
-QUALITY = 85  # of the strips' WebP: the eye finds no difference, and the page stays small
-FAINT = 13  # a class whose probability stays below this level (5 %) everywhere is not packed
+CLEAN_STRIPS = 2
+TEST_STRIPS = 8
+WEBP_QUALITY = 85  # no visible loss, at a fraction of the size of a PNG
+MIN_LEVEL = 13  # of 255: a class whose probability is below 5 % everywhere is not encoded
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One strip in the report: ``facts`` go into the JSON, ``pictures`` into the page alone."""
+class GalleryStrip:
+    """A strip of the report: ``facts`` are part of the JSON file, ``pictures`` only of the page."""
 
     facts: dict[str, Any]
     pictures: dict[str, Any]
 
 
-def choose(seen: Study) -> list[tuple[int, str, str]]:
-    """Strips to show as (number in the study, group, role): for each class four, then clean ones.
+@dataclass(frozen=True)
+class Selected:
+    """Why a strip is shown: ``index`` is its place in the evaluation, ``group`` a tab of the page."""
 
-    Only strips where a class is, or is predicted, are ranked for it; none is shown twice. Ties go to larger defects.
+    index: int
+    group: str
+    role: str
+
+
+def select_strips(evaluation: Evaluation) -> list[Selected]:
+    """For each class one strip per role, then strips without a defect; no strip twice.
+
+    A class ranks the strips that show it or where it is predicted, by Dice; of equal ones the larger defect first.
     """
-    rng, taken, made = np.random.default_rng(0), set(), []
-    present = (seen.truth > 0) | (seen.predicted > 0)
+    rng, used, selected = np.random.default_rng(0), set(), []
+    sizes = evaluation.true_area + evaluation.predicted_area
     for c, defect in enumerate(CLASSES):
-        size = seen.truth[:, c] + seen.predicted[:, c]
-        order = [i for i in np.lexsort((-size, seen.dice[:, c])) if present[i, c]]
+        ranked = [i for i in np.lexsort((-sizes[:, c], evaluation.dice[:, c])) if sizes[i, c]]
         for role in ROLES:
-            left = [i for i in order if i not in taken]
-            if left:
-                place = {"worst": 0, "median": len(left) // 2, "best": -1, "random": int(rng.integers(len(left)))}[role]
-                taken.add(left[place])
-                made.append((int(left[place]), f"class-{defect}", role))
-    clean = np.flatnonzero(~(seen.truth > 0).any(axis=1))
-    wrong = sorted((i for i in clean if i not in taken), key=lambda i: -seen.predicted[i].sum())
-    made += [
-        (int(i), "clean", "largest false alarm" if seen.predicted[i].any() else "kept clean") for i in wrong[:CLEAN]
+            unused = [int(i) for i in ranked if i not in used]
+            if unused:
+                draw = int(rng.integers(len(unused)))
+                place = {"worst": 0, "median": len(unused) // 2, "best": -1, "random": draw}[role]
+                used.add(unused[place])
+                selected.append(Selected(unused[place], f"class-{defect}", role))
+    return selected + _select_clean(evaluation, used)
+
+
+def _select_clean(evaluation: Evaluation, used: set[int]) -> list[Selected]:
+    """Strips without a defect, those with the largest false alarm first."""
+    clean = np.flatnonzero(~(evaluation.true_area > 0).any(axis=1))
+    false_area = evaluation.predicted_area.sum(axis=1)
+    ranked = sorted((int(i) for i in clean if i not in used), key=lambda i: -false_area[i])
+    return [
+        Selected(i, "clean", "largest false alarm" if false_area[i] else "correctly empty")
+        for i in ranked[:CLEAN_STRIPS]
     ]
-    return made
 
 
-def training_strips(sources: Sources, seen: Study) -> list[Shown]:
-    """The chosen strips with truth, prediction by the tuned values and the averaged probabilities."""
-    return [_training_strip(sources, seen, *one) for one in choose(seen)]
+def training_strips(sources: Sources, evaluation: Evaluation) -> list[GalleryStrip]:
+    """The selected training strips with truth, prediction by the tuned values and averaged probabilities."""
+    return [_training_strip(sources, evaluation, selected) for selected in select_strips(evaluation)]
 
 
-def test_strips(sources: Sources) -> list[Shown]:
-    """A draw of the test strips, those with predictions first, as the submission has them."""
+def test_strips(sources: Sources) -> list[GalleryStrip]:
+    """A random sample of the test strips with the submission's masks; strips with a predicted defect are preferred."""
     order = np.random.default_rng(0).permutation(len(sources.test_images))
-    drawn = sorted((sources.test_images[i] for i in order), key=lambda image: not sources.test_codes[image])[:TEST]
-    return [_test_strip(sources, image) for image in drawn]
+    images = [sources.test_images[i] for i in order]
+    return [_test_strip(sources, image) for image in sorted(images, key=lambda i: not sources.test_codes[i])[:TEST_STRIPS]]
 
 
-def _training_strip(sources: Sources, seen: Study, number: int, group: str, role: str) -> Shown:
-    image, fold = seen.images[number], int(seen.folds[number])
+def _training_strip(sources: Sources, evaluation: Evaluation, selected: Selected) -> GalleryStrip:
+    index = selected.index
+    image, fold = evaluation.images[index], int(evaluation.folds[index])
     weights = [sources.values.ensemble_weights[encoder] for encoder in sources.maps.encoders]
-    averaged, truth = mean_map(sources.maps.maps(fold, image), weights), sources.maps.truth(image)
+    probability = mean_map(sources.maps.maps(fold, image), weights)
     class_probability = mean_map(sources.maps.class_probabilities(fold, image), weights)
-    predicted = dict(zip(CLASSES, masks_of(averaged, class_probability, sources.values.rules), strict=True))
-    nested = sources.strip_scores.loc[image]
+    predicted = masks_of(probability, class_probability, sources.values.rules)
     facts = {
         "image": image,
-        "group": group,
-        "role": role,
+        "group": selected.group,
+        "role": selected.role,
         "fold": fold,
-        "dice": float(seen.dice[number].mean()),
-        "classes": {
-            str(defect): {
-                "truth": int(seen.truth[number, defect - 1]),
-                "predicted": int(seen.predicted[number, defect - 1]),
-                "dice": float(seen.dice[number, defect - 1]),
-                "nested": float(nested[f"nested_{defect}"]),
-            }
-            for defect in CLASSES
-            if seen.truth[number, defect - 1] or seen.predicted[number, defect - 1]
-        },
+        "dice": float(evaluation.dice[index].mean()),
+        "classes": _class_scores(sources, evaluation, index),
     }
     pictures = {
-        "strip": _webp(strips.read_sized(sources.paths.train_images / image, *averaged.shape[1:])),
-        "truth": {str(defect): svg_path(one) for defect, one in truth.items() if one.any()},
-        "predicted": {str(defect): svg_path(one) for defect, one in predicted.items() if one.any()},
-        "probability": {str(d): _png(averaged[d - 1]) for d in CLASSES if averaged[d - 1].max() >= FAINT},
+        "strip": _webp(strips.read_sized(sources.paths.train_images / image, *probability.shape[1:])),
+        "truth": {str(defect): svg_path(mask) for defect, mask in sources.maps.truth(image).items()},
+        "predicted": _paths(predicted),
+        "probability": {
+            str(defect): _png(plane)
+            for defect, plane in zip(CLASSES, probability, strict=True)
+            if plane.max() >= MIN_LEVEL
+        },
     }
-    return Shown(facts, pictures)
+    return GalleryStrip(facts, pictures)
 
 
-def _test_strip(sources: Sources, image: str) -> Shown:
+def _class_scores(sources: Sources, evaluation: Evaluation, index: int) -> dict[str, dict[str, float]]:
+    """Areas in pixels and Dice of each class that the strip shows or where it is predicted."""
+    strip_scores = sources.strip_scores.loc[evaluation.images[index]]
+    return {
+        str(defect): {
+            "true_area": int(evaluation.true_area[index, c]),
+            "predicted_area": int(evaluation.predicted_area[index, c]),
+            "dice": float(evaluation.dice[index, c]),
+            "nested_dice": float(strip_scores[f"nested_{defect}"]),
+        }
+        for c, defect in enumerate(CLASSES)
+        if evaluation.true_area[index, c] or evaluation.predicted_area[index, c]
+    }
+
+
+def _test_strip(sources: Sources, image: str) -> GalleryStrip:
     height, width = sources.data.height, sources.data.width
-    made = masks(sources.test_codes[image], height, width)
-    found = {str(defect): one for defect, one in zip(CLASSES, made, strict=True) if one.any()}
+    predicted = masks(sources.test_codes[image], height, width)
     facts = {
         "image": image,
         "group": "test",
         "role": "test",
-        "classes": {name: {"predicted": int(np.count_nonzero(one))} for name, one in found.items()},
+        "classes": {
+            str(defect): {"predicted_area": int(np.count_nonzero(mask))}
+            for defect, mask in zip(CLASSES, predicted, strict=True)
+            if mask.any()
+        },
     }
     pictures = {
         "strip": _webp(strips.read_sized(sources.paths.test_images / image, height, width)),
         "truth": {},
-        "predicted": {name: svg_path(one) for name, one in found.items()},
+        "predicted": _paths(predicted),
         "probability": {},
     }
-    return Shown(facts, pictures)
+    return GalleryStrip(facts, pictures)
+
+
+def _paths(class_masks: np.ndarray) -> dict[str, str]:
+    """SVG paths of the masks that are not empty, by class."""
+    return {str(defect): svg_path(mask) for defect, mask in zip(CLASSES, class_masks, strict=True) if mask.any()}
 
 
 def _webp(strip: np.ndarray) -> str:
-    return _data("webp", strip, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
+    return _data_url("webp", strip, [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY])
 
 
 def _png(probability: np.ndarray) -> str:
-    # Without loss: the page reads the pixels back and tells them.
-    return _data("png", probability, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    # Lossless, because the page reads the pixels back to show their probabilities.
+    return _data_url("png", probability, [cv2.IMWRITE_PNG_COMPRESSION, 9])
 
 
-def _data(kind: str, picture: np.ndarray, options: list[int]) -> str:
-    _, coded = cv2.imencode(f".{kind}", picture, options)
-    return f"data:image/{kind};base64,{base64.b64encode(coded.tobytes()).decode()}"
+def _data_url(kind: str, picture: np.ndarray, options: list[int]) -> str:
+    _, encoded = cv2.imencode(f".{kind}", picture, options)
+    return f"data:image/{kind};base64,{base64.b64encode(encoded.tobytes()).decode()}"
