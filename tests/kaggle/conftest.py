@@ -25,5 +25,5 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def runner(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> StageRunner:
-    return StageRunner(home, monkeypatch, capsys)
+def runner(home: Path, monkeypatch: pytest.MonkeyPatch) -> StageRunner:
+    return StageRunner(home, monkeypatch)

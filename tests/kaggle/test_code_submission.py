@@ -6,10 +6,11 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
+from subprocess import CompletedProcess
 
 import pytest
-from support.commands import arguments_of
-from support.kaggle_stages import VALID, Ended, check_error
+from support.commands import check_error
+from support.kaggle_stages import VALID
 from support.kaggle_stand_in import USER
 
 from severstal.artifacts import write_json
@@ -20,7 +21,7 @@ from severstal.paths import Paths
 @pytest.fixture
 def packaged(tmp_path) -> Paths:
     """A small package: these tests check what the client sends."""
-    paths = Paths(tmp_path / "input", tmp_path / "folds", tmp_path / "submissions")
+    paths = Paths.under(tmp_path)
     dataset = paths.kaggle_dataset
     for file, text in (("code/predict.py", "print()"), ("folds/recipe.json", "{}"), ("package.json", "{}")):
         (dataset / file).parent.mkdir(parents=True, exist_ok=True)
@@ -37,20 +38,20 @@ def packaged(tmp_path) -> Paths:
 
 
 @pytest.fixture
-def submit(runner, site, packaged) -> Callable[..., Ended]:
+def submit(runner, site, packaged) -> Callable[..., CompletedProcess[str]]:
     """Run ``submit --notebook`` to its end."""
 
-    def run(*arguments: str, credentials: dict[str, str] = VALID) -> Ended:
-        return runner.run("submit", site.url, *arguments_of(packaged), "--notebook", *arguments, **credentials)
+    def run(*arguments: str, credentials: dict[str, str] = VALID) -> CompletedProcess[str]:
+        return runner.run("submit", site.url, packaged, "--notebook", *arguments, **credentials)
 
     return run
 
 
 def test_a_first_submission_uploads_both_folders_and_ends_with_the_score(submit, site) -> None:
     ended = submit("--message", "four encoders")
-    assert ended.code == 0, ended
+    assert ended.returncode == 0, ended
     for line in ("data set: ready", "notebook: running", "notebook: complete", "public score 0.91234"):
-        assert line in ended.out
+        assert line in ended.stdout
     ((call, dataset),) = site.datasets
     assert call == "create"
     assert (dataset["ownerSlug"], dataset["slug"], dataset["isPrivate"]) == (USER, "severstal-networks", True)
@@ -75,9 +76,9 @@ def test_a_first_submission_uploads_both_folders_and_ends_with_the_score(submit,
 
 
 def test_a_second_submission_makes_a_new_version(submit, site) -> None:
-    assert submit().code == 0
+    assert submit().returncode == 0
     ended = submit("--message", "longer")
-    assert ended.code == 0, ended
+    assert ended.returncode == 0, ended
     assert [call for call, _ in site.datasets] == ["create", "version"]
     assert site.datasets[1][1]["body"]["versionNotes"] == "longer"
     assert [body["kernelVersion"] for body in site.code_submissions] == [1, 2]
@@ -115,7 +116,7 @@ def test_a_missing_token_or_package_is_an_error_with_its_cure(submit, packaged) 
 
 
 def test_a_dry_run_prints_the_upload_and_needs_no_network(submit, packaged) -> None:
-    output = submit("--dry-run", credentials={}).out
+    output = submit("--dry-run", credentials={}).stdout
     for part in ("code/ as a zip", "GPU on, internet off", "kaggle kernels push", "nothing was uploaded"):
         assert part in output
     assert json.loads((packaged.kaggle_kernel / "kernel-metadata.json").read_text())["id"].startswith("OWNER/")

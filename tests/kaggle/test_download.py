@@ -12,13 +12,16 @@ import zipfile
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
-from support.kaggle_stages import COMPETITION, VALID, Ended, check_error, start_stage
+from support.commands import check_error
+from support.kaggle_stages import COMPETITION, VALID, start_stage
 from support.kaggle_stand_in import KEY, USER
 
 from severstal.errors import InputError
 from severstal.kaggle.download import download
+from severstal.paths import Paths
 
 NOWHERE = "http://localhost:9"  # nothing listens here
 ZIP = "severstal-steel-defect-detection.zip"
@@ -56,23 +59,23 @@ def site(site):
 
 
 @pytest.fixture
-def fetch(runner, tmp_path) -> Callable[..., Ended]:
+def fetch(runner, tmp_path) -> Callable[..., CompletedProcess[str]]:
     """Run download_data for the folder ``tmp_path/input``."""
 
-    def run(url: str, *arguments: str, **credentials: str) -> Ended:
-        return runner.run("download_data", url, "--input", tmp_path / "input", *arguments, **credentials)
+    def run(url: str, *arguments: str, **credentials: str) -> CompletedProcess[str]:
+        return runner.run("download_data", url, Paths.under(tmp_path), *arguments, **credentials)
 
     return run
 
 
 def test_a_download_is_unpacked_and_the_next_call_needs_no_network(site, fetch, tmp_path) -> None:
     first = fetch(site.url, **VALID)
-    assert first.code == 0, first.err
+    assert first.returncode == 0, first.stderr
     assert content(tmp_path / "input") == FILES  # so the zip is deleted, and no temporary file is left
-    assert "3 train images and 2 test images" in first.out
+    assert "3 train images and 2 test images" in first.stdout
     second = fetch(NOWHERE)  # without a token
-    assert second.code == 0, second.err
-    assert "cached" in second.out
+    assert second.returncode == 0, second.stderr
+    assert "cached" in second.stdout
 
 
 def test_an_old_kaggle_json_works_and_the_zip_can_be_kept(site, fetch, home, tmp_path) -> None:
@@ -82,8 +85,8 @@ def test_an_old_kaggle_json_works_and_the_zip_can_be_kept(site, fetch, home, tmp
     check_error(fetch(site.url), str(key), "settings/api")
     key.write_text(json.dumps({"username": USER, "key": KEY}))
     ended = fetch(site.url, "--keep-zip")
-    assert ended.code == 0, ended.err
-    assert "readable by other users" in ended.out  # the client's warning is shown
+    assert ended.returncode == 0, ended.stderr
+    assert "readable by other users" in ended.stdout  # the client's warning is shown
     assert content(tmp_path / "input") == {**FILES, ZIP: ARCHIVE}
 
 
@@ -121,24 +124,24 @@ def test_a_download_that_is_cut_off_continues_with_the_next_call(site, fetch, tm
     assert (tmp_path / "input" / ZIP).read_bytes() == ARCHIVE[: 2 * MIB]
     site.ranges.clear()
     ended = fetch(site.url, **VALID)
-    assert ended.code == 0, ended.err
+    assert ended.returncode == 0, ended.stderr
     assert site.ranges == [None, f"bytes={2 * MIB}-"]
     assert content(tmp_path / "input") == FILES
 
 
 def test_an_interrupted_download_continues_with_the_next_call(site, fetch, home, tmp_path) -> None:
     site.stall_after = 5 * MIB // 2
-    process = start_stage(site.url, home, "download_data", "--input", tmp_path / "input", **VALID)
+    process = start_stage(site.url, home, "download_data", Paths.under(tmp_path), **VALID)
     part = tmp_path / "input" / ZIP
     while not (part.exists() and part.stat().st_size == 2 * MIB):
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    assert process.wait() == 130
+    assert process.wait(120) == 130
     site.stall_after, site.cuts = None, [len(ARCHIVE), MIB + 1]  # cut off once more, and resumed in the same call
     site.ranges.clear()
     ended = fetch(site.url, **VALID)
-    assert ended.code == 0, ended.err
+    assert ended.returncode == 0, ended.stderr
     assert site.ranges == [None, f"bytes={2 * MIB}-", f"bytes={3 * MIB}-"]
     assert content(tmp_path / "input") == FILES
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from subprocess import CompletedProcess
 
 import pandas as pd
 import pytest
-from support.commands import arguments_of
+from support.commands import check_error
 from support.experiments import write_tiny_strips
-from support.kaggle_stages import VALID, Ended, check_error
+from support.kaggle_stages import VALID
 
 from severstal.errors import InputError
 from severstal.kaggle.file_submission import submit_file
@@ -18,7 +19,7 @@ from severstal.paths import Paths
 @pytest.fixture
 def paths(tmp_path) -> Paths:
     """One test strip and a valid submission."""
-    paths = Paths(tmp_path / "input", tmp_path / "folds", tmp_path / "submissions")
+    paths = Paths.under(tmp_path)
     write_tiny_strips(paths.test_images, 1)
     paths.submissions.mkdir()
     rows = [{"ImageId": f"{0:09x}.jpg", "EncodedPixels": "", "ClassId": defect} for defect in (1, 2, 3, 4)]
@@ -28,16 +29,16 @@ def paths(tmp_path) -> Paths:
 
 
 @pytest.fixture
-def submit(runner, site, paths) -> Callable[[], Ended]:
+def submit(runner, site, paths) -> Callable[[], CompletedProcess[str]]:
     """Run ``submit`` to its end."""
-    return lambda: runner.run("submit", site.url, *arguments_of(paths), "--message", "three folds", **VALID)
+    return lambda: runner.run("submit", site.url, paths, "--message", "three folds", **VALID)
 
 
 def test_a_valid_file_is_uploaded_with_its_message(site, submit, paths) -> None:
     ended = submit()
-    assert ended.code == 0, ended.err
-    assert "Successfully submitted to Severstal" in ended.out
-    assert "/submissions" in ended.out
+    assert ended.returncode == 0, ended.stderr
+    assert "Successfully submitted to Severstal" in ended.stdout
+    assert "/submissions" in ended.stdout
     assert site.uploads == [paths.submission.read_bytes()]
     assert site.submissions == [
         {

@@ -42,3 +42,18 @@ def test_a_stage_says_that_a_result_is_cached_or_why_it_is_built_again(capsys, t
     assert not stage.is_cached(Artifact(record, {"engine": "openvino"}))
     lines = capsys.readouterr().out.splitlines()
     assert lines[1:] == [f"   cached {record}", f"   rebuild {record}: engine torch, now openvino"]
+
+
+def test_only_the_time_of_a_stage_that_did_something_is_recorded(tiny) -> None:
+    Stage("tune", tiny).done()
+    assert not tiny.times.exists()
+    busy = Stage("tune", tiny)
+    busy.wrote("a file")
+    busy.done()
+    recorded = tiny.times.read_bytes()
+    assert console.read_times(tiny.times)["tune"]["seconds"] < 5
+    Stage("tune", tiny).done()
+    other = Stage("tune", tiny)
+    other.wrote("a file")
+    other.done(keep_time=False)
+    assert tiny.times.read_bytes() == recorded

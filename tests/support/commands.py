@@ -63,3 +63,12 @@ def run_stage_in_process(
     if check and code:
         pytest.fail(f"{name} ended with {code}:\n{stdout.getvalue()}\n{stderr.getvalue()}")
     return subprocess.CompletedProcess(command, code, stdout.getvalue(), stderr.getvalue())
+
+
+def check_error(done: subprocess.CompletedProcess[str], *parts: str) -> None:
+    """Exit code 2 and a last line ``error: ...`` with these parts; no traceback."""
+    assert done.returncode == 2, done
+    assert "Traceback" not in done.stderr
+    error = done.stderr[done.stderr.index("error: ") :]
+    for part in parts:
+        assert part in error

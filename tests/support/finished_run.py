@@ -1,4 +1,4 @@
-"""A finished run without training: maps whose mistakes are known, real tuning on them, and a submission."""
+"""A finished run without training: maps with known errors, tuned by the real stage, and a submission."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from severstal.experiment import FoldConfig, Member, all_members, current_versio
 from severstal.inference import submission
 from severstal.paths import Paths
 from severstal.postprocess import tuned_values
-from support.commands import run_stage_alone
+from support.commands import run_stage_in_process
 from support.experiments import TINY, write_tiny, write_tiny_strips
 
 ENCODERS = {"tu-mobilenetv4_conv_small": {}, "resnet18": {}}
-MISSED, FALSE_ALARM = f"{1:09x}.jpg", f"{0:09x}.jpg"  # a strip whose class 2 is not seen; a clean one with class 3
+MISSED, FALSE_ALARM = (
+    f"{1:09x}.jpg",
+    f"{0:09x}.jpg",
+)  # a strip with class 2, which its map misses; a clean strip, whose map has class 3
 TEST_DEFECT = np.zeros((64, 96), dtype=bool)
 TEST_DEFECT[5:25, 30:70] = True
 
@@ -30,31 +33,31 @@ def write_finished(root: Path) -> Paths:
     """Twelve strips in two folds, two encoders, tuned; five test strips of which one has a defect of class 4."""
     paths = write_tiny(root)
     write_json(paths.recipe, recipe.build({"name": "tiny"} | TINY | {"encoders": ENCODERS}).model_dump())
-    data, chosen = read_training_set(paths), recipe.read(paths.recipe)
+    data, run_recipe = read_training_set(paths), recipe.read(paths.recipe)
     for shift, encoder in enumerate(ENCODERS):
-        for member in all_members(paths, chosen):
+        for member in all_members(paths, run_recipe):
             if member.encoder == encoder:
-                _write_member(member, data, chosen, shift)
-    run_stage_alone("tune", paths)
+                _write_member(member, data, run_recipe, shift)
+    run_stage_in_process("tune", paths)
     write_tiny_strips(paths.test_images, 5)
     write_submission(paths)
     return paths
 
 
 def map_of(image: str, data: TrainingSet, shift: int) -> np.ndarray:
-    """Averaged probabilities as a good network would give them, but for the two known mistakes."""
+    """Probabilities of a good network, ``uint8 [4, 64, 96]``, with the two known errors."""
     noise = np.random.default_rng([int(image[:9], 16), shift])
-    made = noise.integers(0, 40, (4, 64, 96), dtype=np.uint8)
+    probability = noise.integers(0, 40, (4, 64, 96), dtype=np.uint8)
     for defect, code in data.labels[image].items():
         if image != MISSED:
-            made[defect - 1][np.roll(decode(code, 64, 96), 2 * shift, axis=1)] = 230
+            probability[defect - 1][np.roll(decode(code, 64, 96), 2 * shift, axis=1)] = 230
     if image == FALSE_ALARM:
-        made[2, 10:50, 10:50] = 240
-    return made
+        probability[2, 10:50, 10:50] = 240
+    return probability
 
 
 def write_submission(paths: Paths) -> None:
-    """A submission and its record that fit the tuned values."""
+    """A submission with the tuned values, and its record."""
     images = [f"{number:09x}.jpg" for number in range(5)]
     codes = {image: [""] * 4 for image in images}
     codes[images[2]][3] = rle.encode(TEST_DEFECT)
@@ -74,12 +77,12 @@ def write_submission(paths: Paths) -> None:
     write_json(paths.submission_report, record)
 
 
-def _write_member(member: Member, data: TrainingSet, chosen: recipe.Recipe, shift: int) -> None:
+def _write_member(member: Member, data: TrainingSet, run_recipe: recipe.Recipe, shift: int) -> None:
     files, held_out = member.files, data.images(member.fold, held_out=True)
     config = FoldConfig(
         encoder=member.encoder,
         fold=member.fold,
-        recipe=chosen.for_encoder(member.encoder),
+        recipe=run_recipe.for_encoder(member.encoder),
         overrides={},
         data=data.fingerprint,
         synthetic=False,
@@ -93,7 +96,9 @@ def _write_member(member: Member, data: TrainingSet, chosen: recipe.Recipe, shif
     write_text(files.weights, f"weights of {member.name}")
     meta = {"weights": file_hash(files.weights), "tta": ["horizontal"], "of": fingerprint(held_out)}
     maps = ((image, map_of(image, data, shift)) for image in held_out)
-    out_of_fold.write(files.oof, ((image, one, one.max(axis=(1, 2))) for image, one in maps), meta)
+    out_of_fold.write(
+        files.oof, ((image, probability, probability.max(axis=(1, 2))) for image, probability in maps), meta
+    )
     seconds = {"train_seconds": 6.0, "validation_seconds": 1.5}
     epochs = [
         {"epoch": epoch, "loss": 0.5 / epoch, "dice": 0.7 + 0.05 * (epoch % 3) + shift / 100} | seconds
@@ -103,6 +108,6 @@ def _write_member(member: Member, data: TrainingSet, chosen: recipe.Recipe, shif
     write_text(files.onnx, f"graph of {member.name}")
     parity = {"strips": 4, "largest": 1 + shift, "mean": 0.002, "flipped": 1e-5}
     write_json(files.sidecar("openvino"), {"engine": "openvino", "onnx": file_hash(files.onnx), "parity": parity})
-    if shift:  # one encoder's engines keep layers, as those of a lower precision may
+    if shift:  # one encoder's engines keep layers in float32, as int8 engines do
         float32_layers.write(member, "openvino", "int8", 0.01, ["node_first", "node_last"])
     write_json(files.sidecar("torch"), {"engine": "torch", "onnx": "of an earlier export", "parity": parity})

@@ -7,18 +7,18 @@ own switch KAGGLE_API_ENVIRONMENT cannot be used: its values are fixed addresses
 from __future__ import annotations
 
 import os
-import runpy
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from subprocess import CompletedProcess
 
 import pytest
 
 from severstal.kaggle.competition import Competition
 from severstal.kaggle.download import download
-from support.commands import ROOT
+from severstal.paths import Paths
+from support.commands import ROOT, arguments_of, run_stage_in_process
 from support.kaggle_stand_in import TOKEN
 
 VALID = {"KAGGLE_API_TOKEN": TOKEN}
@@ -36,29 +36,20 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-class Ended(NamedTuple):
-    """How a stage ended: exit code, standard output, standard error."""
-
-    code: int | str | None
-    out: str
-    err: str
-
-
 class StageRunner:
     """Runs stages in this process; the first run imports the client, which takes a second."""
 
-    def __init__(self, home: Path, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.home, self._patch, self._capsys = home, patch, capsys
+    def __init__(self, home: Path, patch: pytest.MonkeyPatch) -> None:
+        self.home, self._patch = home, patch
         for name in filter(_is_personal, list(os.environ)):
             patch.delenv(name)
         patch.setenv("HOME", str(home))
 
-    def run(self, stage: str, url: str, *arguments: object, **credentials: str) -> Ended:
+    def run(self, stage: str, url: str, paths: Paths, *arguments: object, **credentials: str) -> CompletedProcess[str]:
         """Run a stage to its end; ``credentials`` are environment variables."""
         import kaggle
         from kagglesdk import kaggle_env
 
-        script = str(ROOT / "src" / f"{stage}.py")
         api = kaggle.KaggleApi()
         api.config_dir = str(self.home / ".kaggle")
         api.config = str(self.home / ".kaggle" / api.config_file)
@@ -69,23 +60,18 @@ class StageRunner:
             patch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, url)
             patch.setitem(download.__kwdefaults__, "competition", COMPETITION)
             patch.setattr("time.sleep", lambda seconds: None)  # the client waits 2 to 32 s before each retry
-            patch.setattr(sys, "argv", [script, *map(str, arguments)])
-            self._capsys.readouterr()
-            try:
-                runpy.run_path(script, run_name="__main__")
-                code: int | str | None = 0
-            except SystemExit as end:
-                code = end.code
-        return Ended(code, *self._capsys.readouterr())
+            ended = run_stage_in_process(stage, paths, *arguments, check=False)
+        assert "Authentication required" not in ended.stdout, "the client printed its own help page"
+        return ended
 
 
-def start_stage(url: str, home: Path, stage: str, *arguments: object, **credentials: str) -> subprocess.Popen[str]:
+def start_stage(url: str, home: Path, stage: str, paths: Paths, **credentials: str) -> subprocess.Popen[str]:
     """Start a stage in another process; ``credentials`` are environment variables."""
     environment = {name: value for name, value in os.environ.items() if not _is_personal(name)}
     environment |= {"HOME": str(home), "PYTHONPATH": str(ROOT / "src")} | credentials
     code = LAUNCH.format(url=url, competition=COMPETITION)
     return subprocess.Popen(
-        [sys.executable, "-c", code, str(ROOT / "src" / f"{stage}.py"), *map(str, arguments)],
+        [sys.executable, "-c", code, str(ROOT / "src" / f"{stage}.py"), *arguments_of(paths)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -100,13 +86,3 @@ def _is_personal(variable: str) -> bool:
     return (
         variable.upper().startswith("KAGGLE_") or variable.lower().endswith("_proxy") or variable == "XDG_CONFIG_HOME"
     )
-
-
-def check_error(ended: Ended, *parts: str) -> None:
-    """Exit code 2 and a last line ``error: ...`` with these parts; no traceback, no help page of the client."""
-    assert ended.code == 2, ended
-    assert "Traceback" not in ended.err
-    assert "Authentication required" not in ended.out
-    error = ended.err[ended.err.index("error: ") :]
-    for part in parts:
-        assert part in error

@@ -25,6 +25,7 @@ from severstal.inference.outlines import COLOURS
 from severstal.postprocess.rules import Rule
 from severstal.report.calibration import BINS
 from severstal.report.error_analysis import CAUSES
+from severstal.report.scores import LABELS
 from severstal.tuning import pictures
 
 # Placeholders that are replaced by CSS variables, so that the charts follow the light or dark scheme.
@@ -57,18 +58,19 @@ WIDTH, HEIGHT = 4.4, 3.0  # inches of 96 px: two charts stand side by side, and 
 
 
 def scores(facts: dict[str, Any]) -> str:
-    """Dice by class: all-empty, fixed threshold and nested as dots, with the nested score's interval."""
+    """Dice by class: nothing predicted, fixed threshold and nested, with the interval of the nested score."""
     keys = ["mean", *map(str, CLASSES)]
-    series = (("all_empty", "all empty", "|", SOFT), ("default", "fixed 0.5", "o", SOFT), ("nested", "nested, 95 % interval", "o", ACCENT))
+    series = (("all_empty", "|", SOFT), ("default", "o", SOFT), ("nested", "o", ACCENT))
     with plt.rc_context(STYLE):
         figure, axes = _axes(WIDTH, HEIGHT)
         for row, key in enumerate(keys):
             low, high = facts["intervals"]["nested"][key]
             axes.plot([low, high], [row, row], color=ACCENT, linewidth=7, alpha=0.3, solid_capstyle="round")
-        for name, label, marker, colour in series:
+        for name, marker, colour in series:
             values = [facts["scores"][name][key] for key in keys]
             fill, size = ("none", 7) if name == "default" else (colour, 9)
-            axes.plot(values, range(len(keys)), marker, color=colour, markerfacecolor=fill, markersize=size, label=label)
+            style = {"color": colour, "markerfacecolor": fill, "markersize": size, "label": LABELS[name]}
+            axes.plot(values, range(len(keys)), marker, **style)
         _name_rows(axes, ["mean", *_class_names()])
         axes.set_xlim(None, 1.03)
         axes.set_xlabel("Dice")

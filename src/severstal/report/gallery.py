@@ -80,7 +80,9 @@ def test_strips(sources: Sources) -> list[GalleryStrip]:
     """A random sample of the test strips with the submission's masks; strips with a predicted defect are preferred."""
     order = np.random.default_rng(0).permutation(len(sources.test_images))
     images = [sources.test_images[i] for i in order]
-    return [_test_strip(sources, image) for image in sorted(images, key=lambda i: not sources.test_codes[i])[:TEST_STRIPS]]
+    return [
+        _test_strip(sources, image) for image in sorted(images, key=lambda i: not sources.test_codes[i])[:TEST_STRIPS]
+    ]
 
 
 def _training_strip(sources: Sources, evaluation: Evaluation, selected: Selected) -> GalleryStrip:

@@ -15,6 +15,7 @@ from severstal.paths import Paths
 from severstal.postprocess import rules
 from severstal.report import charts
 from severstal.report.gallery import GalleryStrip
+from severstal.report.scores import LABELS
 from severstal.report.tuned_grid import read_grid
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -46,6 +47,7 @@ def render(paths: Paths, facts: dict[str, Any], gallery: list[GalleryStrip]) -> 
         pictures=[strip.pictures for strip in gallery],
         maps=json.dumps([strip.pictures["probability"] for strip in gallery]),
         classes=CLASSES,
+        score_names=LABELS,
         colours=COLOURS,
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         script=(TEMPLATES / "report.js").read_text(encoding="utf-8"),

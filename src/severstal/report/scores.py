@@ -14,6 +14,7 @@ from severstal.postprocess.tuned_values import SCORES, TunedValues
 from severstal.report.evaluation import Evaluation
 
 KEYS = ("mean", *map(str, CLASSES))
+LABELS = {"all_empty": "nothing predicted", "default": "threshold 0.5", "tuned": "tuned", "nested": "nested"}
 
 
 def read_strip_scores(paths: Paths) -> pd.DataFrame:
