@@ -42,7 +42,7 @@ def collect(sources: Sources, evaluation: Evaluation) -> dict[str, Any]:
             "engine": submission["engine"],
             "networks": len(submission["members"]),
             "strips_per_second": submission["strips_per_second"],
-            "corrupt": submission["damaged"],
+            "corrupt": submission["corrupt"],
         },
         "times": _times(sources.paths),
         "configuration": sources.recipe.model_dump(mode="json"),
