@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # Sourced by every script here: strict mode, and the repository's own Python, set up if need be.
 # Folders that are named on a command line keep their meaning: nothing here changes the working folder.
 set -euo pipefail

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Check style and traps (ruff), which package imports which (import-linter) and types (mypy); pyproject.toml has the rules.
+# Check style (ruff), which package imports which (import-linter), types (mypy) and these scripts (shellcheck).
 bash "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh" --dev
 source "$(dirname -- "${BASH_SOURCE[0]}")/env.sh"
 cd -- "$ROOT"
@@ -7,3 +7,4 @@ cd -- "$ROOT"
 "$PYTHON" -m ruff format --check .
 .venv/bin/lint-imports --no-logo
 "$PYTHON" -m mypy
+.venv/bin/shellcheck --external-sources --source-path=SCRIPTDIR bin/*.sh .ci/run

@@ -1,18 +1,30 @@
 #!/usr/bin/env bash
-# Everything, in order, from nothing to submissions/submission.csv and report.html; what is up to date is skipped.
+# Run every stage, from nothing to submissions/submission.csv and report.html; a stage skips what is cached.
 #   bash bin/run_all.sh [--input DIR] [--folds DIR] [--submissions DIR] [--engine NAME]
-#                       [--recipe sample|cpu-quick|cpu|kaggle] [--any-value-of-the-recipe VALUE ...]
-source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+#                       [--recipe NAME|FILE] [--any-value-of-the-recipe VALUE ...]
+source "$(dirname -- "${BASH_SOURCE[0]}")/env.sh"
 
 folders=() engine=() recipe=()
 while [ $# -gt 0 ]; do
   case "$1" in
     -h | --help) sed -n '2,4s/^# *//p' "${BASH_SOURCE[0]}"; exec bash "$ROOT"/bin/make_folds.sh --help ;;
-    --input | --folds | --submissions) folders+=("$1" "${2:?error: $1 takes a folder}"); shift 2 ;;
-    --engine) engine+=("$1" "${2:?error: $1 takes a name}"); shift 2 ;;
+    --show-recipe) exec bash "$ROOT"/bin/make_folds.sh "${folders[@]}" "${recipe[@]}" "$@" ;;
+    --input=* | --folds=* | --submissions=*) folders+=("$1"); shift ;;
+    --engine=*) engine=(--engine "${1#*=}"); shift ;;
+    --input | --folds | --submissions | --engine)
+      if [ $# -lt 2 ]; then echo "error: $1 takes a value" >&2; exit 2; fi
+      if [ "$1" = --engine ]; then engine=("$1" "$2"); else folders+=("$1=$2"); fi
+      shift 2 ;;
     *) recipe+=("$1"); shift ;;
   esac
 done
+
+# A typo shall not be found after hours of training: the options are checked before anything is written.
+bash "$ROOT"/bin/make_folds.sh "${folders[@]}" "${recipe[@]}" --show-recipe > /dev/null
+"$PYTHON" -c 'import sys
+from severstal.engines.catalog import choose
+from severstal.errors import run_stage
+run_stage(lambda: choose(sys.argv[1]))' "${engine[1]:-auto}"
 
 bash "$ROOT"/bin/make_input.sh "${folders[@]}"
 bash "$ROOT"/bin/make_folds.sh "${folders[@]}" "${recipe[@]}"
