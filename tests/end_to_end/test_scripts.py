@@ -1,0 +1,57 @@
+"""The scripts of bin/: each is strict, each stage has one, and wrong options end before anything is written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.commands import ROOT, run_bin
+
+SCRIPTS = sorted((ROOT / "bin").glob("*.sh"))
+STAGES = sorted((ROOT / "src").glob("*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_a_script_stops_at_its_first_failing_command(script: Path) -> None:
+    text = script.read_text(encoding="utf-8")
+    assert "set -euo pipefail" in text or "/env.sh" in text
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.stem)
+def test_every_stage_has_a_script_of_its_name(stage: Path) -> None:
+    # src/inspect.py would hide Python's own module inspect: this stage's script has the shorter name.
+    script = ROOT / "bin" / f"{stage.stem.removesuffix('_strips')}.sh"
+    assert f"src/{stage.name}" in script.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--recipe", "sample", "--epoch", "3"], "--epoch"),
+        (["--recipe", "sample", "--epochs", "many"], "epochs"),
+        (["--recipe", "nowhere.toml"], "nowhere.toml"),
+        (["--engine=onnx"], "'onnx'"),
+        (["--engine"], "--engine takes a value"),
+        (["--folds"], "--folds takes a value"),
+    ],
+    ids=" ".join,
+)
+def test_run_all_refuses_wrong_options_before_it_writes_anything(tmp_path, options, message) -> None:
+    folders = [f"--input={tmp_path / 'in'}", "--folds", tmp_path / "folds", f"--submissions={tmp_path / 'out'}"]
+    refused = run_bin("run_all", *folders, *options, check=False)
+    assert refused.returncode == 2
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", [".:", "{elsewhere}"], ids=["this folder", "another folder with a bin"])
+def test_scripts_find_the_repository_whatever_cdpath_says(tmp_path, value) -> None:
+    (tmp_path / "bin").mkdir()
+    environment = os.environ | {"CDPATH": value.format(elsewhere=tmp_path)}
+    command = ["bash", "bin/make_input.sh", "--help"]
+    stage = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert stage.returncode == 0, stage.stderr
+    assert stage.stdout.startswith("usage: make_input.py")
