@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import zipfile
 
+import numpy as np
 import pytest
+from support.files import cut_in_half
 
 from severstal.data import out_of_fold
 from severstal.errors import InputError
@@ -14,4 +16,35 @@ def test_a_file_without_class_probabilities_is_refused(tmp_path) -> None:
     with zipfile.ZipFile(tmp_path / "oof.npz", "w") as archive:
         archive.writestr(out_of_fold.META, "{}")
     with pytest.raises(InputError, match=r"damaged.*run `train`"):
+        out_of_fold.FoldMaps(tmp_path / "oof.npz", "train")
+
+
+NO_CLASS = np.zeros(4, dtype=np.uint8)  # class probabilities of a network without a classifier
+
+
+def test_a_file_that_was_cut_short_is_refused(tmp_path) -> None:
+    out_of_fold.write(tmp_path / "oof.npz", [("a.jpg", np.zeros((4, 2, 2), dtype=np.uint8), NO_CLASS)], {})
+    cut_in_half(tmp_path / "oof.npz")
+    with pytest.raises(InputError, match=r"oof\.npz.*delete.*run `train`"):
+        out_of_fold.FoldMaps(tmp_path / "oof.npz", "train")
+
+
+def test_a_flipped_bit_in_a_map_is_found_when_the_map_is_read(tmp_path) -> None:
+    file, noise = tmp_path / "oof.npz", np.random.default_rng(0).integers(0, 255, (4, 32, 32), dtype=np.uint8)
+    out_of_fold.write(file, [("a.jpg", noise, NO_CLASS)], {})
+    intact = file.read_bytes()
+    for place in range(100, 3000, 100):  # all within the strip's map
+        file.write_bytes(intact[:place] + bytes([intact[place] ^ 0x55]) + intact[place + 1 :])
+        with pytest.raises(InputError, match=r"a\.jpg.*delete the file and run `train`"):
+            out_of_fold.FoldMaps(file, "train")["a.jpg"]
+
+
+def test_a_file_that_lacks_a_strip_or_has_one_twice_is_refused(tmp_path) -> None:
+    strip = ("a.jpg", np.zeros((4, 2, 2), dtype=np.uint8), NO_CLASS)
+    out_of_fold.write(tmp_path / "oof.npz", [strip], {})
+    with pytest.raises(InputError, match=r"lacks b\.jpg.*run `train`"):
+        out_of_fold.FoldMaps(tmp_path / "oof.npz", "train")["b.jpg"]
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        out_of_fold.write(tmp_path / "oof.npz", [strip, strip], {})
+    with pytest.raises(InputError, match="twice"):
         out_of_fold.FoldMaps(tmp_path / "oof.npz", "train")

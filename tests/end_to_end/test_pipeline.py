@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from severstal.postprocess.rules import ComponentArea, DualThreshold
 from support.commands import run_bin, run_stage_in_process
 from support.plain_tuning import grids_of_map, plain_component_area
 
@@ -21,6 +20,7 @@ from severstal.data import out_of_fold
 from severstal.data.labels import CLASSES, masks, read_labels, read_table
 from severstal.paths import Paths
 from severstal.postprocess import tuned_values
+from severstal.postprocess.rules import ComponentArea, DualThreshold
 
 ENCODERS = ("tu-mobilenetv4_conv_small", "tu-regnety_002")
 TRAIN_STRIPS, TEST_STRIPS = 24, 6

@@ -1,0 +1,61 @@
+"""Writes that fail halfway: the file is named, the old one is kept, and no other is left."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from support.commands import run_stage_alone
+from support.files import contents
+
+from severstal.artifacts import write_json
+from severstal.errors import InputError
+from severstal.models import weights
+from severstal.training import checkpoint
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """A limit on the size of files fails as a full disk does: in the middle of a write. Python ignores SIGXFSZ."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda file: write_json(file, {"numbers": list(range(5000))}),
+        lambda file: weights.save(file, {"layer": torch.zeros(10_000)}, {}),
+        lambda file: checkpoint.save(file, {"layer": torch.zeros(10_000)}),
+    ],
+    ids=["JSON", "weights", "checkpoint"],
+)
+def test_a_write_that_fails_names_its_file_and_keeps_the_old_one(tmp_path, write) -> None:
+    file = tmp_path / "file"
+    file.write_text("old")
+    with pytest.raises((InputError, OSError)) as error, files_up_to(5000):
+        write(file)
+    assert str(file) in str(error.value)
+    assert contents(tmp_path) == {file: b"old"}
+
+
+def test_a_stage_on_a_full_disk_ends_with_a_message(tiny) -> None:
+    def limit_files() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+    tiny.folds_csv.unlink()
+    stage = run_stage_alone("make_folds", tiny, check=False, preexec_fn=limit_files)
+    assert stage.returncode == 2
+    assert "Traceback" not in stage.stderr
+    assert f"error: {tiny.folds_csv}: File too large" in stage.stderr
+    assert not tiny.folds_csv.exists()
+    assert {file.name for file in tiny.folds.iterdir()} == {"recipe.json"}

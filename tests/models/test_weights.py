@@ -1,0 +1,26 @@
+"""Files of weights: damaged ones, and those of another network, are errors that name the file and the command."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from support.files import cut_in_half
+
+from severstal.errors import InputError
+from severstal.models import weights
+
+
+def test_weights_that_were_cut_short_are_refused(tmp_path) -> None:
+    file = tmp_path / "weights.safetensors"
+    weights.save(file, {"layer": torch.zeros(100)}, {"fingerprint": "f"})
+    assert weights.read_metadata(file, "train")["fingerprint"] == "f"
+    cut_in_half(file)
+    with pytest.raises(InputError, match=r"weights\.safetensors.*delete.*train"):
+        weights.read_metadata(file, "train")
+
+
+def test_weights_of_another_network_are_refused(tmp_path) -> None:
+    file = tmp_path / "weights.safetensors"
+    weights.save(file, {"layer": torch.zeros(1)}, {})
+    with pytest.raises(InputError, match="does not fit the network"):
+        weights.load(file, torch.nn.Linear(1, 1), "bash bin/train.sh")
