@@ -14,7 +14,7 @@ FIRST_STRIP = f"{0:09x}.jpg"
     ("change", "message"),
     [
         (lambda text: text.replace("fold,", "group,", 1), "cannot be read|columns must be"),
-        (lambda text: text + text.splitlines()[1] + "\n", "stands there twice"),
+        (lambda text: text + text.splitlines()[1] + "\n", "has a row already"),
         (lambda text: "\n".join(text.splitlines()[:-1]) + "\n", "lacks"),
         (lambda text: text.replace(FIRST_STRIP, "other.jpg"), "lacks|names other.jpg"),
         (lambda text: text.replace(",0,", ",x,", 1), "cannot be read"),
