@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Run every stage, from nothing to submissions/submission.csv and report.html; a stage skips what is cached.
 #   bash bin/run_all.sh [--input DIR] [--folds DIR] [--submissions DIR] [--engine NAME]
-#                       [--recipe NAME|FILE] [--any-value-of-the-recipe VALUE ...]
+#                       [--recipe NAME|FILE] [--any-value-of-the-recipe VALUE ...] [--show-recipe]
 source "$(dirname -- "${BASH_SOURCE[0]}")/env.sh"
 
-folders=() engine=() recipe=()
+folders=() engine=() recipe=() show=0
 while [ $# -gt 0 ]; do
   case "$1" in
     -h | --help) sed -n '2,4s/^# *//p' "${BASH_SOURCE[0]}"; exec bash "$ROOT"/bin/make_folds.sh --help ;;
-    --show-recipe) exec bash "$ROOT"/bin/make_folds.sh "${folders[@]}" "${recipe[@]}" "$@" ;;
+    --show-recipe) show=1; shift ;;
     --input=* | --folds=* | --submissions=*) folders+=("$1"); shift ;;
     --engine=*) engine=(--engine "${1#*=}"); shift ;;
     --input | --folds | --submissions | --engine)
@@ -19,6 +19,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 
+if [ "$show" = 1 ]; then exec bash "$ROOT"/bin/make_folds.sh "${folders[@]}" "${recipe[@]}" --show-recipe; fi
 # A typo shall not be found after hours of training: the options are checked before anything is written.
 bash "$ROOT"/bin/make_folds.sh "${folders[@]}" "${recipe[@]}" --show-recipe > /dev/null
 "$PYTHON" -c 'import sys
