@@ -45,7 +45,7 @@ HEADER = "ImageId,ClassId,EncodedPixels\n"
         ("", "line 1: the header is ''"),
     ],
 )  # fmt: skip
-def test_a_wrong_table_is_refused_with_its_line(tmp_path, text, message) -> None:
+def test_a_wrong_row_is_refused_with_its_line(tmp_path, text, message) -> None:
     table = tmp_path / "train.csv"
     table.write_text(text)
     with pytest.raises(InputError, match=message) as error:
@@ -67,7 +67,7 @@ def test_both_forms_give_the_same_labels(tmp_path) -> None:
     assert labels.read_labels(of_2019, 4, 5, ["a.jpg", "b.jpg"]) == expected
 
 
-def test_a_table_that_is_no_text_or_not_there(tmp_path) -> None:
+def test_a_table_that_is_missing_or_no_text_is_refused_with_the_cure(tmp_path) -> None:
     (tmp_path / "train.csv").write_bytes(b"\xff\xfea\x00")
     with pytest.raises(InputError, match=r"train\.csv cannot be read as CSV.*copy or download it again"):
         labels.read_labels(tmp_path / "train.csv", 4, 5)

@@ -1,4 +1,4 @@
-"""Cached strips and drawn runs against decoding everything anew."""
+"""The memory map of decoded strips, against decoding every JPEG again."""
 
 from __future__ import annotations
 
@@ -7,38 +7,17 @@ from collections import namedtuple
 
 import cv2
 import numpy as np
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from severstal import recipe
-from severstal.data import rle, strips
+from severstal.data import strips
 from severstal.data.labels import masks
 from severstal.data.memory_map import TrainingStrips
-from severstal.data.run_length_masks import RunLengthMasks
 from severstal.data.training_set import read_training_set
 from severstal.training.crops import CropDataset, StripDataset
 from severstal.training.sampling import ClassSampler
 
 
-@settings(max_examples=100, deadline=None)
-@given(arrays(bool, (9, 13)), arrays(bool, (9, 13)), st.data())
-def test_a_drawn_window_is_the_decoded_masks_window(first, second, data) -> None:
-    codes = {1: rle.encode(first), 4: rle.encode(second)}
-    runs = RunLengthMasks.parse({defect: code for defect, code in codes.items() if code}, 9, 13)
-    height, width = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 13))
-    top, left = data.draw(st.integers(0, 9 - height)), data.draw(st.integers(0, 13 - width))
-    expected = (first + second * 8)[top : top + height, left : left + width]
-    assert np.array_equal(runs.bit_map(top, left, height, width), expected)
-    for defect, mask in ((1, first), (4, second)):
-        if mask.any():
-            places = np.argwhere(mask)
-            assert runs.area(defect) == len(places)
-            for number in {0, len(places) // 2, len(places) - 1}:
-                assert runs.pixel(defect, number) == tuple(places[number])
-
-
-def test_what_is_cached_is_what_decoding_gives(tiny) -> None:
+def test_cached_strips_equal_the_decoded_ones(tiny) -> None:
     data = read_training_set(tiny)
     for _ in ("decoded", "found"):
         source = TrainingStrips(data)

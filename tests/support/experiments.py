@@ -35,8 +35,11 @@ TINY = {
 
 
 def write_tiny(root: Path) -> Paths:
-    """The same in any folder: defects of class ``number % 4 + 1`` on the strips that 3 does not divide."""
-    paths = Paths(root / "input", root / "folds", root / "submissions")
+    """An experiment of twelve 64x96 strips in two folds, with its recipe and split, nothing trained.
+
+    Every third strip is clean; strip ``number`` of the others shows class ``number % 4 + 1``.
+    """
+    paths = Paths.under(root)
     write_tiny_strips(paths.train_images, 12)
     rows = []
     for number in range(12):
@@ -52,7 +55,7 @@ def write_tiny(root: Path) -> Paths:
 
 
 def write_tiny_strips(folder: Path, count: int) -> None:
-    """Strips of noise, each of its own."""
+    """Strips of noise, each with another one."""
     folder.mkdir(parents=True)
     for number in range(count):
         grey = np.random.default_rng(number).integers(40, 220, (64, 96), dtype=np.uint8)
@@ -65,7 +68,7 @@ def random_member(root: Path, values: recipe.Recipe, encoder: str, size: tuple[i
     Args:
         spread: of the maps; 1 leaves them nearly flat, and at 2 deep networks magnify every rounding.
     """
-    made = Member(Paths(root / "input", root / "folds", root / "submissions"), encoder, 0)
+    made = Member(Paths.under(root), encoder, 0)
     config = FoldConfig(
         encoder=encoder, fold=0, recipe=values, overrides={}, data="d", synthetic=True, height=size[0], width=size[1],
         mean=0.4, std=0.2, versions={},
