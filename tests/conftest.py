@@ -10,6 +10,7 @@ import pytest
 from support.commands import ROOT
 from support.experiments import write_tiny
 from support.exported_run import write_exported
+from support.pseudo_labelled_run import write_pseudo_labelled
 
 from severstal.paths import Paths
 
@@ -34,6 +35,12 @@ def tiny(tmp_path: Path) -> Paths:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     """Two exported networks with tuned values, and three test strips; tests write into other folders than these."""
     return write_exported(tmp_path_factory.mktemp("exported"))
+
+
+@pytest.fixture(scope="session")
+def pseudo_labelled(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """A tuned run that has labelled its test strips; tests write into other folders than these."""
+    return write_pseudo_labelled(tmp_path_factory.mktemp("pseudo"))
 
 
 @pytest.fixture(scope="session")

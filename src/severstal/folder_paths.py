@@ -90,9 +90,9 @@ class PseudoPaths:
         return self.folder / "pseudo.json"
 
     @property
-    def verdicts(self) -> Path:
-        """Why each strip was taken or not, per class, by each fold's networks."""
-        return self.folder / "verdicts.csv"
+    def assessments(self) -> Path:
+        """What each fold's networks found out about every strip and class, and so why a strip was rejected."""
+        return self.folder / "assessments.csv"
 
     def labels(self, fold: int) -> Path:
         """The strips that the fold's networks label with confidence, in the form of train.csv, four rows each."""

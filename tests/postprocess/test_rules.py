@@ -139,3 +139,13 @@ def test_level_counts_are_pixels_and_pixels_of_the_truth_from_each_level_up() ->
     for level in (1, 2, 100, 254, 255):
         above = probability >= level
         assert statistics.counts[level].tolist() == [above.sum(), (above & truth).sum()]
+
+
+@pytest.mark.parametrize("level", [1, 60, 128, 200, 254, 255])
+def test_levels_are_shifted_by_logits_and_stay_levels(level: int) -> None:
+    for logits in (-1.0, 1.0):
+        rule = DualThreshold(threshold=level, min_area=3, high_threshold=level).shifted(logits)
+        odds = level / max(255 - level, 0.5) * np.exp(logits)
+        assert abs(rule.threshold - np.clip(255 * odds / (1 + odds), 1, 255)) <= 0.5
+        assert rule.high_threshold == rule.threshold
+    assert ComponentArea(threshold=128, min_area=0).shifted(0).threshold == 128

@@ -65,7 +65,7 @@ class Record(BaseModel):
     Attributes:
         images: the folder of strips.
         strips: hash of the names and sizes of the strips that any fold took.
-        counts: strips by verdict, per class and over all folds.
+        counts: strips by outcome of their assessment, per class and over all folds.
         cached_from: see :class:`severstal.artifacts.Artifact`.
     """
 

@@ -1,4 +1,4 @@
-"""The networks that predict: those with a say in the tuned blend, each trained, exported and tuned with."""
+"""The networks that predict: those with a weight in the tuned ensemble, each trained, exported and tuned with."""
 
 from __future__ import annotations
 
@@ -10,24 +10,28 @@ from severstal.paths import Paths
 from severstal.postprocess.tuned_values import TunedValues
 
 
-def ready_members(paths: Paths, values: TunedValues) -> list[Member]:
-    """Members to run; tuning may have found an encoder to be of no help, and that one is left out.
+def ready_members(paths: Paths, tuned: TunedValues) -> list[Member]:
+    """The members of the ensemble; an encoder to which tuning gave the weight 0 is left out.
 
     Raises:
-        InputError: if one is missing, or is not of the weights that the values were tuned with.
+        InputError: as :func:`check_ready`.
     """
     members = [
         member
         for member in all_members(paths, recipe.read(paths.recipe))
-        if values.ensemble_weights.get(member.encoder, 1)
+        if tuned.ensemble_weights.get(member.encoder, 1)
     ]
     for member in members:
-        check_ready(member, values)
+        check_ready(member, tuned)
     return members
 
 
-def check_ready(member: Member, values: TunedValues) -> None:
-    """Raise if a member is missing, or is not of the weights that the values were tuned with."""
-    if values.members.get(member.name) != member.weights_hash():
+def check_ready(member: Member, tuned: TunedValues) -> None:
+    """Check that a member is exported and that the values were tuned with its weights.
+
+    Raises:
+        InputError: if it is missing, or was trained or exported at another time; names the command to run.
+    """
+    if tuned.members.get(member.name) != member.weights_hash():
         raise InputError(f"{member.name} was trained after tuning: run `bash bin/tune.sh` again")
     onnx_file.check_identity(member)

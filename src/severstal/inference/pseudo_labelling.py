@@ -1,7 +1,8 @@
-"""Labelling of strips fold by fold: each fold's networks, which never saw its validation strips, judge every strip.
+"""Pseudo-labelling: the networks of each fold predict and assess every strip of a folder.
 
-The strips held out from a fold are judged in the same way by its own networks: as their labels are known, they tell
-what such labels are worth.
+A fold's networks never saw the strips that the fold validates on, and neither did the post-processing values that are
+used here, so nothing leaks into the score of a network of this fold that trains with the labels. The networks label
+the strips held out from them in the same way; as the truth of these is known, they show how good such labels are.
 """
 
 from __future__ import annotations
@@ -21,10 +22,9 @@ from severstal.data.labels import CLASSES, masks
 from severstal.data.out_of_fold import EnsembleMaps
 from severstal.data.training_set import TrainingSet
 from severstal.engines import catalog
-from severstal.engines.base import BATCH_SIZE
 from severstal.errors import InputError
 from severstal.experiment import Member, all_members
-from severstal.inference.confidence import Assessment, Limits, assess
+from severstal.inference.assessment import Assessment, Limits, assess
 from severstal.inference.members import check_ready
 from severstal.inference.prediction import in_batches
 from severstal.paths import Paths
@@ -33,8 +33,8 @@ from severstal.postprocess.tuned_values import Choice, TunedValues
 
 
 @dataclass(frozen=True)
-class Labeller:
-    """One fold's networks, and their blend and cuts as chosen without the strips held out from them."""
+class FoldLabeller:
+    """The networks of one fold, with the ensemble weights and rules that were chosen without its validation strips."""
 
     fold: int
     members: list[Member]
@@ -42,87 +42,102 @@ class Labeller:
 
     @property
     def weights(self) -> list[int]:
+        """Weight of each member in their mean."""
         return [self.choice.ensemble_weights[member.encoder] for member in self.members]
 
 
 @dataclass(frozen=True)
-class Labelling:
-    """The labellers of every fold, and how sure they have to be."""
+class Labeller:
+    """The labellers of all folds, and the limits of what they accept."""
 
     data: TrainingSet
-    source: EnsembleMaps
-    labellers: list[Labeller]
+    out_of_fold: EnsembleMaps
+    folds: list[FoldLabeller]
     limits: Limits
 
     @classmethod
-    def of(cls, paths: Paths, data: TrainingSet, values: TunedValues, limits: Limits) -> Labelling:
-        """Each fold's networks: finished, exported, and held back from the strips that the split says.
+    def of(cls, paths: Paths, data: TrainingSet, tuned: TunedValues, limits: Limits) -> Labeller:
+        """Find the networks of each fold.
 
         Raises:
-            InputError: if one is not, or the tuned values do not tell what was chosen without each fold.
+            InputError: if a network is missing or not exported, or the tuned values lack the choices of the folds.
         """
         chosen = recipe.read(paths.recipe)
-        known = all_members(paths, chosen)
+        members = all_members(paths, chosen)
         split.check_count(data.split, paths.folds_csv, chosen.num_folds)
-        source = EnsembleMaps(data, known)
-        if len(values.nested) != chosen.num_folds:
+        out_of_fold = EnsembleMaps(data, members)
+        if len(tuned.nested) != chosen.num_folds:
             raise InputError(f"{paths.postprocess} lacks the values chosen without each fold: run `bash bin/tune.sh`")
-        made = []
-        for fold, choice in enumerate(values.nested):
-            members = [
-                member for member in known if member.fold == fold and choice.ensemble_weights.get(member.encoder)
-            ]
-            for member in members:
-                check_ready(member, values)
-            made.append(Labeller(fold, members, choice))
-        return cls(data, source, made, limits)
+        folds = [
+            FoldLabeller(
+                fold, [m for m in members if m.fold == fold and choice.ensemble_weights.get(m.encoder)], choice
+            )
+            for fold, choice in enumerate(tuned.nested)
+        ]
+        for fold in folds:
+            for member in fold.members:
+                check_ready(member, tuned)
+        return cls(data, out_of_fold, folds, limits)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the strips."""
+        return self.data.height, self.data.width
 
     def assess(self, folder: Path, images: list[str], engine: str) -> Iterator[tuple[str, int, Assessment]]:
-        """Yield every strip of a folder with every fold and its networks' judgement."""
-        runtime = catalog.engine_class(engine)
-        loaded = [[runtime.load(member) for member in one.members] for one in self.labellers]
+        """Yield a strip's name, a fold, and the assessment by the fold's networks, for every strip and fold.
+
+        Raises:
+            InputError: naming the first strip that is corrupt or of another size.
+        """
+        engine_class = catalog.engine_class(engine)
+        engines = [[engine_class.load(member) for member in fold.members] for fold in self.folds]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for batch in in_batches(images, BATCH_SIZE):
+            for batch in in_batches(images):
                 read = np.stack([strips.read_sized(folder / image, *self.size) for image in batch])
-                steel, jobs = [strips.steel_columns(strip) for strip in read], []
-                for one, networks in zip(self.labellers, loaded, strict=True):
-                    maps, class_probabilities = zip(*(network(read) for network in networks), strict=True)
+                steel = [strips.steel_columns(strip) for strip in read]
+                jobs = []
+                for fold, loaded in zip(self.folds, engines, strict=True):
+                    maps, class_probabilities = zip(*(engine(read) for engine in loaded), strict=True)
                     for row, image in enumerate(batch):
-                        answers = [found[row] for found in maps], [found[row] for found in class_probabilities]
-                        job = pool.submit(assess, *answers, one.weights, one.choice.rules, self.limits, steel[row])
-                        jobs.append((image, one.fold, job))
-                yield from ((image, fold, job.result()) for image, fold, job in jobs)
+                        answers = (
+                            [of_member[row] for of_member in maps],
+                            [of_member[row] for of_member in class_probabilities],
+                        )
+                        job = pool.submit(assess, *answers, fold.weights, fold.choice.rules, self.limits, steel[row])
+                        jobs.append((image, fold.fold, job))
+                yield from ((image, number, job.result()) for image, number, job in jobs)
 
     def assess_held_out(self) -> tuple[np.ndarray, np.ndarray]:
-        """Which labelled strips would be taken, ``bool [n]``, and the Dice of every one's masks, ``float64 [n, 4]``."""
+        """Label the training strips by the networks that did not train on them.
 
-        def one(labeller: Labeller, image: str) -> tuple[bool, np.ndarray]:
-            answers = zip(
-                self.source.maps(labeller.fold, image),
-                self.source.class_probabilities(labeller.fold, image),
-                strict=True,
-            )
-            of_encoder = dict(zip(self.source.encoders, answers, strict=True))
-            maps, class_probabilities = zip(*(of_encoder[member.encoder] for member in labeller.members), strict=True)
-            steel = strips.steel_columns(strips.read_sized(self.data.paths.train_images / image, *self.size))
-            assessment = assess(maps, class_probabilities, labeller.weights, labeller.choice.rules, self.limits, steel)
-            return assessment.is_sure, dice(assessment.masks, masks(self.data.labels[image], *self.size))
-
+        Returns:
+            Which strips would be accepted, ``bool [n]``, and the Dice of every strip's masks, ``float64 [n, 4]``.
+        """
         jobs = (
-            delayed(one)(labeller, image)
-            for labeller in self.labellers
-            for image in self.data.images(labeller.fold, held_out=True)
+            delayed(self._assess_held_out)(fold, image)
+            for fold in self.folds
+            for image in self.data.images(fold.fold, held_out=True)
         )
-        sure, dices = zip(*Parallel(n_jobs=os.cpu_count(), prefer="threads")(jobs), strict=True)
-        return np.array(sure), np.array(dices).reshape(-1, len(CLASSES))
+        accepted, dices = zip(*Parallel(n_jobs=os.cpu_count(), prefer="threads")(jobs), strict=True)
+        return np.array(accepted), np.array(dices).reshape(-1, len(CLASSES))
+
+    def _assess_held_out(self, fold: FoldLabeller, image: str) -> tuple[bool, np.ndarray]:
+        """Whether a training strip would be accepted, and the Dice of its masks, from its out-of-fold maps."""
+        answers = zip(
+            self.out_of_fold.maps(fold.fold, image),
+            self.out_of_fold.class_probabilities(fold.fold, image),
+            strict=True,
+        )
+        by_encoder = dict(zip(self.out_of_fold.encoders, answers, strict=True))
+        maps, class_probabilities = zip(*(by_encoder[member.encoder] for member in fold.members), strict=True)
+        steel = strips.steel_columns(strips.read_sized(self.data.paths.train_images / image, *self.size))
+        assessment = assess(maps, class_probabilities, fold.weights, fold.choice.rules, self.limits, steel)
+        return assessment.is_accepted, dice(assessment.masks, masks(self.data.labels[image], *self.size))
 
     def near_duplicates_of_labelled(self, folder: Path, images: list[str]) -> list[str]:
-        """Strips that are near-duplicates of a labelled one: they have a label, and some fold validates on it."""
+        """The strips that are near-duplicates of a labelled one: they have a label, and some fold validates on it."""
         workers, labelled = os.cpu_count() or 1, self.data.paths.train_images
         own = near_duplicates.read_thumbnails(folder, images, *self.size, workers)
         others = near_duplicates.read_thumbnails(labelled, sorted(self.data.labels), *self.size, workers)
         return [images[i] for i in np.flatnonzero(near_duplicates.has_near_duplicate(own, others))]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.data.height, self.data.width
