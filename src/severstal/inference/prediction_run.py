@@ -158,7 +158,7 @@ class PredictionRun:
         )
         if record["score"]:
             lines.append(
-                f"score on the truth of the test strips {record['score']['mean']:.5f} (an empty submission "
+                f"score on the test strips' truth {record['score']['mean']:.5f} (an empty submission "
                 f"{record['score']['all_empty']:.5f})"
             )
         return lines

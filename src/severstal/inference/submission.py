@@ -1,7 +1,7 @@
-"""Submissions: rows in the form of the sample submission, written and checked.
+"""Submission files: written in the form of the sample submission, and checked row by row.
 
-A submission holds every test strip with each of the classes 1 to 4 once, an empty code where there is no
-defect, in the column order of the sample's header.
+A submission has a row for every test strip and each of the classes 1 to 4, with an empty code where there is no defect,
+and the columns of the sample's header.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from severstal.errors import InputError
 from severstal.paths import Paths
 
 DEFAULT_COLUMNS = ["ImageId", "EncodedPixels", "ClassId"]
-REMAKE = "mend the file, or make it anew with `bash bin/predict.sh`"
+CURE = "correct the file, or write it again with `bash bin/predict.sh`"
 
 # Share of the competition's training strips that show each class (897, 247, 5,150 and 801 of 12,568).
 TRAINING_SHARES = (0.0714, 0.0197, 0.4098, 0.0637)
@@ -27,27 +27,36 @@ TRAINING_SHARES = (0.0714, 0.0197, 0.4098, 0.0637)
 
 @dataclass(frozen=True)
 class Form:
-    """What a submission must cover and how its header reads."""
+    """What a submission must hold.
+
+    Attributes:
+        images: names of the strips, in the order of the rows.
+        columns: of the header.
+    """
 
     images: list[str]
     columns: list[str]
 
 
 def form_of(paths: Paths, images: list[str] | None = None) -> Form:
-    """The form that the sample submission asks for; without one, the current form over the test strips.
+    """The form of the sample submission; without a sample, Kaggle's current columns and all test strips.
+
+    Args:
+        images: names of the test strips; read from their folder by default.
 
     Raises:
-        InputError: if the sample names a strip that is not in the folder, or the reverse.
+        InputError: if the sample names a strip that is not in the folder, or the folder holds a strip that the sample
+            does not name.
     """
     found = listing(paths.test_images) if images is None else images
     if not paths.sample_submission.exists():
         return Form(found, DEFAULT_COLUMNS)
     table = read_table(paths.sample_submission)
-    wanted, there = list(dict.fromkeys(image for image, _, _ in table.rows)), set(found)
+    wanted, in_folder = list(dict.fromkeys(image for image, _, _ in table.rows)), set(found)
     for row, (image, _, _) in enumerate(table.rows):
-        if image not in there:
+        if image not in in_folder:
             raise InputError(f"{table.line(row)}: {image!r} is not in {paths.test_images}: restore the file")
-    extra = sorted(set(found) - set(wanted))
+    extra = sorted(in_folder - set(wanted))
     if extra:
         raise InputError(
             f"{paths.test_images / extra[0]} is not in {paths.sample_submission} ({len(extra)} such strips): remove "
@@ -57,7 +66,11 @@ def form_of(paths: Paths, images: list[str] | None = None) -> Form:
 
 
 def write(path: Path, form: Form, codes: dict[str, list[str]]) -> None:
-    """Write a submission of ``codes[image]``, the four codes of a strip."""
+    """Write a submission.
+
+    Args:
+        codes: the four run-length codes of each strip.
+    """
     rows = [(image, defect, codes[image][defect - 1]) for image in form.images for defect in CLASSES]
     if form.columns == OF_2019:
         frame = pd.DataFrame([(f"{image}_{defect}", code) for image, defect, code in rows], columns=OF_2019)
@@ -68,20 +81,26 @@ def write(path: Path, form: Form, codes: dict[str, list[str]]) -> None:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a submission predicts."""
+    """What a submission predicts.
+
+    Attributes:
+        strips: number of strips.
+        with_class: strips that show each class.
+        shared_pixels: pixels that have more than one class; true masks have none.
+    """
 
     strips: int
     with_class: tuple[int, ...]
-    shared_pixels: int  # pixels that carry two classes or more, which the truth never does
+    shared_pixels: int
 
     def lines(self) -> list[str]:
-        """One line per class, beside the share among the competition's training strips."""
-        made = [
-            f"class {defect}: {count} of {self.strips} strips ({count / self.strips:.1%}; "
+        """A line per class with its share of the strips, beside that in the competition's training set."""
+        lines = [
+            f"class {defect}: on {count} of {self.strips} strips ({count / self.strips:.1%}; "
             f"Severstal's training strips {share:.1%})"
             for defect, count, share in zip(CLASSES, self.with_class, TRAINING_SHARES, strict=True)
         ]
-        return [*made, f"{self.shared_pixels} pixels carry two classes (the truth has none)"]
+        return [*lines, f"{self.shared_pixels} pixels have more than one class (true masks have none)"]
 
 
 def check(path: Path, form: Form, height: int, width: int) -> Counts:
@@ -96,33 +115,34 @@ def check(path: Path, form: Form, height: int, width: int) -> Counts:
     if table.columns != form.columns:
         raise InputError(
             f"{path}, line 1: the header is {','.join(table.columns)}; it must be "
-            f"{','.join(form.columns)}, as in the sample: {REMAKE}"
+            f"{','.join(form.columns)}, as in the sample: {CURE}"
         )
     codes = _codes(table, set(form.images))
     missing = [(image, defect) for image in form.images for defect in CLASSES if (image, defect) not in codes]
     if missing:
         image, defect = missing[0]
-        raise InputError(f"{path} has no row for image {image}, class {defect} ({len(missing)} such rows): {REMAKE}")
+        raise InputError(f"{path} has no row for image {image}, class {defect} ({len(missing)} such rows): {CURE}")
     with_class, shared = [0] * len(CLASSES), 0
     for image in form.images:
-        carried = np.zeros((height, width), dtype=np.uint8)
+        classes_per_pixel = np.zeros((height, width), dtype=np.uint8)
         for defect in CLASSES:
             row, code = codes[image, defect]
             if code.strip():
                 check_code(table, row, code, height, width)
                 with_class[defect - 1] += 1
-                carried += rle.decode(code, height, width)
-        shared += int(np.count_nonzero(carried > 1))
+                classes_per_pixel += rle.decode(code, height, width)
+        shared += int(np.count_nonzero(classes_per_pixel > 1))
     return Counts(len(form.images), tuple(with_class), shared)
 
 
 def _codes(table: Table, images: set[str]) -> dict[tuple[str, int], tuple[int, str]]:
+    """Row number and code of every strip and class in a table."""
     codes: dict[tuple[str, int], tuple[int, str]] = {}
     for row, (image, class_text, code) in enumerate(table.rows):
         defect = check_class(table, row, class_text)
         if image not in images:
-            raise InputError(f"{table.line(row)}: {image!r} is not a strip of the test set: {REMAKE}")
+            raise InputError(f"{table.line(row)}: {image!r} is not a strip of the test set: {CURE}")
         if (image, defect) in codes:
-            raise InputError(f"{table.line(row)}: image {image}, class {defect} stands there twice: {REMAKE}")
+            raise InputError(f"{table.line(row)}: image {image}, class {defect} has a row already: {CURE}")
         codes[image, defect] = (row, code)
     return codes
