@@ -63,22 +63,32 @@ def write_tiny_strips(folder: Path, count: int) -> None:
 
 
 def random_member(root: Path, values: recipe.Recipe, encoder: str, size: tuple[int, int], spread: float = 2) -> Member:
-    """A fold of random weights, as training leaves it, without out-of-fold maps.
+    """Fold 0 with random weights, as training leaves it, without out-of-fold maps.
 
     Args:
-        spread: of the maps; 1 leaves them nearly flat, and at 2 deep networks magnify every rounding.
+        size: height and width of the strips.
+        spread: see :func:`write_random_weights`.
     """
-    made = Member(Paths.under(root), encoder, 0)
     config = FoldConfig(
         encoder=encoder, fold=0, recipe=values, overrides={}, data="d", synthetic=True, height=size[0], width=size[1],
         mean=0.4, std=0.2, versions={},
     )  # fmt: skip
-    torch.manual_seed(0)
-    unet = build_unet(values, encoder, pretrained=False)
-    for layer in unet.modules():  # spread the probabilities: a fresh network says 0.5 everywhere
+    member = Member(Paths.under(root), encoder, 0)
+    write_random_weights(member, config, spread)
+    return member
+
+
+def write_random_weights(member: Member, config: FoldConfig, spread: float = 2) -> None:
+    """Write a fold's configuration, and weights whose maps are not flat: a fresh network gives 0.5 everywhere.
+
+    Args:
+        spread: of the maps; 1 leaves them nearly flat, and at 2 deep networks magnify every rounding.
+    """
+    torch.manual_seed(member.fold)
+    unet = build_unet(config.recipe, member.encoder, pretrained=False)
+    for layer in unet.modules():
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.uniform_(layer.weight, 0.5, spread)
     nn.init.normal_(getattr(unet, "unet", unet).segmentation_head[0].weight, std=0.6)
-    write_json(made.files.config, config.model_dump())
-    weights.save(made.files.weights, unet.state_dict(), {"fingerprint": config.fingerprint})
-    return made
+    write_json(member.files.config, config.model_dump())
+    weights.save(member.files.weights, unet.state_dict(), {"fingerprint": config.fingerprint})

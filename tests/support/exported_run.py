@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-from torch import nn
-
 from severstal import recipe
 from severstal.artifacts import write_json
 from severstal.engines import export
 from severstal.experiment import FoldConfig, all_members
-from severstal.models import weights
-from severstal.models.unet import build_unet
 from severstal.paths import Paths
 from severstal.postprocess import tuned_values
 from severstal.postprocess.rules import ComponentArea, MaskArea
 from severstal.postprocess.tuned_values import SCORES, TunedValues
-from support.experiments import write_tiny, write_tiny_strips
+from support.experiments import write_random_weights, write_tiny, write_tiny_strips
 
 NEVER = MaskArea(threshold=255, min_area=64 * 96 + 1)
 RULES = (*(ComponentArea(threshold=threshold, min_area=9) for threshold in (140, 150, 130)), NEVER)
@@ -43,14 +38,7 @@ def write_exported(root: Path) -> Paths:
             std=0.2,
             versions={},
         )
-        torch.manual_seed(member.fold)
-        unet = build_unet(config.recipe, member.encoder, pretrained=False)
-        for layer in unet.modules():  # spread the probabilities: a fresh network says 0.5 everywhere
-            if isinstance(layer, nn.BatchNorm2d):
-                nn.init.uniform_(layer.weight, 0.5, 2)
-        nn.init.normal_(getattr(unet, "unet", unet).segmentation_head[0].weight, std=0.6)
-        write_json(member.files.config, config.model_dump())
-        weights.save(member.files.weights, unet.state_dict(), {"fingerprint": config.fingerprint})
+        write_random_weights(member, config)
         export.write_onnx(member)
     values = TunedValues(
         members={member.name: member.weights_hash() for member in members},
