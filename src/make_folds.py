@@ -1,33 +1,50 @@
 """Choose the recipe and split the training strips into folds, once.
 
-Reads input/train.csv and input/train_images/; writes folds/recipe.json and folds/folds.csv (frozen once made).
+Reads input/train.csv and input/train_images/; writes folds/recipe.json and folds/folds.csv (frozen once written).
 
-    bash bin/make_folds.sh --recipe kaggle
+    bash bin/make_folds.sh --recipe kaggle --epochs 60
+    bash bin/make_folds.sh --recipe path/to/mine.toml
+    bash bin/make_folds.sh --recipe cpu --show-recipe     print every value and where it comes from, write nothing
+
+Without --recipe the recipe in use stays and options change its values.
 """
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
-from severstal import recipe
-from severstal.artifacts import replacing, write_json
-from severstal.console import Stage, add_recipe_values, parser, paths_of, recipe_values
+from severstal import recipe, recipe_files
+from severstal.artifacts import replacing
+from severstal.console import Stage, parser, paths_of
 from severstal.data import near_duplicates, split, strips
 from severstal.data.labels import CLASSES, read_labels
 from severstal.errors import run_stage
 from severstal.paths import Paths
+from severstal.recipe_files import SourcedValues
+from severstal.recipe_options import add_recipe_options, given_values, table
 
 
 def main() -> None:
-    made = parser(__doc__)
-    made.add_argument(
-        "--recipe", help=f"one of {', '.join(recipe.RECIPES)}; default: sample on synthetic steel, else kaggle"
+    options_of = parser(__doc__)
+    options_of.add_argument(
+        "--recipe",
+        metavar="NAME|FILE",
+        help=f"{', '.join(recipe_files.names())}, or the path of a TOML file; default: the recipe in use, else sample "
+        "for synthetic steel and kaggle for other strips",
     )
-    add_recipe_values(made)
-    options = made.parse_args()
+    add_recipe_options(options_of)
+    options = options_of.parse_args()
     paths = paths_of(options)
-    stage = Stage("folds", paths)
-    chosen = choose_recipe(paths, options.recipe, recipe_values(options))
+    values = choose_values(paths, options.recipe, given_values(options))
+    if options.show_recipe:
+        print(*table(values), sep="\n")
+        return
+    make_folds(Stage("folds", paths), paths, values)
+
+
+def make_folds(stage: Stage, paths: Paths, values: SourcedValues) -> None:
+    chosen = recipe.build(values)
     changed = not paths.recipe.exists() or recipe.read(paths.recipe) != chosen
     images = strips.listing(paths.train_images)
     if changed:
@@ -38,26 +55,32 @@ def main() -> None:
     else:
         make_split(stage, paths, chosen, images)
     if changed:
-        write_json(paths.recipe, chosen.model_dump())
+        recipe.write(paths.recipe, chosen, values.sources)
         stage.wrote(paths.recipe)
     stage.say(f"recipe {chosen.name}: {chosen.num_folds} folds of {', '.join(chosen.encoders)}")
     stage.done()
 
 
-def choose_recipe(paths: Paths, name: str | None, values: dict) -> recipe.Recipe:
-    """The recipe asked for; without one, the recipe already in use, or the one that suits the data."""
-    in_use = recipe.read(paths.recipe) if paths.recipe.exists() else None
-    if in_use and name in (None, in_use.name):
-        return recipe.build(in_use.model_dump() | values)
-    return recipe.named(name or ("sample" if paths.is_synthetic else "kaggle"), values)
+def choose_values(paths: Paths, name: str | None, given: dict[str, Any]) -> SourcedValues:
+    """The values of a recipe or, without its name, of the one in use or of the default; options replace them."""
+    if name is None and paths.recipe.exists():
+        recipe.read(paths.recipe)  # a damaged file is reported before an option's value
+        values = recipe.read_values(paths.recipe)
+    else:
+        values = recipe_files.load(name or default_recipe(paths))
+    return values.updated(recipe.command_line(given, "make_folds.sh"))
+
+
+def default_recipe(paths: Paths) -> str:
+    """Without any strips, bin/run_all.sh draws the synthetic data set."""
+    return "sample" if paths.is_synthetic or not paths.train_images.exists() else "kaggle"
 
 
 def check_encoders(chosen: recipe.Recipe) -> None:
-    unknown = set(chosen.encoders).difference(*(values["encoders"] for values in recipe.RECIPES.values()))
+    """Check the names of encoders; those of the project's own recipes need no import of torch, which takes seconds."""
+    unknown = set(chosen.encoders).difference(*(recipe.named(name).encoders for name in recipe_files.names()))
     if unknown:
-        from severstal.models.encoders import (
-            check_encoder,  # imports torch: seconds that the table's own encoders need not
-        )
+        from severstal.models.encoders import check_encoder
 
         for encoder in sorted(unknown):
             check_encoder(encoder)

@@ -5,6 +5,7 @@ tensorboard/, weights.safetensors and oof.npz, the probabilities of the fold's o
 
     bash bin/train.sh                    everything that is not finished
     bash bin/train.sh resnet34 3         one network; an interrupted one goes on from its last epoch
+    bash bin/train.sh resnet34 --show-recipe     print every value and where it comes from, train nothing
     bash bin/train.sh --jobs 1           one at a time, with all cores
     bash bin/train.sh --backend dask --address tcp://10.0.0.1:8786     on the workers of a cluster
     torchrun --nproc-per-node 4 src/train.py resnet34 3      one network on four GPUs
@@ -13,39 +14,48 @@ tensorboard/, weights.safetensors and oof.npz, the probabilities of the fold's o
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from severstal import recipe
-from severstal.console import Stage, add_recipe_values, parser, paths_of, recipe_values
+from severstal.console import Stage, parser, paths_of
 from severstal.data import split
 from severstal.data.training_set import read_training_set
 from severstal.errors import InputError, run_stage
 from severstal.experiment import all_members, select
+from severstal.paths import Paths
+from severstal.recipe_options import add_recipe_options, given_values, table
 from severstal.training.job import Job
 from severstal.training.launcher import BACKENDS, Launcher, default_concurrency
+from severstal.training.retraining import refuse_changes
 
 
 def main() -> None:
-    made = parser(__doc__)
-    made.add_argument("encoder", nargs="?", help="train only this encoder")
-    made.add_argument("fold", nargs="?", type=int, help="train only this fold")
-    made.add_argument("--jobs", type=int, help="networks trained at once; default: one per GPU, without one per core")
-    made.add_argument(
+    options_of = parser(__doc__)
+    options_of.add_argument("encoder", nargs="?", help="train only this encoder")
+    options_of.add_argument("fold", nargs="?", type=int, help="train only this fold")
+    options_of.add_argument(
+        "--jobs", type=int, metavar="N", help="networks trained at once; default: one per GPU, without one per core"
+    )
+    options_of.add_argument(
         "--backend", choices=BACKENDS, default="local", help="where: this machine (default), or a cluster"
     )
-    made.add_argument("--address", help="of the cluster's scheduler, such as tcp://10.0.0.1:8786")
-    add_recipe_values(made, without=frozenset({"num_folds", "encoders", "seed"}))
-    options = made.parse_args()
+    options_of.add_argument("--address", help="of the cluster's scheduler, such as tcp://10.0.0.1:8786")
+    add_recipe_options(options_of, without=recipe.EXPERIMENT)
+    options = options_of.parse_args()
     paths = paths_of(options)
-    stage = Stage("train", paths)
-    chosen = recipe.read(paths.recipe)
+    chosen, given = recipe.read(paths.recipe), given_values(options)
     selected = select(all_members(paths, chosen), chosen, options.encoder, options.fold)
+    if options.show_recipe:
+        show_recipe(paths, options.encoder, given)
+        return
+    stage = Stage("train", paths)
     data = read_training_set(paths)
     split.check_count(data.split, paths.folds_csv, chosen.num_folds)
     stage.read(paths.train_csv, paths.folds_csv, paths.recipe)
-    given = recipe_values(options)
     jobs = [Job.of(member, data, chosen, given) for member in selected]
     if "WORLD_SIZE" in os.environ and len(jobs) > 1:
         raise InputError("torchrun trains one network: name its encoder and fold, as in `... resnet34 3`")
+    refuse_changes(jobs)
     left = [job for job in jobs if not job.is_finished()]
     for job in jobs:
         if job not in left:
@@ -55,6 +65,13 @@ def main() -> None:
     for job in left:
         stage.wrote(job.member.files.weights, job.member.files.oof)
     stage.done()
+
+
+def show_recipe(paths: Paths, encoder: str | None, given: dict[str, Any]) -> None:
+    values = recipe.read_values(paths.recipe)
+    if encoder is not None:
+        values = recipe.for_encoder(values, encoder)
+    print(*table(values.updated(recipe.command_line(given, "train.sh"))), sep="\n")
 
 
 if __name__ == "__main__":

@@ -15,23 +15,41 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from severstal.artifacts import Artifact, read_json, write_json
 from severstal.errors import InputError
 from severstal.paths import Paths
-from severstal.recipe import Recipe, parse_value
-
-FIXED = {"name"}  # set by --recipe
+from severstal.recipe_files import did_you_mean
 
 
-def parser(description: str) -> argparse.ArgumentParser:
-    """A parser that knows the three folders; abbreviations are refused, so a typo is an error."""
-    made = argparse.ArgumentParser(description=description.split("\n")[0], allow_abbrev=False)
-    where = made.add_argument_group("folders")
+class StageParser(argparse.ArgumentParser):
+    """Refuses abbreviations, and suggests near misses of an unknown option."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """The options, all of which are known."""
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            # An unknown option leaves its value behind: only the option is named.
+            name = next((text for text in unknown if text.startswith("--")), unknown[0]).split("=")[0]
+            kind = "option" if name.startswith("-") else "argument"
+            self.error(f"unknown {kind} {name}{did_you_mean(name, self._option_string_actions)}")
+        return options
+
+    def error(self, message: str) -> NoReturn:
+        """Raise an InputError in place of a page of usage."""
+        raise InputError(f"{message}; --help lists what there is")
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser that knows the three folders, with a stage's docstring for its help."""
+    stage_parser = StageParser(
+        description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    where = stage_parser.add_argument_group("folders")
     for name in ("input", "folds", "submissions"):
         where.add_argument(f"--{name}", type=Path, default=getattr(Paths(), name), metavar="DIR")
-    return made
+    return stage_parser
 
 
 def paths_of(options: argparse.Namespace) -> Paths:
@@ -42,22 +60,6 @@ def folder_options(paths: Paths) -> list[str]:
     """The options that name these folders on another command line."""
     named = {"--input": paths.input, "--folds": paths.folds, "--submissions": paths.submissions}
     return [part for option, folder in named.items() for part in (option, str(folder))]
-
-
-def add_recipe_values(made: argparse.ArgumentParser, without: frozenset[str] = frozenset()) -> None:
-    """Add ``--<value>`` for every value of the recipe."""
-    group = made.add_argument_group("values of the recipe")
-    for name, field in Recipe.model_fields.items():
-        if name not in FIXED | without:
-            group.add_argument(
-                f"--{name.replace('_', '-')}", dest=f"value_{name}", metavar="VALUE", help=field.description
-            )
-
-
-def recipe_values(options: argparse.Namespace) -> dict[str, Any]:
-    """The values given on this command line, and only those."""
-    given = {key.removeprefix("value_"): text for key, text in vars(options).items() if key.startswith("value_")}
-    return {name: parse_value(name, text) for name, text in given.items() if text is not None}
 
 
 def seconds_of(text: str) -> float:

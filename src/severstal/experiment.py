@@ -5,16 +5,21 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from severstal.artifacts import file_hash, fingerprint, read_json
+from severstal.artifacts import file_hash, fingerprint, read_json, read_model
 from severstal.errors import InputError
 from severstal.paths import FoldPaths, Paths
 from severstal.recipe import NO_PSEUDO_LABELS, Recipe
+from severstal.recipe_files import did_you_mean
 
+CONFIG_VERSION: Literal[2] = 2  # raise it when values get other names or another meaning
 VERSIONS = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "numpy")
+
+# Values that shape what is made from the weights, or only how fast.
+NOT_OF_WEIGHTS = ("name", "tta", "num_workers", "eval_batch_size", "pseudo_labels")
 
 
 class FoldConfig(BaseModel):
@@ -22,10 +27,10 @@ class FoldConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    version: Literal[2] = CONFIG_VERSION
     encoder: str
     fold: int
     recipe: Recipe
-    overrides: dict[str, Any]
     data: str
     synthetic: bool
     height: int
@@ -63,16 +68,14 @@ class Member:
         """The fold's configuration.
 
         Raises:
-            InputError: if the file is missing or is not what training writes.
+            InputError: if the file is missing, damaged, or written by another version.
         """
-        raw = read_json(self.files.config, self.remake)
-        try:
-            return FoldConfig.model_validate(raw)
-        except ValueError as error:
+        if read_json(self.files.config, self.remake).get("version") != CONFIG_VERSION:
             raise InputError(
-                f"{self.files.config} is no configuration of this version ({str(error).splitlines()[0]}): delete "
-                f"{self.files.folder} and run `{self.remake}`"
-            ) from None
+                f"{self.files.config} was written by another version of this project, whose values have other names: "
+                f"delete {self.files.folder} and run `{self.remake}`"
+            )
+        return read_model(self.files.config, FoldConfig, self.remake)
 
     def weights_hash(self) -> str:
         """Hash of the weights' file: what every later file of the fold is tied to."""
@@ -81,18 +84,21 @@ class Member:
         return file_hash(self.files.weights)
 
 
-def training_fingerprint(encoder: str, fold: int, recipe: Recipe, data: str) -> str:
-    """Equal where training would give the same weights, as far as the configuration goes.
+def training_values(recipe: Recipe) -> dict[str, Any]:
+    """The values that shape the weights, as JSON has them.
 
-    Flips only shape what is made from the weights; how many processes load the data shapes nothing. Pseudo-labels
-    count by what they are, which is part of ``data``, not by where they lie. Values at their default do not count, so
-    that a value which a later version brings leaves finished folds finished.
+    Values at their default are left out, so that a value which a later version adds leaves finished folds finished.
+    Pseudo-labels count by their content, which is part of the data's fingerprint, not by their folder.
     """
-    unused = {"name", "tta", "num_workers", "eval_batch_size", "pseudo_labels"}
+    unused = set(NOT_OF_WEIGHTS)
     if recipe.pseudo_labels == NO_PSEUDO_LABELS:
         unused.add("pseudo_label_share")
-    values = recipe.model_dump(mode="json", exclude_defaults=True, exclude=unused)
-    return fingerprint(encoder, fold, values, data)
+    return recipe.model_dump(mode="json", exclude_defaults=True, exclude=unused)
+
+
+def training_fingerprint(encoder: str, fold: int, recipe: Recipe, data: str) -> str:
+    """Equal where training gives the same weights, as far as the configuration and the data decide."""
+    return fingerprint(encoder, fold, training_values(recipe), data)
 
 
 def all_members(paths: Paths, recipe: Recipe) -> list[Member]:
@@ -107,11 +113,9 @@ def select(known: list[Member], chosen: Recipe, encoder: str | None, fold: int |
         InputError: for an encoder that is not in the recipe, or a fold that is not in the split.
     """
     if encoder is not None and encoder not in chosen.encoders:
-        from severstal.models.encoders import check_encoder
-
-        check_encoder(encoder)
+        near = did_you_mean(encoder, chosen.encoders)
         raise InputError(
-            f"{encoder} is not in this experiment's recipe ({', '.join(chosen.encoders)}): add it with "
+            f"{encoder} is not in this experiment's recipe ({', '.join(chosen.encoders)}){near}: add it with "
             f"`bash bin/make_folds.sh --encoders {','.join([*chosen.encoders, encoder])}`"
         )
     if fold is not None and not 0 <= fold < chosen.num_folds:

@@ -1,136 +1,144 @@
-"""The one configuration: typed, validated, every value settable from the command line as ``--its-name``.
+"""The configuration of a whole run: one typed model, whose values come from a recipe file and the command line.
 
-A recipe is a named set of values. ``make_folds`` writes the one in use to ``folds/recipe.json``; every
-later stage reads it there.
+``make_folds`` writes the recipe in use to ``folds/recipe.json``, with the source of each value; every later stage reads
+it there. ``train`` saves what a network was trained with in the network's own folder.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from severstal.artifacts import read_json
+from severstal import recipe_files
+from severstal.artifacts import read_json, validation_problems, write_json
 from severstal.errors import InputError
+from severstal.recipe_files import NO_FILE, Source, SourcedValues, did_you_mean
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-NO_PSEUDO_LABELS = "none"
+NO_PSEUDO_LABELS = NO_FILE
+EXPERIMENT = ("name", "num_folds", "seed", "encoders")  # the same for all networks: no table of an encoder sets them
+MAKE_FOLDS = "bash bin/make_folds.sh"
+LABELS = "sources"  # the key of recipe.json that says where its values come from
 
 
 class Recipe(BaseModel):
-    """Values of a whole run. Sizes are in pixels, learning rates per AdamW step, shares between 0 and 1."""
+    """Values of a whole run. Sizes are in pixels of the strip as it is stored; shares lie between 0 and 1."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(description="the recipe these values started from")
+    name: str = Field(description="the recipe that these values started from")
     # split
-    num_folds: Annotated[int, Field(ge=2)] = Field(5, description="number of folds")
+    num_folds: Annotated[int, Field(ge=2)] = Field(5, description="number of folds of the split")
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(
-        0, description="seed of the split, the sampling, the augmentation and the weights"
+        0, description="seed of the split, of the sampling, of the augmentation and of random weights"
     )
     # network
     encoders: dict[str, dict[str, Any]] = Field(
         description="encoders of the ensemble, each with the values that differ for it"
     )
     encoder_weights: Literal["imagenet", "none"] = Field(
-        "imagenet", description="where the encoder's first weights come from"
+        "imagenet", description="the encoder's first weights: imagenet (pretrained) or none (random)"
     )
     decoder_channels: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=5)] = Field(
-        (256, 128, 64, 32, 16), description="width of the U-Net's decoder, deepest first"
+        (256, 128, 64, 32, 16), description="channels of the U-Net's decoder blocks, deepest first"
     )
     downscale: Annotated[int, Field(ge=1, le=4)] = Field(
-        1, description="the network sees strips this many times smaller, inside the graph; its logits are scaled back"
+        1, description="factor by which the network reduces height and width; its logits are enlarged to full size"
     )
     # sampling
-    crop_height: Positive = 256
-    crop_width: Positive = 512
+    crop_height: Positive = Field(256, description="height of a training crop, in pixels")
+    crop_width: Positive = Field(512, description="width of a training crop, in pixels")
     class_sampling: Annotated[tuple[Share, ...], Field(min_length=5, max_length=5)] = Field(
         (0.2, 0.2, 0.2, 0.2, 0.2),
-        description="share of training samples drawn for: clean strips, then classes 1 to 4",
+        description="shares of training samples drawn for clean strips and for classes 1, 2, 3 and 4",
     )
     foreground_crop_share: Share = Field(
-        0.75, description="share of defect samples whose crop is made to hold the defect"
+        0.75, description="share of the samples drawn for a class whose crop is placed on a defect of it"
     )
     progressive_crops: Share = Field(
-        0.0, description="share of the epochs in which crops grow from half of their height and width to all of it"
+        0.0, description="share of the epochs in which crops grow from half their height and width to full size"
     )
     copy_paste: Share = Field(
         0.0, description="share of training samples into which a defect of another strip is pasted"
     )
-    copy_paste_class: Annotated[int, Field(ge=1, le=4)] = Field(2, description="class of the defects that are pasted")
+    copy_paste_class: Annotated[int, Field(ge=1, le=4)] = Field(2, description="class of the pasted defects, 1 to 4")
     augment: Literal["light", "strong"] = Field(
         "light",
-        description="changes of grey and shape; strong ones, for few strips, exchange rows and columns too and take "
-        "square crops",
+        description="augmentation of brightness and shape; strong, for few strips, also exchanges rows and columns and "
+        "needs square crops",
     )
-    samples_per_epoch: Positive = Field(4096, description="crops shown per epoch")
+    samples_per_epoch: Positive = Field(4096, description="training crops per epoch")
     pseudo_labels: str = Field(
         NO_PSEUDO_LABELS, description="folder of pseudo-labels that bin/pseudo.sh wrote, or none"
     )
     pseudo_label_share: Share = Field(
-        0.25, description="share of the samples that pseudo-labelled strips give, where there are any of the kind"
+        0.25, description="share of pseudo-labelled strips among the samples of each class that has some"
     )
     # optimisation
-    epochs: Positive = 30
-    batch_size: Positive = Field(16, description="crops per optimiser step and micro-batch, over all GPUs")
-    grad_accum_steps: Positive = Field(1, description="micro-batches whose gradients make one optimiser step")
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-2
-    warmup: Share = Field(0.05, description="share of all steps in which the learning rate rises")
+    epochs: Positive = Field(30, description="epochs of training")
+    batch_size: Positive = Field(16, description="crops per micro-batch, over all GPUs")
+    grad_accum_steps: Positive = Field(1, description="micro-batches whose gradients are added to one optimiser step")
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        1e-3, description="highest learning rate of AdamW, reached after the warm-up; half a cosine follows"
+    )
+    weight_decay: NotNegative = Field(1e-2, description="weight decay of AdamW")
+    warmup: Share = Field(0.05, description="share of all optimiser steps in which the learning rate rises")
     dice_weight: Share = Field(0.5, description="weight of the Dice loss; binary cross-entropy has the rest")
-    reverse_ce_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        0.0, description="weight of the reverse cross-entropy, which forgives masks that were drawn loosely"
+    reverse_ce_weight: NotNegative = Field(
+        0.0, description="weight of the reverse cross-entropy, which is robust against imprecise masks; 0: off"
     )
     finetune_loss: Literal["none", "lovasz", "symmetric-lovasz", "focal"] = Field(
-        "none", description="loss of the last epochs: Lovász in place of Dice, or focal in place of cross-entropy"
+        "none",
+        description="loss of the last epochs: a Lovász loss instead of Dice, or focal instead of cross-entropy",
     )
-    finetune_start: Share = Field(0.75, description="share of the epochs after which the late loss takes over")
-    classifier_loss_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        0.0, description="weight in the loss of a classification head that says which classes a strip has; 0: no head"
+    finetune_start: Share = Field(0.75, description="share of the epochs after which finetune_loss is used")
+    classifier_loss_weight: NotNegative = Field(
+        0.0, description="weight of the loss of a head that predicts which classes a strip has; 0: no such head"
     )
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.998, description="decay per step of the averaged weights that are validated and kept"
+        0.998, description="decay per optimiser step of the moving average of the weights that is validated and saved"
     )
     average_top_k: Positive = Field(
-        1, description="best epochs whose weights are averaged in the end; kept if that scores better than the best"
+        1, description="number of best epochs whose weights are averaged; used if it scores better than the best epoch"
     )
     amp: Literal["auto", "fp16", "bf16", "apex", "off"] = Field(
-        "auto", description="mixed precision: fp16 on CUDA, bf16 on a CPU that has it, else off"
+        "auto", description="mixed precision; auto: fp16 on CUDA, bf16 on a CPU that supports it, otherwise off"
     )
     # inference
     tta: tuple[Literal["horizontal", "vertical", "both"], ...] = Field(
-        ("horizontal",), description="flipped views averaged with the plain one, in the exported graph"
+        ("horizontal",), description="flips averaged with the plain view in the exported graph, or none"
     )
-    eval_batch_size: Positive = Field(8, description="whole strips per forward pass in validation")
-    num_workers: Annotated[int, Field(ge=-1)] = Field(-1, description="loader processes; -1: by number of cores")
+    eval_batch_size: Positive = Field(8, description="strips per forward pass in validation")
+    num_workers: Annotated[int, Field(ge=-1)] = Field(
+        -1, description="loader processes per training process; -1: by the number of cores"
+    )
 
     @field_validator("pseudo_labels")
     @classmethod
-    def _pseudo_is_a_whole_path(cls, value: str) -> str:
+    def _absolute_folder(cls, value: str) -> str:
         # The recipe is read again from other working folders.
         return value if value == NO_PSEUDO_LABELS else str(Path(value).resolve())
 
-    @model_validator(mode="after")
-    def _encoders_hold_known_values(self) -> Recipe:
-        if not self.encoders:
-            raise ValueError("encoders: name at least one")
-        for encoder, values in self.encoders.items():
-            unknown = set(values) - set(Recipe.model_fields) | set(values) & {
-                "encoders",
-                "num_folds",
-                "seed",
-                "name",
-            }
-            if unknown:
-                raise ValueError(f"encoders: {encoder} cannot set {', '.join(sorted(unknown))}")
-        return self
+    @field_validator("encoders", mode="before")
+    @classmethod
+    def _encoders_of_names(cls, value: Any) -> Any:
+        """``encoders = ["resnet18", "resnet34"]`` are encoders without values of their own."""
+        return {name: {} for name in value} if isinstance(value, list) else value
+
+    @field_validator("encoders")
+    @classmethod
+    def _at_least_one_encoder(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        if not value:
+            raise ValueError("name at least one")
+        return value
 
     @model_validator(mode="after")
-    def _crops_that_are_turned_are_square(self) -> Recipe:
+    def _transposed_crops_are_square(self) -> Recipe:
         if self.augment == "strong" and self.crop_height != self.crop_width:
             raise ValueError(
                 f"augment: strong exchanges rows and columns, and crops of {self.crop_height}x{self.crop_width} are "
@@ -139,126 +147,94 @@ class Recipe(BaseModel):
         return self
 
     def for_encoder(self, encoder: str, overrides: dict[str, Any] | None = None) -> Recipe:
-        """The recipe as one encoder is trained with it: its own row, then the command line's values."""
-        values = self.model_dump() | self.encoders.get(encoder, {}) | (overrides or {})
-        return build(values | {"encoders": {encoder: {}}})
+        """The recipe of one encoder's networks: the encoder's own values, then those of the command line."""
+        return build(for_encoder(SourcedValues(self.model_dump()), encoder).updated(command_line(overrides or {})))
 
 
-RECIPES: dict[str, dict[str, Any]] = {
-    # Minutes on a laptop's CPU: shows every stage at work on synthetic steel.
-    "sample": {
-        "num_folds": 2,
-        "encoders": {"tu-mobilenetv4_conv_small": {}, "tu-regnety_002": {}},
-        "encoder_weights": "none",
-        "decoder_channels": (96, 64, 32, 16, 8),
-        "downscale": 2,
-        "crop_width": 256,
-        "samples_per_epoch": 800,
-        "epochs": 4,
-        "batch_size": 8,
-        "learning_rate": 2e-3,
-        "class_sampling": (0.3, 0.15, 0.1, 0.3, 0.15),
-        "ema_decay": 0.98,
-        "tta": (),
-        "eval_batch_size": 4,
-    },
-    # Real steel without a GPU: twenty minutes on two cores for 140 strips, from random weights.
-    "cpu-quick": {
-        "num_folds": 4,
-        "encoders": {"tu-resnet10t": {}},
-        "encoder_weights": "none",
-        "decoder_channels": (64, 48, 32, 24, 16),
-        "downscale": 2,
-        "crop_width": 256,
-        "samples_per_epoch": 2600,
-        "epochs": 4,
-        "batch_size": 8,
-        "learning_rate": 2e-3,
-        "class_sampling": (0.15, 0.25, 0.2, 0.25, 0.15),
-        "ema_decay": 0.99,
-        "tta": ("horizontal", "vertical", "both"),
-        "eval_batch_size": 4,
-    },
-    # The same, trained longer: an hour.
-    "cpu": {
-        "num_folds": 4,
-        "encoders": {"tu-resnet10t": {}},
-        "encoder_weights": "none",
-        "decoder_channels": (64, 48, 32, 24, 16),
-        "downscale": 2,
-        "crop_width": 256,
-        "samples_per_epoch": 4400,
-        "epochs": 8,
-        "batch_size": 8,
-        "learning_rate": 2e-3,
-        "class_sampling": (0.15, 0.25, 0.2, 0.25, 0.15),
-        "ema_decay": 0.99,
-        "tta": ("horizontal", "vertical", "both"),
-        "eval_batch_size": 4,
-    },
-    # The competition on a GPU with 16 GB or more: four unlike encoders, five folds.
-    "kaggle": {
-        "num_folds": 5,
-        "encoders": {
-            "efficientnet-b3": {},
-            "se_resnext50_32x4d": {},
-            "resnet34": {},
-            "tu-convnext_tiny": {"decoder_channels": (256, 128, 64, 32), "learning_rate": 3e-4},
-        },
-        "samples_per_epoch": 8192,
-        "epochs": 40,
-        "batch_size": 16,
-        "learning_rate": 5e-4,
-        "ema_decay": 0.999,
-        "tta": ("horizontal", "vertical"),
-    },
-}
-
-
-def build(values: dict[str, Any]) -> Recipe:
+def build(values: dict[str, Any] | SourcedValues) -> Recipe:
     """A validated recipe.
 
     Raises:
-        InputError: naming each value that is wrong and what it takes.
+        InputError: naming each wrong value, where it was written and what it may be.
     """
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        told = [(".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")) for e in error.errors()]
-        # What concerns several values has no place of its own: its text names them.
-        raise InputError("recipe: " + "; ".join(f"{at}: {what}" if at else what for at, what in told)) from None
+    sourced = values if isinstance(values, SourcedValues) else SourcedValues(values)
+    recipe = _validated(sourced)
+    for encoder, row in recipe.encoders.items():
+        for name in EXPERIMENT:
+            if name in row:
+                place = sourced.place(f"encoders.{encoder}.{name}")
+                raise InputError(f"{place}: it is the same for all networks and cannot be set for one encoder")
+        if row:
+            _validated(for_encoder(sourced, encoder), f"encoders.{encoder}.")
+    return recipe
 
 
-def named(name: str, overrides: dict[str, Any]) -> Recipe:
-    """A recipe of the table with the command line's values put over it."""
-    if name not in RECIPES:
-        raise InputError(f"no recipe is called {name!r}; there are {', '.join(RECIPES)}")
-    return build({"name": name} | RECIPES[name] | overrides)
+def for_encoder(sourced: SourcedValues, encoder: str) -> SourcedValues:
+    """The values of one encoder's networks: the encoder's own ones replace the recipe's."""
+    row = sourced.values["encoders"].get(encoder, {})
+    sources = {name: source for name, source in sourced.sources.items() if name == "encoders"}
+    for name in row:
+        key = f"encoders.{encoder}.{name}"
+        label = sourced.label(key) if key in sourced.sources else sourced.label("encoders")
+        sources[name] = Source(f"[encoders.{encoder}] of {label}", sourced.place(key))
+    return sourced.updated(SourcedValues(row | {"encoders": {encoder: {}}}, sources))
+
+
+def command_line(values: dict[str, Any], script: str = "the command line") -> SourcedValues:
+    """Values that were given as options of a script, such as ``train.sh``."""
+    return SourcedValues(values, {name: Source(f"{option(name)} of {script}", option(name)) for name in values})
+
+
+def option(field: str) -> str:
+    """The command-line option of a value."""
+    return f"--{field.replace('_', '-')}"
+
+
+def named(recipe: str, overrides: dict[str, Any] | None = None) -> Recipe:
+    """A recipe by its name or the path of its file; values of the command line replace its own."""
+    return build(recipe_files.load(recipe).updated(command_line(overrides or {})))
 
 
 def read(path: Path) -> Recipe:
-    """The recipe in use, from ``folds/recipe.json``."""
-    remake = "bash bin/make_folds.sh"
-    values = read_json(path, remake)
-    try:
-        return build(values)
-    except InputError as error:
-        raise InputError(f"{path}: {error}: mend it, or delete it and run `{remake}`") from None
+    """The recipe in use, from ``folds/recipe.json``.
 
-
-def parse_value(field: str, text: str) -> Any:
-    """A command line's text as the field's raw value; lists are written ``a,b`` (or ``none`` for an empty one).
-
-    ``--encoders resnet18,resnet34`` gives encoders without values of their own; JSON is taken as it is.
+    Raises:
+        InputError: if the file is missing, damaged or of an earlier version.
     """
-    if text[:1] in ("{", "["):
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InputError(f"--{field.replace('_', '-')} is no valid JSON: {error}") from None
-    parts = [part.strip() for part in text.split(",")]
-    if field == "encoders":
-        return {name: {} for name in parts}
-    if "tuple[" in str(Recipe.model_fields[field].annotation):
-        return [] if text == "none" else parts
-    return text  # pydantic reads numbers from text
+    try:
+        return build(read_values(path))
+    except InputError as error:
+        cure = "" if MAKE_FOLDS in str(error) else f": correct it, or delete it and run `{MAKE_FOLDS}`"
+        raise InputError(f"{error}{cure}") from None
+
+
+def read_values(path: Path) -> SourcedValues:
+    """The values of ``folds/recipe.json`` and where each came from, not validated."""
+    values = read_json(path, MAKE_FOLDS)
+    labels = values.pop(LABELS, {})
+    sources = {name: Source(label, f"{path}: {name}") for name, label in labels.items()}
+    return SourcedValues(values, sources, origin=str(path))
+
+
+def write(path: Path, recipe: Recipe, sources: dict[str, Source]) -> None:
+    """Write ``folds/recipe.json``."""
+    write_json(path, recipe.model_dump() | {LABELS: {name: source.label for name, source in sources.items()}})
+
+
+def _validated(sourced: SourcedValues, table: str = "") -> Recipe:
+    """The recipe of these values; an error names the values of an encoder with the encoder's ``table``."""
+    unknown = [name for name in sourced.values if name not in Recipe.model_fields]
+    if unknown:
+        described = [
+            f"{sourced.place(name, table)}: there is no such value{did_you_mean(name, Recipe.model_fields)}"
+            for name in unknown
+        ]
+        raise InputError("; ".join(described))
+    try:
+        return Recipe.model_validate(sourced.values)
+    except ValidationError as error:
+        problems = [
+            f"{sourced.place(name, table) if name else sourced.origin}: {text}"
+            for name, text in validation_problems(error)
+        ]
+        raise InputError("; ".join(problems)) from None

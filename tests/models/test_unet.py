@@ -6,13 +6,13 @@ import pytest
 import torch
 from support.experiments import TINY
 
-from severstal import recipe
+from severstal import recipe, recipe_files
 from severstal.errors import InputError
 from severstal.models import unet as unet_module
 from severstal.models.encoders import check_encoder
 from severstal.models.unet import build_unet, input_stride
 
-RECIPE_OF = {encoder: name for name, values in recipe.RECIPES.items() for encoder in values["encoders"]}
+RECIPE_OF = {encoder: name for name in recipe_files.names() for encoder in recipe.named(name).encoders}
 
 
 @pytest.mark.parametrize("encoder", RECIPE_OF)

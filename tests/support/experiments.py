@@ -70,7 +70,7 @@ def random_member(root: Path, values: recipe.Recipe, encoder: str, size: tuple[i
         spread: see :func:`write_random_weights`.
     """
     config = FoldConfig(
-        encoder=encoder, fold=0, recipe=values, overrides={}, data="d", synthetic=True, height=size[0], width=size[1],
+        encoder=encoder, fold=0, recipe=values, data="d", synthetic=True, height=size[0], width=size[1],
         mean=0.4, std=0.2, versions={},
     )  # fmt: skip
     member = Member(Paths.under(root), encoder, 0)

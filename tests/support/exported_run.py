@@ -29,7 +29,6 @@ def write_exported(root: Path) -> Paths:
             encoder=member.encoder,
             fold=member.fold,
             recipe=chosen.for_encoder(member.encoder),
-            overrides={},
             data="d",
             synthetic=False,
             height=64,

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from severstal.artifacts import fingerprint, replacing, write_json
 from severstal.data import out_of_fold
 from severstal.data.training_set import TrainingSet
-from severstal.errors import InputError
 from severstal.experiment import FoldConfig, Member, current_versions, training_fingerprint
 from severstal.models import weights
 from severstal.recipe import Recipe
+from severstal.training.retraining import refuse_changes
 
 if TYPE_CHECKING:
     import torch
@@ -24,23 +24,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """A member and what its fold is to be trained with."""
+    """A network and what it is to be trained with.
+
+    Attributes:
+        given: the values of the command line, which ``recipe`` has already.
+    """
 
     member: Member
     data: TrainingSet
     recipe: Recipe
-    overrides: dict[str, Any]
+    given: dict[str, Any]
 
     @classmethod
     def of(cls, member: Member, data: TrainingSet, recipe: Recipe, given: dict[str, Any]) -> Job:
-        """The job as asked for now: the recipe, the encoder's row, and the command line's values.
-
-        Values that were given when the fold was trained stay with it until they are given anew, or its folder
-        is deleted.
-        """
-        overrides = (member.config().overrides if member.files.config.exists() else {}) | given
-        values = recipe.for_encoder(member.encoder, overrides)
-        return cls(member, data.with_pseudo_labels(values.pseudo_labels, member.fold), values, overrides)
+        """The job as it is asked for: the recipe, the encoder's own values in it, and those of the command line."""
+        values = recipe.for_encoder(member.encoder, given)
+        return cls(member, data.with_pseudo_labels(values.pseudo_labels, member.fold), values, given)
 
     @property
     def fingerprint(self) -> str:
@@ -72,7 +71,7 @@ class Job:
         try:
             if not self.is_trained():
                 if distributed.is_main:
-                    self._make_room()
+                    refuse_changes([self])
                     write_json(self.member.files.config, self._config().model_dump())
                 distributed.barrier()
                 Trainer(self.member, self.member.config(), self.data, distributed, show_progress=alone).run()
@@ -82,37 +81,6 @@ class Job:
             distributed.close()
         return self._summary()
 
-    def _make_room(self) -> None:
-        """Put a fold that was trained otherwise aside: hours of work are not deleted because a value changed."""
-        files = self.member.files
-        if not files.config.exists() or self.member.config().fingerprint == self.fingerprint:
-            files.folder.mkdir(parents=True, exist_ok=True)
-            return
-        aside = files.previous
-        if aside.exists():
-            raise InputError(
-                f"{files.folder} was trained with another configuration or other data ({self._difference()}), and "
-                f"{aside} holds an earlier one already: delete the one you do not need"
-            )
-        print(
-            f"   {self.member.name}: {self._difference()}; the earlier training is kept in {aside}",
-            flush=True,
-        )
-        files.folder.rename(aside)
-        files.folder.mkdir()
-
-    def _difference(self) -> str:
-        """What changed since the fold was trained, in words."""
-        before = self.member.config()
-        changed = [
-            f"{name} {old} -> {new}"
-            for name, old in before.recipe.model_dump().items()
-            if (new := self.recipe.model_dump()[name]) != old
-        ]
-        if before.data != self.data.fingerprint:
-            changed.append("the training data, the split or the pseudo-labels changed")
-        return ", ".join(changed) or "its configuration changed"
-
     def _config(self) -> FoldConfig:
         data, member = self.data, self.member
         mean, std = data.measure_grey(data.images(member.fold, held_out=False))
@@ -120,7 +88,6 @@ class Job:
             encoder=member.encoder,
             fold=member.fold,
             recipe=self.recipe,
-            overrides=self.overrides,
             data=data.fingerprint,
             synthetic=data.paths.is_synthetic,
             height=data.height,
@@ -138,7 +105,7 @@ class Job:
         from severstal.training.validation import predict_out_of_fold
 
         member = self.member
-        config = member.config().model_copy(update={"recipe": self.recipe, "overrides": self.overrides})
+        config = member.config().model_copy(update={"recipe": self.recipe})
         write_json(member.files.config, config.model_dump())  # flips may have changed since training
         model = load_inference_graph(member, device)
         validation = StripDataset(TrainingStrips(self.data), self.data.images(member.fold, held_out=True))

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from support import fake_tensorrt
 from support.experiments import TINY, random_member
 
-from severstal import recipe
+from severstal import recipe, recipe_files
 from severstal.artifacts import file_hash, read_json
 from severstal.engines import base as engines
 from severstal.engines import export
@@ -30,7 +30,7 @@ from severstal.experiment import Member
 pytest.importorskip("tensorrt_rtx", reason="builds TensorRT engines without a GPU; it is not installed")
 
 SIZE = (64, 128)
-ENCODERS = [(name, encoder) for name, values in recipe.RECIPES.items() for encoder in values["encoders"]]
+ENCODERS = [(name, encoder) for name in recipe_files.names() for encoder in recipe.named(name).encoders]
 HEAVY = ("efficientnet-b3", "se_resnext50_32x4d", "tu-convnext_tiny")
 T4 = {"name": "NVIDIA T4", "driver_version": "1", "compute_cap": "7.5"}
 

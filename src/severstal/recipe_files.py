@@ -1,0 +1,213 @@
+"""Recipe files: TOML files of values, each of which may extend another.
+
+The recipes that come with the project lie in ``recipes/``. A file holds names and values of
+:class:`severstal.recipe.Recipe`, a table ``[encoders.NAME]`` per encoder, and ``extends`` where it starts from another
+recipe: a name, or a path that is relative to the file. A value replaces the extended recipe's value; ``encoders``
+replaces all of its encoders.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from severstal.errors import InputError
+
+FOLDER = Path(__file__).with_name("recipes")
+NO_FILE = "none"  # the value of a field that takes a path, where it names no file
+PATH_FIELDS = ("pseudo_labels",)
+KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+HEADER = re.compile(r"\s*\[[^\[\]]+\]")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a value comes from.
+
+    Attributes:
+        label: as --show-recipe prints it, such as ``cpu.toml``.
+        place: as errors name it, with the value's name, such as ``my.toml, line 3: epochs``.
+    """
+
+    label: str
+    place: str
+
+
+@dataclass(frozen=True)
+class SourcedValues:
+    """Values that are not validated yet, and where each comes from.
+
+    Attributes:
+        values: by field of the recipe.
+        sources: by field; values of an encoder's table by ``encoders.NAME.FIELD``. A value without a source is allowed.
+        origin: what errors name where a value has no source.
+    """
+
+    values: dict[str, Any]
+    sources: dict[str, Source] = field(default_factory=dict)
+    origin: str = "recipe"
+
+    def updated(self, other: SourcedValues) -> SourcedValues:
+        """These values, replaced by the other's where it has a value."""
+        kept = {name: source for name, source in self.sources.items() if name.split(".")[0] not in other.values}
+        return SourcedValues(self.values | other.values, kept | other.sources, self.origin)
+
+    def label(self, name: str) -> str:
+        """Where a value comes from, as --show-recipe prints it."""
+        if name in self.sources:
+            return self.sources[name].label
+        return self.origin if name in self.values else "default"
+
+    def place(self, name: str, table: str = "") -> str:
+        """How an error names a value: by its source, or else by the origin.
+
+        Args:
+            name: a field, or what is nested in it, such as ``class_sampling.2``.
+            table: what comes before the name where there is no source.
+        """
+        top, dot, nested = name.partition(".")
+        for known, rest in ((name, ""), (top, dot + nested)):
+            if known in self.sources:
+                return self.sources[known].place + rest
+        return f"{self.origin}: {table}{name}"
+
+
+def names() -> list[str]:
+    """The recipes that come with the project."""
+    return sorted(file.stem for file in FOLDER.glob("*.toml"))
+
+
+def load(recipe: str) -> SourcedValues:
+    """The values of a recipe and of those that it extends, with its name.
+
+    Args:
+        recipe: a name, or the path of a TOML file.
+
+    Raises:
+        InputError: if a file is missing or is no valid TOML, or if recipes extend each other in a circle.
+    """
+    chain = [locate(recipe, Path())]
+    loaded = _read(chain[0], chain)
+    origin = f"recipe {recipe}" if chain[0].parent == FOLDER else str(chain[0])
+    if "name" in loaded.values:
+        raise InputError(f"{loaded.place('name')}: a recipe is called like its file")
+    return SourcedValues(loaded.values | {"name": chain[0].stem}, loaded.sources, origin)
+
+
+def locate(recipe: str, folder: Path) -> Path:
+    """The file of a recipe.
+
+    Args:
+        recipe: a name, or the path of a TOML file.
+        folder: where a relative path starts.
+
+    Raises:
+        InputError: for an unknown name or a missing file, with near misses.
+    """
+    if "/" not in recipe and not recipe.endswith(".toml"):
+        if recipe in names():
+            return FOLDER / f"{recipe}.toml"
+        known = f"there are {', '.join(names())}, and a file of your own is given by its path, such as ./my.toml"
+        raise InputError(f"no recipe is called {recipe!r}{did_you_mean(recipe, names())}; {known}")
+    path = folder / Path(recipe).expanduser()
+    if not path.is_file():
+        near = did_you_mean(path.name, [file.name for file in path.parent.glob("*.toml")])
+        raise InputError(f"recipe {path} is missing{near}; recipes that come with the project: {', '.join(names())}")
+    return path
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question with the near misses of a name, to put behind an error; empty without one."""
+    near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.6)
+    return f" (did you mean {' or '.join(near)}?)" if near else ""
+
+
+def _read(file: Path, chain: list[Path]) -> SourcedValues:
+    """One file's values over those of the recipe that it extends; ``chain`` is the way here, this file included."""
+    text = _text(file)
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{file} is no valid TOML: {error}") from None
+    lines = _lines(text)
+    extends = values.pop("extends", None)
+    own = SourcedValues(_absolute(values, file.parent), _sources(values, lines, file, chain[0]))
+    if extends is None:
+        return own
+    place = _place(file, lines, "extends")
+    if not isinstance(extends, str):
+        raise InputError(f"{place}: must be the name or the path of one recipe, in quotes")
+    try:
+        base = locate(extends, file.parent)
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from None
+    if base.resolve() in [other.resolve() for other in chain]:
+        circle = " extends ".join(other.name for other in [*chain, base])
+        raise InputError(f"{place}: recipes extend each other in a circle ({circle}): remove one `extends`")
+    return _read(base, [*chain, base]).updated(own)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is no UTF-8 text: {error}") from None
+
+
+def _absolute(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The values with paths that do not depend on the working folder."""
+    tables = values.get("encoders")
+    for table in (values, *(tables.values() if isinstance(tables, dict) else ())):
+        for name in PATH_FIELDS:
+            if isinstance(table, dict) and isinstance(table.get(name), str) and table[name] != NO_FILE:
+                table[name] = str((folder / Path(table[name]).expanduser()).resolve())
+    return values
+
+
+def _sources(values: dict[str, Any], lines: Mapping[str, int], file: Path, root: Path) -> dict[str, Source]:
+    tables = values.get("encoders")
+    found = list(values)
+    if isinstance(tables, dict):
+        found += [
+            f"encoders.{encoder}.{name}" for encoder, row in tables.items() if isinstance(row, dict) for name in row
+        ]
+    shown = file.name if file.parent == FOLDER else str(file)
+    label = shown if file == root else f"{shown} (extended by {root.name})"
+    return {name: Source(label, _place(file, lines, name)) for name in found}
+
+
+def _place(file: Path, lines: Mapping[str, int], name: str) -> str:
+    """The file, the line where it is known, and the name of a value."""
+    number = lines.get(name) or lines.get(name.rpartition(".")[0])
+    return f"{file}, line {number}: {name}" if number else f"{file}: {name}"
+
+
+def _lines(text: str) -> dict[str, int]:
+    """The line of each key and table header, by dotted name."""
+    found: dict[str, int] = {}
+    table: list[str] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := HEADER.match(line):
+            table = _keys(header[0])
+            found.setdefault(".".join(table), number)
+        elif key := KEY.match(line):
+            found.setdefault(".".join([*table, *_keys(f"{key[1]} = 0")]), number)
+    return found
+
+
+def _keys(line: str) -> list[str]:
+    """The nested keys that one line of TOML writes; empty where the line is none alone."""
+    try:
+        tree: Any = tomllib.loads(line)
+    except tomllib.TOMLDecodeError:  # a line of an array that goes over several lines
+        return []
+    keys = []
+    while isinstance(tree, dict) and tree:
+        key, tree = next(iter(tree.items()))
+        keys.append(key)
+    return keys

@@ -1,0 +1,126 @@
+"""Refuses to train a network again that was trained, wholly or partly, with other values or on other data.
+
+Hours of work are neither replaced nor silently used in place of what is asked for: the error names the differences and
+a command for each way out.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from severstal import recipe
+from severstal.console import short
+from severstal.errors import InputError
+from severstal.experiment import training_values
+from severstal.recipe import EXPERIMENT, Recipe, option
+from severstal.recipe_options import format_value
+
+if TYPE_CHECKING:
+    from severstal.training.job import Job
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a network on disk differs from what is asked for.
+
+    Attributes:
+        values: by field of the recipe: the value that it was trained with, and the one asked for.
+        data: whether the labels, strips, split or pseudo-labels are others.
+    """
+
+    values: dict[str, tuple[Any, Any]]
+    data: bool
+
+    def __str__(self) -> str:
+        changes = [f"{name} {format_value(old)} -> {format_value(new)}" for name, (old, new) in self.values.items()]
+        if self.data:
+            changes.append("the labels, the strips, the split or the pseudo-labels changed")
+        return ", ".join(changes)
+
+    @property
+    def trained(self) -> dict[str, Any]:
+        """The values that it was trained with, where they differ."""
+        return {name: old for name, (old, _) in self.values.items()}
+
+
+def difference(job: Job) -> Difference | None:
+    """What differs, or None for the same values and data, and where no epoch was finished yet."""
+    files = job.member.files
+    if not files.config.exists() or not (files.weights.exists() or files.checkpoint.exists()):
+        return None
+    config = job.member.config()
+    data = config.data != job.data.fingerprint
+    before, now = config.recipe, job.recipe
+    old, new = training_values(before), training_values(now)
+    names = [name for name in Recipe.model_fields if old.get(name) != new.get(name)]
+    if data and before.pseudo_labels != now.pseudo_labels:
+        names, data = [*names, "pseudo_labels"], False
+    if not names and not data:
+        return None
+    return Difference({name: (getattr(before, name), getattr(now, name)) for name in names}, data)
+
+
+def refuse_changes(jobs: list[Job]) -> None:
+    """Check that no job would replace a network.
+
+    Raises:
+        InputError: for the networks that differ as the first one does, with the number of the others.
+    """
+    found = [(job, different) for job in jobs if (different := difference(job))]
+    if not found:
+        return
+    first = found[0][1]
+    alike = [job for job, different in found if different == first]
+    names = ", ".join(job.member.name for job in alike)
+    lines = [f"{names}: trained with other values or data than are asked for now ({first})", *_cures(alike, first)]
+    if len(found) > len(alike):
+        lines.append(f"{len(found) - len(alike)} more networks differ in other values")
+    raise InputError("\n   ".join(lines))
+
+
+def _cures(jobs: list[Job], different: Difference) -> list[str]:
+    """A line for each way out."""
+    folders = " ".join(shlex.quote(short(job.member.files.folder)) for job in jobs)
+    anew = f"to train anew:  rm -r {folders}"
+    if different.data:
+        return ["to keep what is there:  give this data a folder of its own, --folds DIR", anew]
+    lines = []
+    if not any(name in EXPERIMENT for name in different.values):
+        lines.append(f"to keep what is there, give its values again:  {_train_command(jobs, different)}")
+    command = _recipe_command(jobs, different)
+    if command:
+        lines.append(f"to use its values in every run:  {command}")
+    return [*lines, anew]
+
+
+def _train_command(jobs: list[Job], different: Difference) -> str:
+    """The command with the values of the networks on disk; it stands for each of several networks."""
+    member = jobs[0].member
+    which = f"{member.encoder} {member.fold}" if len(jobs) == 1 else "ENCODER FOLD"
+    values = {name: getattr(jobs[0].recipe, name) for name in jobs[0].given} | different.trained
+    return f"bash bin/train.sh {which} {_options(values)}"
+
+
+def _recipe_command(jobs: list[Job], different: Difference) -> str | None:
+    """The command that puts the values into the recipe; None where it has them."""
+    chosen = recipe.read(jobs[0].member.paths.recipe)
+    encoders = {job.member.encoder for job in jobs}
+    planned = [chosen.for_encoder(encoder) for encoder in encoders]
+    values = {
+        name: value
+        for name, value in different.trained.items()
+        if any(getattr(recipe_of_one, name) != value for recipe_of_one in planned)
+    }
+    if not values:
+        return None
+    has_own = any(name in row for row in chosen.encoders.values() for name in values)
+    if any(name in EXPERIMENT for name in values) or (encoders == set(chosen.encoders) and not has_own):
+        return f"{recipe.MAKE_FOLDS} {_options(values)}"
+    rows = {name: row | values if name in encoders else row for name, row in chosen.encoders.items()}
+    return f"{recipe.MAKE_FOLDS} {_options({'encoders': rows})}"
+
+
+def _options(values: dict[str, Any]) -> str:
+    return " ".join(f"{option(name)} {shlex.quote(format_value(value))}" for name, value in values.items())
