@@ -211,7 +211,10 @@ def read(path: Path) -> Recipe:
 def read_values(path: Path) -> SourcedValues:
     """The values of ``folds/recipe.json`` and where each came from, not validated."""
     values = read_json(path, MAKE_FOLDS)
-    labels = values.pop(LABELS, {})
+    labels = values.pop(LABELS, None)
+    if labels is None:
+        return SourcedValues(values, origin=str(path))
+    labels = dict.fromkeys(values, "default") | labels
     sources = {name: Source(label, f"{path}: {name}") for name, label in labels.items()}
     return SourcedValues(values, sources, origin=str(path))
 

@@ -70,10 +70,13 @@ class SourcedValues:
             name: a field, or what is nested in it, such as ``class_sampling.2``.
             table: what comes before the name where there is no source.
         """
-        top, dot, nested = name.partition(".")
-        for known, rest in ((name, ""), (top, dot + nested)):
-            if known in self.sources:
-                return self.sources[known].place + rest
+        if name in self.sources:
+            return self.sources[name].place
+        top, _, nested = name.partition(".")
+        if nested.isdigit():  # an entry of a list
+            return f"{self.place(top, table)} entry {int(nested) + 1}"
+        if top in self.sources:
+            return f"{self.sources[top].place}.{nested}"
         return f"{self.origin}: {table}{name}"
 
 
@@ -170,12 +173,11 @@ def _absolute(values: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _sources(values: dict[str, Any], lines: Mapping[str, int], file: Path, root: Path) -> dict[str, Source]:
-    tables = values.get("encoders")
-    found = list(values)
-    if isinstance(tables, dict):
-        found += [
-            f"encoders.{encoder}.{name}" for encoder, row in tables.items() if isinstance(row, dict) for name in row
-        ]
+    """A source for each value of a file; ``root`` is the file that was asked for."""
+    rows, found = values.get("encoders"), list(values)
+    for encoder, row in rows.items() if isinstance(rows, dict) else ():
+        table = f"encoders.{encoder}"
+        found += [f"{table}.{name}" for name in row] if isinstance(row, dict) else [table]
     shown = file.name if file.parent == FOLDER else str(file)
     label = shown if file == root else f"{shown} (extended by {root.name})"
     return {name: Source(label, _place(file, lines, name)) for name in found}

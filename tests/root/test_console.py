@@ -1,14 +1,16 @@
-"""What a stage prints: the library's log lines, and whether a result is cached."""
+"""What a stage takes and prints: options, the library's log lines, and whether a result is cached."""
 
 from __future__ import annotations
 
 import logging
 
+import pytest
 from joblib import Parallel, delayed
 
 from severstal import console
 from severstal.artifacts import Artifact
 from severstal.console import Stage
+from severstal.errors import InputError
 from severstal.paths import Paths
 
 
@@ -57,3 +59,29 @@ def test_only_the_time_of_a_stage_that_did_something_is_recorded(tiny) -> None:
     other.wrote("a file")
     other.done(keep_time=False)
     assert tiny.times.read_bytes() == recorded
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--fold", "x"], r"unknown option --fold \(did you mean --folds\?\); --help"),
+        (["--fold=x"], r"unknown option --fold \(did you mean --folds\?\)"),
+        (["--unheard-of"], "unknown option --unheard-of; --help"),
+        (["extra"], "unknown argument extra"),
+        (["--folds"], "argument --folds: expected one argument"),
+    ],
+)
+def test_a_typo_on_the_command_line_is_an_error_with_its_near_miss(arguments, message) -> None:
+    with pytest.raises(InputError, match=message):
+        console.parser("A stage.").parse_args(arguments)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("55m", 3300), ("1h30m", 5400), ("1h", 3600)])
+def test_a_length_of_time_is_read_in_hours_minutes_and_seconds(text, seconds) -> None:
+    assert console.seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "55", "1h 30m", "m", "1.5h", "30m1h"])
+def test_a_length_of_time_that_cannot_be_read_is_an_error(text) -> None:
+    with pytest.raises(InputError, match="write it like 55m, 90s or 1h30m"):
+        console.seconds_of(text)

@@ -76,7 +76,7 @@ def refuse_changes(jobs: list[Job]) -> None:
     names = ", ".join(job.member.name for job in alike)
     lines = [f"{names}: trained with other values or data than are asked for now ({first})", *_cures(alike, first)]
     if len(found) > len(alike):
-        lines.append(f"{len(found) - len(alike)} more networks differ in other values")
+        lines.append(f"{len(found) - len(alike)} more of the networks asked for differ in other values")
     raise InputError("\n   ".join(lines))
 
 
