@@ -44,11 +44,6 @@ class FoldPaths:
     def onnx(self) -> Path:
         return self.folder / "model.onnx"
 
-    @property
-    def previous(self) -> Path:
-        """Where the folder is moved to when the fold is trained again."""
-        return self.folder.with_name(f"{self.folder.name}.previous")
-
     def engine(self, name: str) -> Path:
         """The file of an engine that has a format of its own, such as ``model.tensorrt``."""
         return self.folder / f"model.{name}"
