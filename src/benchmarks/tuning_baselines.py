@@ -31,7 +31,9 @@ def higra_tree(probability: np.ndarray, truth: np.ndarray) -> np.ndarray:
     sums = np.zeros((2, LEVELS + 1, len(MIN_AREAS)), dtype=np.int64)
     bins = np.searchsorted(MIN_AREAS, areas, side="right") - 1
     for of_kind, values in zip(sums, (areas, overlaps.astype(np.int64)), strict=True):
-        np.add.at(of_kind, (above + 1, bins), values)  # a node is a component of the thresholds above its parent's level,
+        np.add.at(
+            of_kind, (above + 1, bins), values
+        )  # a node is a component of the thresholds above its parent's level,
         np.add.at(of_kind, (levels + 1, bins), -values)  # up to its own
     area, overlap = np.cumsum(np.cumsum(sums, axis=1)[:, :, ::-1], axis=2)[:, THRESHOLDS, ::-1]
     return dice_of_counts(overlap, area + np.count_nonzero(truth))

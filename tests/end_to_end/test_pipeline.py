@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from support.commands import run_bin, run_stage_in_process
-from support.plain_tuning import grids_of_map, plain_component_area
+from support.plain_tuning import grids_of_map
 
+from benchmarks.tuning_baselines import opencv_labels
 from severstal.artifacts import read_json
 from severstal.data import out_of_fold
 from severstal.data.labels import CLASSES, masks, read_labels, read_table
@@ -76,7 +77,7 @@ def test_the_tuned_grid_is_exact_on_the_networks_own_maps(experiment) -> None:
         truths = masks(labels.get(image, {}), 256, 1600)
         for probability, truth in zip(fold_maps[image], truths, strict=True):
             exact = grids_of_map(probability, truth)[ComponentArea]
-            assert np.array_equal(exact, plain_component_area(probability, truth))
+            assert np.array_equal(exact, opencv_labels(probability, truth))
 
 
 def test_the_pictures_and_tables_of_tuning_show_the_chosen_values(experiment) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from severstal.data.labels import CLASSES
-from severstal.postprocess.components import connected_components
 from severstal.postprocess.ensemble_mean import mean_map
-from severstal.postprocess.metric import dice, dice_of_counts
+from severstal.postprocess.metric import dice
 from severstal.postprocess.rules import RuleType
-from severstal.postprocess.rules.axes import MIN_AREAS, THRESHOLDS
 from severstal.tuning.component_tree import TreeWorkspace
 from severstal.tuning.grids import Grids
 from severstal.tuning.scoring import Values
@@ -20,17 +18,6 @@ def grids_of_map(probability: np.ndarray, truth: np.ndarray) -> dict[RuleType, n
     grids = Grids()
     grids.add(TreeWorkspace(*probability.shape), probability, truth if truth.any() else None)
     return grids.sums
-
-
-def plain_component_area(probability: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The component-area grid of one map, ``float64 [255, 64]``, with one labelling per threshold."""
-    grid, truth_area = np.empty((len(THRESHOLDS), len(MIN_AREAS))), np.count_nonzero(truth)
-    for row, threshold in enumerate(THRESHOLDS):
-        labels, areas = connected_components(probability >= threshold)
-        overlaps = np.bincount(labels[truth], minlength=len(areas))
-        kept = areas[1:] >= MIN_AREAS[:, None]
-        grid[row] = dice_of_counts((kept * overlaps[1:]).sum(1), (kept * areas[1:]).sum(1) + truth_area)
-    return grid
 
 
 class Strips:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.plain_tuning import grids_of_map, plain_component_area
+from support.plain_tuning import grids_of_map
 
+from benchmarks.tuning_baselines import opencv_labels
 from severstal.data import rle
 from severstal.data.labels import read_labels
 from severstal.postprocess.level_counts import Workspace, count_levels
@@ -21,7 +22,7 @@ from severstal.tuning.grids import Grids
 def check(probability: np.ndarray, truth: np.ndarray) -> None:
     """Every cell of the component-area grid, and a sample of cells of each grid against the code of prediction."""
     grids = grids_of_map(probability, truth)
-    assert np.array_equal(grids[ComponentArea], plain_component_area(probability, truth))
+    assert np.array_equal(grids[ComponentArea], opencv_labels(probability, truth))
     rng = np.random.default_rng(0)
     for rule in RULES:
         for _ in range(40):
@@ -118,7 +119,7 @@ def test_a_workspace_keeps_nothing_of_the_map_before() -> None:
         if probability.shape == (48, 72):
             for truth in (ROWS > 20, None):
                 grids.add(workspace, probability, truth)
-                expected += plain_component_area(probability, np.zeros((48, 72), bool) if truth is None else truth)
+                expected += opencv_labels(probability, np.zeros((48, 72), bool) if truth is None else truth)
     assert np.allclose(grids.sums[ComponentArea], expected, atol=1e-12, rtol=0)
 
 

@@ -34,7 +34,7 @@ class ClassifierUse(BaseModel):
 
     def apply(self, probability: np.ndarray, class_probability: int) -> np.ndarray:
         """The map after the gate, ``uint8 [H, W]``: the same array unless the gate is hard or soft and changes it."""
-        if self.use == "hard" and class_probability < self.min_probability:
+        if self.min_probability is not None and class_probability < self.min_probability:
             return np.zeros_like(probability)
         if self.use == "soft" and class_probability < FULL:
             return _times(class_probability)[probability]

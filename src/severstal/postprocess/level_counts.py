@@ -52,7 +52,7 @@ def count_levels(
 
 
 @njit(nogil=True, cache=True)
-def count(field, words, truth):
+def count(field: np.ndarray, words: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Pixels and pixels of the truth from each level up, ``int64 [256, 2]``; see :class:`MapStatistics`."""
     counts = np.zeros((LEVELS, 2), np.int64)
     for w in range(words.size):

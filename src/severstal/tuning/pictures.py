@@ -77,8 +77,8 @@ def _mark_cells(axes: Axes, grid: Grid) -> None:
     axes.plot(horizontal.values[column], row, "x", color="white", markersize=9, label=best)
     cell = horizontal.place(getattr(grid.rule, horizontal.name)), vertical.place(getattr(grid.rule, vertical.name))
     chosen = f"chosen, {grid.dice[cell]:.4f}"
-    dot = {"color": "#ff5a36", "markeredgecolor": "white", "markersize": 11}
-    axes.plot(horizontal.values[cell[0]], cell[1], "o", label=chosen, **dot)
+    x, y = horizontal.values[cell[0]], cell[1]
+    axes.plot(x, y, "o", color="#ff5a36", markeredgecolor="white", markersize=11, label=chosen)
 
 
 def label_axes(axes: Axes, rule: Rule) -> None:

@@ -6,7 +6,7 @@ sum over the other blocks, and the spread between blocks tells how much of a dif
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +43,7 @@ class BlockSums:
 
     def mean_at(self, rule: Rule) -> float:
         """Mean Dice over all strips with these values."""
-        return float(self.sums[type(rule)][(slice(None), *rule.cell())].sum() / self.counts.sum())
+        return float(_at(self.sums[type(rule)], rule.cell()).sum() / self.counts.sum())
 
 
 # -- a cell of one grid ----------------------------------------------------------------------------
@@ -83,7 +83,7 @@ def plateau(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """
     best = peak(sums, counts, ())
     total = sums.sum(axis=0)
-    error = standard_error(sums[(slice(None), *best)], counts)
+    error = standard_error(_at(sums, best), counts)
     within = (total[best] - total) / counts.sum() <= error + 1e-12
     labels, _ = ndimage.label(within, structure=np.ones((3,) * within.ndim))
     return labels == labels[best]
@@ -100,6 +100,12 @@ def standard_error(sums: np.ndarray, counts: np.ndarray) -> float:
         return 0.0
     spread = np.square(sums - counts * (sums.sum() / counts.sum())).sum()
     return float(np.sqrt(spread * len(counts) / (len(counts) - 1)) / counts.sum())
+
+
+def _at(sums: np.ndarray, cell: Cell) -> np.ndarray:
+    """Each block's sum at a cell, ``[blocks]``."""
+    index: tuple[slice | int, ...] = (slice(None), *cell)
+    return sums[index]
 
 
 def _cell(index: int, shape: tuple[int, ...]) -> Cell:
@@ -130,7 +136,7 @@ def cross_validated(blocks: BlockSums, rule: RuleType, pick: Pick) -> np.ndarray
     scores = np.empty(len(parts))
     for part in np.unique(parts):
         own = parts == part
-        scores[own] = sums[(own, *pick(sums[~own], blocks.counts[~own], rule.steps()))]
+        scores[own] = _at(sums[own], pick(sums[~own], blocks.counts[~own], rule.steps()))
     return scores
 
 
@@ -169,7 +175,4 @@ def cross_validated_alternatives(sums: np.ndarray, counts: np.ndarray, folds: np
     def of_class(grids: np.ndarray) -> np.ndarray:
         return cross_validated(BlockSums({MaskArea: grids}, counts, folds), MaskArea, peak)
 
-    alternatives: Sequence[np.ndarray] = list(sums)
-    return np.stack(
-        [np.stack([of_class(grids[:, c]) for c in range(grids.shape[1])], axis=1) for grids in alternatives]
-    )
+    return np.stack([np.stack([of_class(grids[:, c]) for c in range(grids.shape[1])], axis=1) for grids in sums])
