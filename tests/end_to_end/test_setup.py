@@ -1,0 +1,81 @@
+"""bin/setup.sh: what makes it install, and what does not. A stand-in of uv records what it is asked to install."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.commands import ROOT
+
+FILES = "-r requirements.txt -r requirements-kaggle.txt -r requirements-demo.txt"
+UV = """#!/bin/sh
+echo "$@" >> "$(dirname "$0")/../installed"
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Path:
+    """A checkout whose environment is complete and belongs to it."""
+    folder = tmp_path / "checkout"
+    (folder / "bin").mkdir(parents=True)
+    sources = (*ROOT.glob("requirements*"), ROOT / "pyproject.toml", ROOT / "bin" / "setup.sh")
+    for file in sources:
+        shutil.copy(file, folder / file.relative_to(ROOT))
+    binaries = folder / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    for name, text in (("uv", UV), ("python", UV), ("pip", UV), ("dask", f"#!{binaries}/python\n")):
+        (binaries / name).write_text(text)
+        (binaries / name).chmod(0o755)
+    dependencies, package = (
+        checksum(folder, files) for files in ("requirements*.txt requirements.lock", "pyproject.toml")
+    )
+    (folder / ".venv" / ".complete").write_text(f"{dependencies} {FILES} gpu=1\n")
+    (folder / ".venv" / ".package").write_text(f"{package} {folder}\n")
+    return folder
+
+
+def checksum(folder: Path, files: str) -> str:
+    command = f"cat {files} | cksum"
+    return subprocess.run(command, shell=True, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def set_up(folder: Path) -> list[str]:
+    """Run setup.sh; the lines of what it installed."""
+    environment = {"PATH": "/usr/bin:/bin", "WITH_GPU": "1"}  # the same with and without a GPU
+    command = ["bash", "bin/setup.sh"]
+    setup = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert setup.returncode == 0, setup.stdout + setup.stderr
+    log = folder / ".venv" / "installed"
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def test_a_complete_environment_is_left_alone(checkout) -> None:
+    assert set_up(checkout) == []
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements.lock"])
+def test_a_changed_requirement_is_installed_with_the_locked_versions(checkout, file) -> None:
+    with (checkout / file).open("a") as opened:
+        opened.write("# changed\n")
+    installed = [line for line in set_up(checkout) if FILES in line]
+    assert len(installed) == 1
+    assert "--constraint requirements.lock" in installed[0]
+    (checkout / ".venv" / "installed").unlink()
+    assert set_up(checkout) == []
+
+
+def test_a_moved_checkout_installs_its_package_again_and_mends_the_scripts_of_its_environment(checkout) -> None:
+    moved = checkout.rename(checkout.with_name("moved"))
+    (line,) = set_up(moved)
+    assert "--editable ." in line
+    assert "--no-deps" in line
+    assert (moved / ".venv" / "bin" / "dask").read_text() == f"#!{moved}/.venv/bin/python\n"
+    (moved / ".venv" / "installed").unlink()
+    assert set_up(moved) == []
+
+
+def test_a_containers_layer_of_dependencies_is_complete_without_the_package(checkout) -> None:
+    (checkout / "pyproject.toml").unlink()
+    assert set_up(checkout) == []
