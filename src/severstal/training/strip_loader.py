@@ -29,7 +29,7 @@ class StripLoader(DataLoader):
     def __init__(self, dataset: Dataset, **options: Any) -> None:
         super().__init__(_ErrorsAsSamples(dataset), collate_fn=_collate, **options)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch names its own class of iterators
         for batch in super().__iter__():
             if isinstance(batch, InputError):
                 raise batch
