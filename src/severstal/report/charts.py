@@ -149,7 +149,7 @@ def grid(frame: pd.DataFrame, rule: Rule, cells: dict[str, dict[str, Any]], name
         bar.outline.set_visible(False)
         for cell, marker, colour in (("best", "x", "#ffffff"), ("chosen", "o", "#ff5a36")):
             x, y = cells[cell][horizontal.name], vertical.place(cells[cell][vertical.name])
-            axes.plot(x, y, marker, color=colour, markeredgecolor="#ffffff", markersize=8)
+            axes.plot(x, y, marker, color=colour, markeredgecolor="#ffffff", markersize=8, clip_on=False)
         axes.grid(visible=False)
         pictures.label_axes(axes, rule)
         return _svg(figure, name)
@@ -182,15 +182,12 @@ def _name_rows(axes: Axes, names: list[str]) -> None:
 
 
 def _legend(axes: Axes, columns: int) -> None:
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(
-            loc="lower left",
-            bbox_to_anchor=(0, 1),
-            ncols=columns,
-            borderaxespad=0.2,
-            handlelength=1.2,
-            columnspacing=1.2,
-        )
+    """A legend above the axes that starts at the figure's left edge, so that it fits on a phone."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure = axes.get_figure()
+        spacing = {"borderaxespad": 0.2, "handlelength": 1.2, "columnspacing": 1.2}
+        figure.legend(handles, labels, loc="outside upper left", ncols=columns, **spacing)
 
 
 def _svg(figure: Figure, name: str) -> str:
