@@ -135,13 +135,15 @@ class Artifact:
         return not self.differences()
 
     def differences(self) -> list[str]:
-        """Why the files have to be built, such as ``the weights changed``; empty where they are cached."""
+        """Why the files have to be built, such as ``weights changed``; empty where they are cached."""
         if not self.record.exists():
             return [f"{self.record.name} is missing"]
         try:
-            known = read_json(self.record, "").get(CACHED_FROM)
+            known = read_json(self.record, "").get(CACHED_FROM, {})
         except InputError:
-            known = None
+            known = {}
+        if known is None:
+            return ["the earlier result is incomplete"]
         if not isinstance(known, dict) or not isinstance(known.get("inputs"), dict):
             return [f"{self.record.name} does not say what it was built from"]
         if known.get("version") != self.version:

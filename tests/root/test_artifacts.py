@@ -56,7 +56,7 @@ def test_a_file_that_is_gone_or_was_edited_is_built_again(built) -> None:
     assert built.differences() == ["submission.csv is missing"]
 
 
-@pytest.mark.parametrize("content", ["", "[1]", "{", "{}", '{"cached_from": null}', '{"cached_from": {"version": 2}}'])
+@pytest.mark.parametrize("content", ["", "[1]", "{", "{}", '{"cached_from": 3}', '{"cached_from": {"version": 2}}'])
 def test_a_damaged_record_is_no_error_but_not_cached(built, content) -> None:
     built.record.write_text(content)
     assert built.differences() == ["submission.json does not say what it was built from"]
@@ -66,7 +66,7 @@ def test_a_damaged_record_is_no_error_but_not_cached(built, content) -> None:
 
 def test_an_incomplete_result_is_never_cached(built) -> None:
     built.write_record({"damaged": ["a.jpg"]}, complete=False)
-    assert not built.is_cached()
+    assert built.differences() == ["the earlier result is incomplete"]
 
 
 def test_a_moved_folder_stays_cached(built, tmp_path) -> None:

@@ -20,7 +20,6 @@ def test_deleting_a_folds_folder_deletes_everything_of_the_fold() -> None:
     everything += [files.sidecar("tensorrt"), files.build_record("tensorrt"), files.float32_layers("tensorrt")]
     assert {file.parent for file in everything} == {Path("/run/folds/resnet34/3")}
     assert len(set(everything)) == len(everything)
-    assert files.previous == Path("/run/folds/resnet34/3.previous")
 
 
 def test_every_json_file_of_an_engine_is_among_the_sidecars(tmp_path) -> None:
