@@ -37,7 +37,7 @@ class NaiveBaseline:
     def __init__(self, member: Member, rules: tuple[Rule, ...]) -> None:
         self._config, self._rules = member.config(), rules
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._network = build_unet(self._config.recipe, member.encoder, pretrained=False).eval()
+        self._network = build_unet(self._config.recipe, member.encoder).eval()
         weights.load(member.files.weights, self._network, member.remake)
         self._network.to(self._device, memory_format=self.memory_format)
 

@@ -38,6 +38,7 @@ class FoldConfig(BaseModel):
     mean: float
     std: float
     versions: dict[str, str]
+    initial_weights: dict[str, Any] | None = None  # what the encoder started from; None: random weights
 
     @property
     def fingerprint(self) -> str:

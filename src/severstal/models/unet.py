@@ -1,7 +1,8 @@
-"""U-Nets of segmentation-models-pytorch with one input channel, from pretrained or random weights."""
+"""U-Nets of segmentation-models-pytorch with one input channel."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -11,9 +12,15 @@ from torch.nn import functional as F
 
 from severstal.data.labels import CLASSES
 from severstal.errors import InputError, first_line
+from severstal.models.encoder_weights import IMAGENET, InitialWeights, load_file_into, load_from_hub, local_file
 from severstal.models.encoders import check_encoder
 from severstal.models.libraries import smp
 from severstal.recipe import Recipe
+
+# First logit of every pixel, a probability of 2 %: defects are rare, and a network that starts at 50 % spends its first
+# steps on learning just that (Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, section 3.3).
+RARE_PIXEL_LOGIT = -4.0
+UNUSED_CHANNELS = 8  # of decoder blocks that are removed
 
 Output = torch.Tensor | tuple[torch.Tensor, torch.Tensor]  # pixel logits, or these and the classifier's logits
 
@@ -71,31 +78,44 @@ def input_stride(network: nn.Module) -> int:
     return int(encoder.output_stride)
 
 
-def build_unet(recipe: Recipe, encoder: str, *, pretrained: bool) -> nn.Module:
+def build_unet(recipe: Recipe, encoder: str) -> nn.Module:
     """U-Net that maps ``float32 [N, 1, H, W]`` to logits ``[N, 4, H, W]``; with a classifier head also to ``[N, 4]``.
 
+    Its weights are random.
+
     Args:
-        recipe: gives the decoder's channels, the factor of downscaling, and whether there is a classifier head.
+        recipe: gives the decoder's channels and stride, the factor of downscaling, and whether there is a classifier.
         encoder: its name, see :func:`severstal.models.encoders.check_encoder`.
-        pretrained: load the encoder's ImageNet weights; those of its first layer are summed over the colours.
 
     Raises:
-        InputError: for an unknown encoder, one that the decoder does not fit, or weights that cannot be downloaded.
+        InputError: for an unknown encoder, or one that the decoder does not fit.
     """
+    return _build(recipe, encoder, from_hub=False)
+
+
+def build_initial_unet(recipe: Recipe, encoder: str) -> tuple[nn.Module, InitialWeights | None]:
+    """The same with the first weights that the recipe asks for, and what they are; None for random ones.
+
+    Raises:
+        InputError: as :func:`build_unet`, and if the weights are missing, damaged, of another encoder, or cannot be
+            downloaded.
+    """
+    wanted = recipe.encoder_weights
+    path = local_file(encoder, wanted)
+    if path is None and wanted == IMAGENET:
+        return load_from_hub(encoder, lambda: _build(recipe, encoder, from_hub=True))
+    network = build_unet(recipe, encoder)
+    unet = network.unet if isinstance(network, DownscaledUnet) else network
+    return network, load_file_into(unet.encoder, encoder, wanted, path) if path else None
+
+
+def _build(recipe: Recipe, encoder: str, *, from_hub: bool) -> nn.Module:
     check_encoder(encoder)
-    channels = recipe.decoder_channels
     try:
-        unet = _smp_unet(encoder, channels, pretrained=pretrained)
-    except (OSError, RuntimeError) as error:
-        # The libraries that download raise some twenty kinds of network errors; all are one of these two.
-        if not pretrained:
-            raise
-        raise InputError(
-            f"the pretrained weights of {encoder} cannot be fetched ({first_line(error)}). Connect to the internet "
-            "once (they are kept in ~/.cache), or start from random weights with `--encoder-weights none`"
-        ) from None
+        unet = _smp_unet(recipe, encoder, from_hub=from_hub)
     except (ValueError, KeyError) as error:
-        raise InputError(f"{encoder} with decoder_channels {channels}: {first_line(error)}") from None
+        raise InputError(f"{encoder} with decoder_channels {recipe.decoder_channels}: {first_line(error)}") from None
+    nn.init.constant_(unet.segmentation_head[0].bias, RARE_PIXEL_LOGIT)
     if recipe.classifier_loss_weight:
         encoder_module: Any = unet.encoder
         unet.classification_head = ClassifierHead(encoder_module.out_channels[-1])  # smp's U-Net calls it in forward
@@ -107,14 +127,23 @@ def move_to(network: nn.Module, device: torch.device) -> nn.Module:
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's types
 
 
-def _smp_unet(encoder: str, channels: tuple[int, ...], *, pretrained: bool) -> nn.Module:
+def _smp_unet(recipe: Recipe, encoder: str, *, from_hub: bool) -> nn.Module:
+    """A U-Net of segmentation-models-pytorch whose decoder ends at the recipe's stride."""
+    skipped = int(math.log2(recipe.decoder_stride))
+    channels = recipe.decoder_channels + (UNUSED_CHANNELS,) * skipped
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return smp.Unet(
+        unet = smp.Unet(
             encoder_name=encoder,
             encoder_depth=len(channels),
-            encoder_weights="imagenet" if pretrained else None,
+            encoder_weights=IMAGENET if from_hub else None,
             decoder_channels=channels,
             in_channels=1,
             classes=len(CLASSES),
         )
+    if skipped:
+        unet.decoder.blocks = unet.decoder.blocks[:-skipped]
+        unet.segmentation_head = smp.base.SegmentationHead(
+            recipe.decoder_channels[-1], len(CLASSES), kernel_size=3, upsampling=recipe.decoder_stride
+        )
+    return unet

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from severstal.experiment import FoldConfig
 from severstal.models.inference_graph import Normalise
 from severstal.models.libraries import timm
-from severstal.models.unet import Output, build_unet, move_to, split_output
+from severstal.models.unet import Output, build_initial_unet, build_unet, move_to, split_output
 from severstal.training.amp import MixedPrecision
 from severstal.training.averaging import State
 from severstal.training.crops import unpack_masks
@@ -37,13 +37,17 @@ class Learner:
 
     Attributes:
         amp: the mixed precision, also for validation.
+        initial_weights: what the encoder started from; None for random weights, and where training resumes.
     """
 
-    def __init__(self, config: FoldConfig, distributed: Distributed, *, pretrained: bool) -> None:
-        """Build the network and its optimiser; ``pretrained`` loads the encoder's ImageNet weights."""
+    def __init__(self, config: FoldConfig, distributed: Distributed, *, resumes: bool) -> None:
+        """Build the network and its optimiser; one that resumes needs no first weights, it loads a checkpoint."""
         recipe = config.recipe
         self._recipe, self._distributed, self._device = recipe, distributed, distributed.device
-        network = move_to(build_unet(recipe, config.encoder, pretrained=pretrained), self._device)
+        network, self.initial_weights = (
+            (build_unet(recipe, config.encoder), None) if resumes else build_initial_unet(recipe, config.encoder)
+        )
+        network = move_to(network, self._device)
         self._ema = timm.utils.ModelEmaV3(network, decay=recipe.ema_decay, use_warmup=True)
         optimizer = torch.optim.AdamW(
             network.parameters(),

@@ -16,6 +16,7 @@ import time
 import torch
 from tqdm import tqdm
 
+from severstal.artifacts import write_json
 from severstal.data.training_set import TrainingSet
 from severstal.errors import InputError
 from severstal.experiment import FoldConfig, Member
@@ -53,8 +54,10 @@ class Trainer:
         torch.manual_seed(self._recipe.seed)
         torch.use_deterministic_algorithms(True, warn_only=True)
         resumes = member.files.checkpoint.exists()
-        pretrained = self._recipe.encoder_weights == "imagenet" and not resumes
-        self._learner = Learner(config, distributed, pretrained=pretrained)
+        self._learner = Learner(config, distributed, resumes=resumes)
+        if self._learner.initial_weights and distributed.is_main:
+            record = self._learner.initial_weights.model_dump(mode="json")
+            write_json(member.files.config, config.model_dump() | {"initial_weights": record})
         self._loaders = build_loaders(member, data, self._recipe, distributed)
         self._steps_per_epoch = len(self._loaders.training) // self._recipe.grad_accum_steps
         total_steps = self._steps_per_epoch * self._recipe.epochs
