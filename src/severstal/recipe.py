@@ -48,7 +48,8 @@ class Recipe(BaseModel):
         (256, 128, 64, 32, 16), description="channels of the U-Net's decoder blocks, deepest first"
     )
     decoder_stride: Literal[1, 2, 4] = Field(
-        1, description="stride of the decoder's output in pixels of the network's input; its logits are enlarged from there"
+        1,
+        description="stride of the decoder's output in pixels of the network's input; its logits are enlarged from there",
     )
     downscale: Annotated[int, Field(ge=1, le=4)] = Field(
         1, description="factor by which the network reduces height and width; its logits are enlarged to full size"

@@ -76,7 +76,7 @@ def test_strips_of_any_size_are_padded_and_cut_back() -> None:
 def test_a_classifier_takes_the_largest_logit_of_all_positions(encoder: str) -> None:
     torch.manual_seed(0)
     values = recipe.build({"name": "tiny"} | TINY | {"classifier_loss_weight": 0.1, "downscale": 2})
-    unet = build_unet(values, encoder, pretrained=False).eval()
+    unet = build_unet(values, encoder).eval()
     crop = torch.randn(1, 1, 64, 128)
     with torch.inference_mode():
         logits, class_logits = split_output(unet(crop))

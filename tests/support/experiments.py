@@ -85,7 +85,7 @@ def write_random_weights(member: Member, config: FoldConfig, spread: float = 2) 
         spread: of the maps; 1 leaves them nearly flat, and at 2 deep networks magnify every rounding.
     """
     torch.manual_seed(member.fold)
-    unet = build_unet(config.recipe, member.encoder, pretrained=False)
+    unet = build_unet(config.recipe, member.encoder)
     for layer in unet.modules():
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.uniform_(layer.weight, 0.5, spread)
