@@ -21,6 +21,7 @@ Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 NO_PSEUDO_LABELS = NO_FILE
+IMAGENET, RANDOM_WEIGHTS = "imagenet", NO_FILE  # of encoder_weights; anything else is a file
 EXPERIMENT = ("name", "num_folds", "seed", "encoders")  # the same for all networks: no table of an encoder sets them
 MAKE_FOLDS = "bash bin/make_folds.sh"
 LABELS = "sources"  # the key of recipe.json that says where its values come from
@@ -41,15 +42,16 @@ class Recipe(BaseModel):
     encoders: dict[str, dict[str, Any]] = Field(
         description="encoders of the ensemble, each with the values that differ for it"
     )
-    encoder_weights: Literal["imagenet", "none"] = Field(
-        "imagenet", description="the encoder's first weights: imagenet (pretrained) or none (random)"
+    encoder_weights: str = Field(
+        IMAGENET,
+        description="the encoder's first weights: imagenet (from an installed package, or the Hugging Face hub), none "
+        "(random), or a safetensors file or PyTorch state dict",
     )
     decoder_channels: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=5)] = Field(
         (256, 128, 64, 32, 16), description="channels of the U-Net's decoder blocks, deepest first"
     )
-    decoder_stride: Literal[1, 2, 4] = Field(
-        1,
-        description="stride of the decoder's output in pixels of the network's input; its logits are enlarged from there",
+    decoder_stride: Annotated[int, Field(ge=1, le=4)] = Field(
+        1, description="stride of the decoder's output in the network's input, 1, 2 or 4; logits are enlarged"
     )
     downscale: Annotated[int, Field(ge=1, le=4)] = Field(
         1, description="factor by which the network reduces height and width; its logits are enlarged to full size"
@@ -122,11 +124,18 @@ class Recipe(BaseModel):
         -1, description="loader processes per training process; -1: by the number of cores"
     )
 
-    @field_validator("pseudo_labels")
+    @field_validator("pseudo_labels", "encoder_weights")
     @classmethod
-    def _absolute_folder(cls, value: str) -> str:
+    def _absolute_path(cls, value: str) -> str:
         # The recipe is read again from other working folders.
-        return value if value == NO_PSEUDO_LABELS else str(Path(value).resolve())
+        return value if value in (NO_FILE, IMAGENET) else str(Path(value).resolve())
+
+    @field_validator("decoder_stride")
+    @classmethod
+    def _power_of_two(cls, value: int) -> int:
+        if value == 3:
+            raise ValueError("a decoder doubles the resolution with each block: 1, 2 or 4")
+        return value
 
     @field_validator("encoders", mode="before")
     @classmethod

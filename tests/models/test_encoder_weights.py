@@ -14,10 +14,11 @@ from torch import nn
 
 from severstal.errors import InputError
 from severstal.models import weight_packages
-from severstal.models.encoder_weights import IMAGENET, load_file_into, local_file
+from severstal.models.encoder_weights import load_file_into, local_file
 from severstal.models.libraries import smp, timm
 from severstal.models.state_files import read_state
 from severstal.models.weight_packages import WeightsPackage
+from severstal.recipe import IMAGENET
 
 LITE0, PALACE = "tu-tf_efficientnet_lite0", 698  # 698: "palace" of ImageNet's classes
 PACKAGED = local_file(LITE0, IMAGENET)

@@ -43,9 +43,7 @@ def test_weights_that_cannot_be_downloaded_are_an_error_with_every_cure(monkeypa
         hub.listen()
         monkeypatch.setattr(encoder_weights.constants, "ENDPOINT", f"http://127.0.0.1:{hub.getsockname()[1]}")
         monkeypatch.setattr(encoder_weights, "HUB_TIMEOUT", 0.2)
-        with pytest.raises(
-            InputError, match=r"onnect to the internet.*--encoder-weights FILE.*--encoder-weights none"
-        ):
+        with pytest.raises(InputError, match=r"onnect to the internet.*--encoder-weights FILE.*--encoder-weights none"):
             build_initial_unet(recipe.named("kaggle", {}), "resnet34")
 
 

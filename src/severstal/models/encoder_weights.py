@@ -22,10 +22,10 @@ from torch import nn
 from severstal.errors import InputError, first_line
 from severstal.models.state_files import State, file_sha256, read_state
 from severstal.models.weight_packages import package_of
+from severstal.recipe import IMAGENET, RANDOM_WEIGHTS
 
 logger = logging.getLogger(__name__)
 
-IMAGENET, RANDOM = "imagenet", "none"
 MIN_FIT = 0.9  # share of the encoder's tensors that a file must hold; below it, the file is of another encoder
 HUB_TIMEOUT = 8.0  # seconds
 NAMED = 3  # tensors that a message names
@@ -67,7 +67,7 @@ def local_file(encoder: str, wanted: str) -> Path | None:
     Raises:
         InputError: if the file does not exist, or an installed package is damaged.
     """
-    if wanted == RANDOM:
+    if wanted == RANDOM_WEIGHTS:
         return None
     if wanted == IMAGENET:
         package = package_of(encoder)

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 
 from severstal.data.labels import CLASSES
 from severstal.errors import InputError, first_line
-from severstal.models.encoder_weights import IMAGENET, InitialWeights, load_file_into, load_from_hub, local_file
+from severstal.models.encoder_weights import InitialWeights, load_file_into, load_from_hub, local_file
 from severstal.models.encoders import check_encoder
 from severstal.models.libraries import smp
-from severstal.recipe import Recipe
+from severstal.recipe import IMAGENET, Recipe
 
 # First logit of every pixel, a probability of 2 %: defects are rare, and a network that starts at 50 % spends its first
 # steps on learning just that (Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, section 3.3).
@@ -105,7 +105,7 @@ def build_initial_unet(recipe: Recipe, encoder: str) -> tuple[nn.Module, Initial
     if path is None and wanted == IMAGENET:
         return load_from_hub(encoder, lambda: _build(recipe, encoder, from_hub=True))
     network = build_unet(recipe, encoder)
-    unet = network.unet if isinstance(network, DownscaledUnet) else network
+    unet: Any = network.unet if isinstance(network, DownscaledUnet) else network
     return network, load_file_into(unet.encoder, encoder, wanted, path) if path else None
 
 
@@ -115,7 +115,8 @@ def _build(recipe: Recipe, encoder: str, *, from_hub: bool) -> nn.Module:
         unet = _smp_unet(recipe, encoder, from_hub=from_hub)
     except (ValueError, KeyError) as error:
         raise InputError(f"{encoder} with decoder_channels {recipe.decoder_channels}: {first_line(error)}") from None
-    nn.init.constant_(unet.segmentation_head[0].bias, RARE_PIXEL_LOGIT)
+    head: Any = unet.segmentation_head
+    nn.init.constant_(head[0].bias, RARE_PIXEL_LOGIT)
     if recipe.classifier_loss_weight:
         encoder_module: Any = unet.encoder
         unet.classification_head = ClassifierHead(encoder_module.out_channels[-1])  # smp's U-Net calls it in forward

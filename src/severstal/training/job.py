@@ -72,7 +72,8 @@ class Job:
             if not self.is_trained():
                 if distributed.is_main:
                     refuse_changes([self])
-                    write_json(self.member.files.config, self._config().model_dump())
+                    if not self._is_begun():  # a training that resumes keeps what is known of its first weights
+                        write_json(self.member.files.config, self._config().model_dump())
                 distributed.barrier()
                 Trainer(self.member, self.member.config(), self.data, distributed, show_progress=alone).run()
             if distributed.is_main:
@@ -80,6 +81,9 @@ class Job:
         finally:
             distributed.close()
         return self._summary()
+
+    def _is_begun(self) -> bool:
+        return self.member.files.config.exists() and self.member.config().fingerprint == self.fingerprint
 
     def _config(self) -> FoldConfig:
         data, member = self.data, self.member
