@@ -47,9 +47,8 @@ def runs(code: str, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """
     words = code.split()
     digits = "".join(words)
-    if not (
-        digits.isascii() and digits.isdigit() and max(map(len, words)) <= DIGITS
-    ):  # one check for all words of a valid code
+    # A valid code passes this check of all words together, which is faster than one per word.
+    if not (digits.isascii() and digits.isdigit() and max(map(len, words)) <= DIGITS):
         bad = next((word for word in words if not NUMBER.fullmatch(word)), None)
         if bad is not None:
             raise InputError(f"run-length code holds {bad!r}, which is not a whole number of up to {DIGITS} digits")
