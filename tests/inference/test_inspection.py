@@ -103,7 +103,7 @@ def test_bad_input_is_named_with_its_cure(run, tmp_path, case) -> None:
         output, message = given, "choose another folder"
         if case == "one overlay for two strips":
             shutil.copy(image, given / "a.jpeg")
-            output, message = tmp_path / "out", "rename one of them"
+            output, message = tmp_path / "out", "rename them"
     before = sorted(given.glob("*"))
     done = run_stage_in_process("inspect_strips", run, given, "--output", output, ENGINE, check=False)
     assert done.returncode == 2

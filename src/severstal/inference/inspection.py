@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -28,13 +29,12 @@ def list_strips(given: Path) -> tuple[Path, list[str]]:
     if not given.is_dir():
         return given.parent, [given.name]
     names = strips.listing(given)
-    stems = [Path(name).stem for name in names]
-    for stem in stems:
-        if stems.count(stem) > 1:
-            raise InputError(
-                f"{given} holds two strips {stem} with different suffixes, so their overlays would have one name: "
-                "rename one of them"
-            )
+    stem, count = Counter(Path(name).stem for name in names).most_common(1)[0]
+    if count > 1:
+        raise InputError(
+            f"{given} holds {count} strips {stem} with different suffixes, whose overlays would have the same name: "
+            "rename them"
+        )
     return given, names
 
 

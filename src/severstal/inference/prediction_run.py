@@ -28,7 +28,7 @@ from severstal.postprocess.tuned_values import TunedValues
 
 logger = logging.getLogger(__name__)
 
-REMAKE = "bash bin/predict.sh"
+COMMAND = "bash bin/predict.sh"
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class PredictionRun:
         """The submission on disk, and all that decides its content."""
         inputs = {
             "strips": listing_hash(self.folder, self.form.images),
-            "names of strips": fingerprint(self.form.images),
+            "order of the strips": fingerprint(self.form.images),
             "columns": self.form.columns,
             "networks": {member.name: file_hash(member.files.onnx) for member in self.members},
             "ensemble weights": {
@@ -83,7 +83,7 @@ class PredictionRun:
 
     def record(self) -> dict[str, Any]:
         """The record of the submission on disk."""
-        return read_json(self.paths.submission_report, REMAKE)
+        return read_json(self.paths.submission_report, COMMAND)
 
     def predict(self, budget: TimeBudget | None = None, skip_corrupt: bool = False) -> None:
         """Predict the strips; write the submission, checked, and its record.
@@ -109,16 +109,10 @@ class PredictionRun:
         with replacing(self.paths.submission) as temporary:
             submission.write(temporary, self.form, codes)
             counts = submission.check(temporary, self.form, height, width)
-        facts = {
-            "submission": file_hash(self.paths.submission),
-            "engine": self.engine,
-            "members": {member.name: self.tuned.members[member.name] for member in ensemble.members},
-            "ensemble_weights": self.tuned.ensemble_weights,
-            "rules": [rule.model_dump(exclude_none=True) for rule in self.tuned.rules],
+        facts = self._choices(ensemble) | {
             "strips_per_second": round(rate, 3),
             "counts": counts.lines(),
             "corrupt": reader.corrupt,
-            "expected": self.tuned.scores,
             "score": self._score(codes, height, width),
         }
         # Without a corrupt strip, or with more time, the same command would give a better submission.
@@ -139,6 +133,17 @@ class PredictionRun:
 
         codes = predict_codes(in_batches(self.form.images), reader, predict, self.tuned.rules)
         yield from tqdm(codes, "predict", total=num_strips, unit="strip", leave=False, disable=None)
+
+    def _choices(self, ensemble: Ensemble) -> dict[str, Any]:
+        """The part of the record that says which networks and values the submission was predicted with."""
+        return {
+            "submission": file_hash(self.paths.submission),
+            "engine": self.engine,
+            "members": {member.name: self.tuned.members[member.name] for member in ensemble.members},
+            "ensemble_weights": self.tuned.ensemble_weights,
+            "rules": [rule.model_dump(exclude_none=True) for rule in self.tuned.rules],
+            "expected": self.tuned.scores,
+        }
 
     def _score(self, codes: dict[str, list[str]], height: int, width: int) -> dict[str, float] | None:
         """The score of the test strips, where their truth lies beside them, as that of the synthetic set does."""

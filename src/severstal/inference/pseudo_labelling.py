@@ -68,15 +68,12 @@ class Labeller:
         out_of_fold = EnsembleMaps(data, members)
         if len(tuned.nested) != chosen.num_folds:
             raise InputError(f"{paths.postprocess} lacks the values chosen without each fold: run `bash bin/tune.sh`")
-        folds = [
-            FoldLabeller(
-                fold, [m for m in members if m.fold == fold and choice.ensemble_weights.get(m.encoder)], choice
-            )
-            for fold, choice in enumerate(tuned.nested)
-        ]
-        for fold in folds:
-            for member in fold.members:
+        folds = []
+        for fold, choice in enumerate(tuned.nested):
+            used = [m for m in members if m.fold == fold and choice.ensemble_weights.get(m.encoder)]
+            for member in used:
                 check_ready(member, tuned)
+            folds.append(FoldLabeller(fold, used, choice))
         return cls(data, out_of_fold, folds, limits)
 
     @property
