@@ -18,7 +18,7 @@ FIRST_STRIP = f"{0:09x}.jpg"
         (lambda lines: ["ImageId,ClassId,EncodedPixels", *lines[1:]], "line 1: the header"),
         (lambda lines: lines[:-1], r"no row for image b.jpg, class 4 .*bash bin/predict\.sh"),
         (lambda lines: [*lines, "c.jpg,,1"], "line 10: 'c.jpg' is not a strip"),
-        (lambda lines: [*lines, lines[-1]], "line 10.*twice"),
+        (lambda lines: [*lines, lines[-1]], "line 10.*has a row already"),
         (lambda lines: [*lines[:-1], "b.jpg,1 3 2 2,4"], "line 9.*overlaps"),
         (lambda lines: [*lines[:-1], "b.jpg,,0"], "line 9: class '0'"),
     ],
