@@ -26,15 +26,15 @@ from severstal.recipe_options import add_recipe_options, given_values, table
 
 
 def main() -> None:
-    options_of = parser(__doc__)
-    options_of.add_argument(
+    stage_parser = parser(__doc__)
+    stage_parser.add_argument(
         "--recipe",
         metavar="NAME|FILE",
         help=f"{', '.join(recipe_files.names())}, or the path of a TOML file; default: the recipe in use, else sample "
         "for synthetic steel and kaggle for other strips",
     )
-    add_recipe_options(options_of)
-    options = options_of.parse_args()
+    add_recipe_options(stage_parser)
+    options = stage_parser.parse_args()
     paths = paths_of(options)
     values = choose_values(paths, options.recipe, given_values(options))
     if options.show_recipe:

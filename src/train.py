@@ -17,7 +17,7 @@ import os
 from typing import Any
 
 from severstal import recipe
-from severstal.console import Stage, parser, paths_of
+from severstal.console import Stage, parser, paths_of, short
 from severstal.data import split
 from severstal.data.training_set import read_training_set
 from severstal.errors import InputError, run_stage
@@ -30,18 +30,18 @@ from severstal.training.retraining import refuse_changes
 
 
 def main() -> None:
-    options_of = parser(__doc__)
-    options_of.add_argument("encoder", nargs="?", help="train only this encoder")
-    options_of.add_argument("fold", nargs="?", type=int, help="train only this fold")
-    options_of.add_argument(
+    stage_parser = parser(__doc__)
+    stage_parser.add_argument("encoder", nargs="?", help="train only this encoder")
+    stage_parser.add_argument("fold", nargs="?", type=int, help="train only this fold")
+    stage_parser.add_argument(
         "--jobs", type=int, metavar="N", help="networks trained at once; default: one per GPU, without one per core"
     )
-    options_of.add_argument(
+    stage_parser.add_argument(
         "--backend", choices=BACKENDS, default="local", help="where: this machine (default), or a cluster"
     )
-    options_of.add_argument("--address", help="of the cluster's scheduler, such as tcp://10.0.0.1:8786")
-    add_recipe_options(options_of, without=recipe.EXPERIMENT)
-    options = options_of.parse_args()
+    stage_parser.add_argument("--address", help="of the cluster's scheduler, such as tcp://10.0.0.1:8786")
+    add_recipe_options(stage_parser, without=recipe.EXPERIMENT)
+    options = stage_parser.parse_args()
     paths = paths_of(options)
     chosen, given = recipe.read(paths.recipe), given_values(options)
     selected = select(all_members(paths, chosen), chosen, options.encoder, options.fold)
@@ -56,15 +56,24 @@ def main() -> None:
     if "WORLD_SIZE" in os.environ and len(jobs) > 1:
         raise InputError("torchrun trains one network: name its encoder and fold, as in `... resnet34 3`")
     refuse_changes(jobs)
-    left = [job for job in jobs if not job.is_finished()]
-    for job in jobs:
-        if job not in left:
-            stage.cached(job.member.name)
+    left = [job for job in jobs if not is_cached(stage, job)]
     launcher = Launcher(options.backend, options.address, default_concurrency(options.jobs, len(left)))
     launcher.run(left, stage.say)
     for job in left:
         stage.wrote(job.member.files.weights, job.member.files.oof)
     stage.done()
+
+
+def is_cached(stage: Stage, job: Job) -> bool:
+    """Whether a network is finished; prints so, or why its maps are predicted again."""
+    if not job.is_trained():
+        return False
+    differences = job.map_differences()
+    if differences:
+        stage.say(f"rebuild {short(job.member.files.oof)}: {'; '.join(differences)}")
+    else:
+        stage.cached(job.member.name)
+    return not differences
 
 
 def show_recipe(paths: Paths, encoder: str | None, given: dict[str, Any]) -> None:

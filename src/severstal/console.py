@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from severstal.artifacts import Artifact, read_json, write_json
-from severstal.errors import InputError
+from severstal.errors import InputError, did_you_mean
 from severstal.paths import Paths
-from severstal.recipe_files import did_you_mean
 
 
 class StageParser(argparse.ArgumentParser):

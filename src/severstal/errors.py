@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 
 class InputError(Exception):
@@ -13,6 +14,12 @@ class InputError(Exception):
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or its type; libraries write pages into their messages."""
     return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question with the names most like an unknown one, such as `` (did you mean epochs?)``; empty without any."""
+    similar = difflib.get_close_matches(name, list(known), n=2, cutoff=0.6)
+    return f" (did you mean {' or '.join(similar)}?)" if similar else ""
 
 
 def run_stage(main: Callable[[], None]) -> None:

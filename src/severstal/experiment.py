@@ -10,10 +10,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from severstal.artifacts import file_hash, fingerprint, read_json, read_model
-from severstal.errors import InputError
+from severstal.errors import InputError, did_you_mean
 from severstal.paths import FoldPaths, Paths
 from severstal.recipe import NO_PSEUDO_LABELS, Recipe
-from severstal.recipe_files import did_you_mean
 
 CONFIG_VERSION: Literal[2] = 2  # raise it when values get other names or another meaning
 VERSIONS = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "numpy")

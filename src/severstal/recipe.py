@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from severstal import recipe_files
 from severstal.artifacts import read_json, validation_problems, write_json
-from severstal.errors import InputError
-from severstal.recipe_files import NO_FILE, Source, SourcedValues, did_you_mean
+from severstal.errors import InputError, did_you_mean
+from severstal.recipe_files import NO_FILE, Source, SourcedValues
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]

@@ -8,15 +8,14 @@ replaces all of its encoders.
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from severstal.errors import InputError
+from severstal.errors import InputError, did_you_mean
 
 FOLDER = Path(__file__).with_name("recipes")
 NO_FILE = "none"  # the value of a field that takes a path, where it names no file
@@ -122,12 +121,6 @@ def locate(recipe: str, folder: Path) -> Path:
         near = did_you_mean(path.name, [file.name for file in path.parent.glob("*.toml")])
         raise InputError(f"recipe {path} is missing{near}; recipes that come with the project: {', '.join(names())}")
     return path
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A question with the near misses of a name, to put behind an error; empty without one."""
-    near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.6)
-    return f" (did you mean {' or '.join(near)}?)" if near else ""
 
 
 def _read(file: Path, chain: list[Path]) -> SourcedValues:

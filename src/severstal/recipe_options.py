@@ -85,7 +85,7 @@ def _is_list(field: str) -> bool:
 
 def _metavar(field: str) -> str:
     """What --help shows for the value: its choices, or its kind."""
-    annotation = Recipe.model_fields[field].annotation
+    annotation: Any = Recipe.model_fields[field].annotation
     if get_origin(annotation) is Literal:
         return "|".join(get_args(annotation))
     if field == "encoders" or _is_list(field):

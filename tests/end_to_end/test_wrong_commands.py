@@ -13,7 +13,7 @@ from severstal.paths import Paths
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "--epoch", 3], "--epoch"),
+        (["train", "--epoch", 3], "unknown option --epoch (did you mean --epochs?)"),
         (["train", "--epochs", 0], "epochs: Input should be greater"),
         (["train", "--epochs", "many"], "epochs: Input should be a valid integer"),
         (["train", "--amp", "fp8"], "amp: Input should be 'auto'"),
@@ -21,7 +21,7 @@ from severstal.paths import Paths
         (["train", "resnet34", 0], "bash bin/make_folds.sh --encoders"),
         (["train", ENCODER, 2], "no fold 2: folds.csv has 0 to 1"),
         (["train", ENCODER, "first"], "invalid int value: 'first'"),
-        (["make_folds", "--recipe", "kagle"], "kaggle"),
+        (["make_folds", "--recipe", "kagle"], "did you mean kaggle?"),
         (["make_folds", "--encoders", "resnet43"], "did you mean"),
         (["make_folds", "--encoders", ""], "no encoder is called ''"),
         (["make_folds", "--encoders", "{"], "--encoders is no valid JSON"),

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import runpy
-import sys
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from support.commands import ROOT, arguments_of
+from support.commands import run_refused, run_stage_in_process
+from support.files import contents
+from support.training import ENCODER
 
 from severstal import recipe
 from severstal.errors import InputError
@@ -17,28 +15,9 @@ from severstal.paths import Paths
 from severstal.recipe import Recipe
 from severstal.recipe_options import format_value, parse_value
 
-ENCODER = "tu-mobilenetv4_conv_small"
 
-
-@pytest.fixture
-def run(monkeypatch, capsys) -> Callable[..., str]:
-    """Runs a stage in this process; returns what it printed, its error if it ends with one."""
-
-    def stage(name: str, paths: Paths, *arguments: object) -> str:
-        monkeypatch.setattr(sys, "argv", [name, *arguments_of(paths), *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            runpy.run_path(str(ROOT / "src" / f"{name}.py"), run_name="__main__")
-        except SystemExit as end:
-            assert end.code == 2
-            return capsys.readouterr().err
-        return capsys.readouterr().out
-
-    return stage
-
-
-def contents(folder: Path) -> dict[Path, bytes]:
-    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+def run(name: str, paths: Paths, *arguments: object) -> str:
+    return run_stage_in_process(name, paths, *arguments).stdout
 
 
 def rows(printed: str) -> dict[str, list[str]]:
@@ -58,7 +37,7 @@ def test_an_option_that_is_no_json_is_named() -> None:
         parse_value("encoders", '{"resnet18": ')
 
 
-def test_the_table_of_a_new_experiment_names_every_source_and_writes_nothing(tmp_path, run) -> None:
+def test_the_table_of_a_new_experiment_names_every_source_and_writes_nothing(tmp_path) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text('extends = "cpu"\nseed = 7\n[encoders.resnet18]\nlearning_rate = 0.1\n')
     before = contents(tmp_path)
@@ -78,7 +57,7 @@ def test_the_table_of_a_new_experiment_names_every_source_and_writes_nothing(tmp
     assert len({line.index(table[line.split()[0]][1]) for line in lines}) == 1, "the sources stand in one column"
 
 
-def test_the_table_of_a_network_has_its_encoders_values_and_the_options(tiny, run) -> None:
+def test_the_table_of_a_network_has_its_encoders_values_and_the_options(tiny) -> None:
     own = {ENCODER: {"learning_rate": 0.05, "epochs": 4}, "resnet18": {}}
     run("make_folds", tiny, "--encoders", json.dumps(own), "--warmup", 0.2)
     before = contents(tiny.folds)
@@ -91,19 +70,19 @@ def test_the_table_of_a_network_has_its_encoders_values_and_the_options(tiny, ru
     assert rows(run("train", tiny, "resnet18", "--show-recipe"))["epochs"][0] == "3"
 
 
-def test_a_wrong_value_is_an_error_of_the_table_too(tiny, run) -> None:
-    assert "--epochs: Input should be greater" in run("train", tiny, "--epochs", 0, "--show-recipe")
-    assert "(did you mean --epochs?)" in run("make_folds", tiny, "--epoch=3", "--show-recipe")
+def test_a_wrong_value_is_an_error_of_the_table_too(tiny) -> None:
+    assert "--epochs: Input should be greater" in run_refused("train", tiny, "--epochs", 0, "--show-recipe")
+    assert "(did you mean --epochs?)" in run_refused("make_folds", tiny, "--epoch=3", "--show-recipe")
 
 
-def test_without_a_recipes_name_options_change_the_recipe_in_use(tiny, run) -> None:
+def test_without_a_recipes_name_options_change_the_recipe_in_use(tiny) -> None:
     run("make_folds", tiny, "--epochs", 5)
     run("make_folds", tiny, "--warmup", 0.3)
     values = recipe.read(tiny.recipe)
     assert (values.name, values.epochs, values.warmup) == ("tiny", 5, 0.3)
 
 
-def test_naming_a_recipe_takes_its_file_and_drops_earlier_options(tiny, tmp_path, run) -> None:
+def test_naming_a_recipe_takes_its_file_and_drops_earlier_options(tiny, tmp_path) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text('extends = "sample"\nepochs = 2\n')
     run("make_folds", tiny, "--recipe", mine, "--warmup", 0.3)

@@ -93,7 +93,7 @@ def _write_member(member: Member, data: TrainingSet, run_recipe: recipe.Recipe, 
     )
     write_json(files.config, config.model_dump())
     write_text(files.weights, f"weights of {member.name}")
-    meta = {"weights": file_hash(files.weights), "tta": ["horizontal"], "of": fingerprint(held_out)}
+    meta = {"weights": file_hash(files.weights), "tta": ["horizontal"], "held_out": fingerprint(held_out)}
     maps = ((image, map_of(image, data, shift)) for image in held_out)
     out_of_fold.write(
         files.oof, ((image, probability, probability.max(axis=(1, 2))) for image, probability in maps), meta

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import runpy
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from support.commands import ROOT, arguments_of
+from support.commands import run_refused, run_stage_in_process
 from support.training import ENCODER, job
 
 from severstal import recipe
@@ -48,12 +46,10 @@ def commands(message: str) -> dict[str, str]:
     return dict(line.strip().split(":  ") for line in message.splitlines()[1:] if ":  " in line)
 
 
-def run(monkeypatch, paths: Paths, command: str) -> None:
+def run(paths: Paths, command: str) -> None:
     """A command of an error, in this process."""
     _, script, *arguments = shlex.split(command)
-    name = Path(script).stem
-    monkeypatch.setattr(sys, "argv", [name, *arguments_of(paths), *arguments])
-    runpy.run_path(str(ROOT / "src" / f"{name}.py"), run_name="__main__")
+    run_stage_in_process(Path(script).stem, paths, *arguments)
 
 
 KEEP, RECIPE, ANEW = "to keep what is there, give its values again", "to use its values in every run", "to train anew"
@@ -72,14 +68,9 @@ def test_other_values_are_an_error_that_names_the_difference_and_the_commands(ti
     assert found[ANEW].endswith(f"folds/{ENCODER}/0")
 
 
-def test_a_stage_stops_before_any_training_and_changes_no_file(tiny, monkeypatch, capsys) -> None:
+def test_a_stage_stops_before_any_training_and_changes_no_file(tiny) -> None:
     trained(tiny, {"epochs": 60}, fold=1)
-    before = {file: file.read_bytes() for file in tiny.folds.rglob("*") if file.is_file()}
-    with pytest.raises(SystemExit) as end:
-        run(monkeypatch, tiny, "bash bin/train.sh")
-    assert end.value.code == 2
-    assert f"error: {ENCODER} fold 1: trained with other values" in capsys.readouterr().err
-    assert {file: file.read_bytes() for file in tiny.folds.rglob("*") if file.is_file()} == before
+    assert f"error: {ENCODER} fold 1: trained with other values" in run_refused("train", tiny)
     with pytest.raises(InputError, match="fold 1: trained with other values"):
         job(tiny, fold=1).run()
 
@@ -96,12 +87,12 @@ def test_values_that_do_not_shape_the_weights_may_change(tiny) -> None:
     refuse_changes([job(tiny, {"tta": ["both"], "num_workers": 3, "eval_batch_size": 1, "pseudo_label_share": 0.9})])
 
 
-def test_the_command_for_the_recipe_gives_the_values_to_later_runs(tiny, monkeypatch) -> None:
-    run(monkeypatch, tiny, f"bash bin/make_folds.sh --encoders {ENCODER},{OTHER}")
+def test_the_command_for_the_recipe_gives_the_values_to_later_runs(tiny) -> None:
+    run(tiny, f"bash bin/make_folds.sh --encoders {ENCODER},{OTHER}")
     trained(tiny, {"epochs": 60, "tta": ["both"]})
     command = commands(error_of(job(tiny)))[RECIPE]
     assert "resnet18" in command
-    run(monkeypatch, tiny, command)
+    run(tiny, command)
     refuse_changes([job(tiny)])
     values = recipe.read(tiny.recipe)
     assert (values.for_encoder(ENCODER).epochs, values.for_encoder(OTHER).epochs) == (60, 3)

@@ -1,7 +1,8 @@
-"""One (encoder, fold): what of it is finished, and doing what is left.
+"""The training of one encoder on one fold: what of it is finished, and running the rest.
 
-A fold is finished when its ``config.json`` asks for what is wanted now, its weights carry that configuration's
-fingerprint, and its out-of-fold maps were made from those weights with the wanted flips.
+A network is trained when ``config.json`` asks for what is wanted now and the weights carry its fingerprint; it is
+finished when the out-of-fold maps come from these weights with the wanted flips. Weights and maps carry their record
+inside their own file, so that neither can be mistaken for another network's.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from severstal.artifacts import fingerprint, replacing, write_json
+from severstal.artifacts import changes, fingerprint, replacing, write_json
 from severstal.data import out_of_fold
 from severstal.data.training_set import TrainingSet
+from severstal.errors import InputError
 from severstal.experiment import FoldConfig, Member, current_versions, training_fingerprint
 from severstal.models import weights
 from severstal.recipe import Recipe
@@ -46,23 +48,44 @@ class Job:
         return training_fingerprint(self.member.encoder, self.member.fold, self.recipe, self.data.fingerprint)
 
     def is_trained(self) -> bool:
+        """Whether the weights are there, trained with the wanted values on the data of now.
+
+        Raises:
+            InputError: if the weights were trained with another configuration than the one beside them.
+        """
         files = self.member.files
         if not files.weights.exists() or not files.config.exists():
             return False
-        metadata = weights.read_metadata(files.weights, self.member.remake)
-        return metadata.get("fingerprint") == self.fingerprint == self.member.config().fingerprint
+        found = self.member.config().fingerprint
+        if weights.read_metadata(files.weights, self.member.remake).get("fingerprint") != found:
+            raise InputError(
+                f"{files.weights} was not trained with the {files.config.name} beside it: delete {files.folder} and "
+                f"run `{self.member.remake}`"
+            )
+        return found == self.fingerprint
 
-    def is_predicted(self) -> bool:
-        """Whether the out-of-fold maps are those of the weights."""
-        if not self.member.files.oof.exists():
-            return False
-        return out_of_fold.read_meta(self.member.files.oof, self.member.remake) == self._oof_meta()
+    def map_differences(self) -> list[str]:
+        """Why the out-of-fold maps have to be predicted, such as ``weights changed``; empty where they are cached."""
+        file = self.member.files.oof
+        if not file.exists():
+            return [f"{file.name} is missing"]
+        return changes(out_of_fold.read_meta(file, self.member.remake), self._oof_meta())
 
     def is_finished(self) -> bool:
-        return self.is_trained() and self.is_predicted()
+        return self.is_trained() and not self.map_differences()
 
     def run(self, *, alone: bool = True) -> str:
-        """Do what is left; returns the key number as a line. Not ``alone``, it draws no progress bars."""
+        """Train and predict what is not finished.
+
+        Args:
+            alone: False where networks are trained side by side: no progress bars are drawn.
+
+        Returns:
+            The network's name and its best Dice, as a line.
+
+        Raises:
+            InputError: if the fold holds a network that was trained with other values or on other data.
+        """
         from severstal.training.distributed import init_distributed
         from severstal.training.trainer import Trainer
 
@@ -120,10 +143,10 @@ class Job:
 
     def _oof_meta(self) -> dict[str, Any]:
         return {
-            "form": out_of_fold.FORMAT,
+            "format": out_of_fold.FORMAT,
             "weights": self.member.weights_hash(),
             "tta": list(self.recipe.tta),
-            "of": fingerprint(self.data.images(self.member.fold, held_out=True)),
+            "held_out": fingerprint(self.data.images(self.member.fold, held_out=True)),
         }
 
     def _summary(self) -> str:

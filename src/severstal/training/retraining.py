@@ -7,18 +7,30 @@ a command for each way out.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from severstal import recipe
 from severstal.console import short
+from severstal.data.training_set import TrainingSet
 from severstal.errors import InputError
-from severstal.experiment import training_values
+from severstal.experiment import Member, training_values
 from severstal.recipe import EXPERIMENT, Recipe, option
 from severstal.recipe_options import format_value
 
-if TYPE_CHECKING:
-    from severstal.training.job import Job
+
+class Wanted(Protocol):
+    """A network and what it is to be trained with: a :class:`severstal.training.job.Job`."""
+
+    @property
+    def member(self) -> Member: ...
+    @property
+    def data(self) -> TrainingSet: ...
+    @property
+    def recipe(self) -> Recipe: ...
+    @property
+    def given(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -45,14 +57,14 @@ class Difference:
         return {name: old for name, (old, _) in self.values.items()}
 
 
-def difference(job: Job) -> Difference | None:
+def difference(wanted: Wanted) -> Difference | None:
     """What differs, or None for the same values and data, and where no epoch was finished yet."""
-    files = job.member.files
+    files = wanted.member.files
     if not files.config.exists() or not (files.weights.exists() or files.checkpoint.exists()):
         return None
-    config = job.member.config()
-    data = config.data != job.data.fingerprint
-    before, now = config.recipe, job.recipe
+    config = wanted.member.config()
+    data = config.data != wanted.data.fingerprint
+    before, now = config.recipe, wanted.recipe
     old, new = training_values(before), training_values(now)
     names = [name for name in Recipe.model_fields if old.get(name) != new.get(name)]
     if data and before.pseudo_labels != now.pseudo_labels:
@@ -62,7 +74,7 @@ def difference(job: Job) -> Difference | None:
     return Difference({name: (getattr(before, name), getattr(now, name)) for name in names}, data)
 
 
-def refuse_changes(jobs: list[Job]) -> None:
+def refuse_changes(jobs: Sequence[Wanted]) -> None:
     """Check that no job would replace a network.
 
     Raises:
@@ -80,7 +92,7 @@ def refuse_changes(jobs: list[Job]) -> None:
     raise InputError("\n   ".join(lines))
 
 
-def _cures(jobs: list[Job], different: Difference) -> list[str]:
+def _cures(jobs: Sequence[Wanted], different: Difference) -> list[str]:
     """A line for each way out."""
     folders = " ".join(shlex.quote(short(job.member.files.folder)) for job in jobs)
     anew = f"to train anew:  rm -r {folders}"
@@ -95,7 +107,7 @@ def _cures(jobs: list[Job], different: Difference) -> list[str]:
     return [*lines, anew]
 
 
-def _train_command(jobs: list[Job], different: Difference) -> str:
+def _train_command(jobs: Sequence[Wanted], different: Difference) -> str:
     """The command with the values of the networks on disk; it stands for each of several networks."""
     member = jobs[0].member
     which = f"{member.encoder} {member.fold}" if len(jobs) == 1 else "ENCODER FOLD"
@@ -103,7 +115,7 @@ def _train_command(jobs: list[Job], different: Difference) -> str:
     return f"bash bin/train.sh {which} {_options(values)}"
 
 
-def _recipe_command(jobs: list[Job], different: Difference) -> str | None:
+def _recipe_command(jobs: Sequence[Wanted], different: Difference) -> str | None:
     """The command that puts the values into the recipe; None where it has them."""
     chosen = recipe.read(jobs[0].member.paths.recipe)
     encoders = {job.member.encoder for job in jobs}

@@ -1,0 +1,49 @@
+"""What of a network is finished, by the record in each of its files."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from support.commands import run_stage_in_process
+from support.training import ENCODER, job
+from support.untrained_folds import write_untrained_folds
+
+from severstal.errors import InputError
+from severstal.models import weights
+
+
+def test_finished_networks_are_not_trained_again(tiny) -> None:
+    write_untrained_folds(tiny)
+    done = run_stage_in_process("train", tiny)
+    assert done.stdout.count("cached") == 2
+    assert "wrote" not in done.stdout
+
+
+def test_other_flips_need_other_maps_and_no_training(tiny) -> None:
+    write_untrained_folds(tiny)
+    assert job(tiny).is_finished()
+    wanted = job(tiny, {"tta": []})
+    assert wanted.is_trained()
+    assert wanted.map_differences() == ["tta changed"]
+
+
+def test_maps_of_other_weights_are_predicted_again(tiny) -> None:
+    done = write_untrained_folds(tiny)
+    weights.save(done.member.files.weights, {"layer": torch.ones(1)}, {"fingerprint": done.fingerprint})
+    assert job(tiny).map_differences() == ["weights changed"]
+    done.member.files.oof.unlink()
+    assert job(tiny).map_differences() == ["oof.npz is missing"]
+
+
+def test_weights_beside_the_configuration_of_others_are_refused(tiny) -> None:
+    done = write_untrained_folds(tiny)
+    weights.save(done.member.files.weights, {"layer": torch.ones(1)}, {"fingerprint": "another"})
+    with pytest.raises(InputError, match=rf"not trained with the config\.json beside it: delete .*{ENCODER} 0`"):
+        job(tiny).is_trained()
+
+
+def test_a_deleted_folder_is_all_that_is_redone(tiny) -> None:
+    done = write_untrained_folds(tiny)
+    done.member.files.weights.unlink()
+    assert not job(tiny).is_trained()
+    assert job(tiny, fold=1).is_finished()
