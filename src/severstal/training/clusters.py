@@ -1,4 +1,4 @@
-"""Connections to Dask and Ray clusters, as contexts in which joblib runs its tasks there."""
+"""Connections to Dask and Ray clusters, as contexts in which joblib runs its tasks on the cluster."""
 
 from __future__ import annotations
 
