@@ -1,4 +1,4 @@
-"""Clusters: real Dask and Ray clusters of two workers train; one that is not there is an error with a cure."""
+"""Clusters: a worker of a real Dask and of a real Ray cluster trains; one that is not there is an error with a cure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from severstal.training import launcher
 from severstal.training.clusters import dask_backend, ray_backend
 from severstal.training.launcher import Launcher
 
-SHORT = ("--epochs", "1")
+SHORT = (ENCODER, "0", "--epochs", "1")
 # On a busy machine a worker may take minutes to import torch: nothing here may end because of that.
 PATIENT = {
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "600s",
@@ -32,33 +32,33 @@ def cluster_environment(monkeypatch) -> None:
 
 
 @pytest.mark.slow
-def test_a_dask_cluster_of_two_workers_trains_two_networks(tiny, cluster_environment) -> None:
+def test_a_worker_of_a_dask_cluster_trains_a_network(tiny, cluster_environment) -> None:
     dask = pytest.importorskip("dask")
     distributed = pytest.importorskip("distributed")
     dask.config.refresh()
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, resources={"GPU": 1}
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None, resources={"GPU": 1}
     ) as cluster:
         done = run_stage_alone("train", tiny, *SHORT, "--backend", "dask", "--address", cluster.scheduler_address)
         with distributed.Client(cluster) as client:
             logs = str(client.get_worker_logs())
-    assert done.stdout.count(": Dice") == 2, done.stdout
+    assert done.stdout.count(": Dice") == 1, done.stdout
     assert "wrote" in done.stdout
-    assert all(tiny.fold(ENCODER, fold).oof.exists() for fold in (0, 1))
+    assert tiny.fold(ENCODER, 0).oof.exists()
     assert "Traceback" not in logs
 
 
 @pytest.mark.slow
-def test_a_ray_cluster_of_two_workers_trains_two_networks(tiny, cluster_environment) -> None:
+def test_a_worker_of_a_ray_cluster_trains_a_network(tiny, cluster_environment) -> None:
     ray = pytest.importorskip("ray")
-    context = ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=100 << 20)
+    context = ray.init(address="local", num_cpus=1, include_dashboard=False, object_store_memory=100 << 20)
     try:
         address = context.address_info["gcs_address"]
         done = run_stage_alone("train", tiny, *SHORT, "--backend", "ray", "--address", address)
     finally:
         ray.shutdown()
-    assert done.stdout.count("epoch 1 of 1") == 2, done.stdout
-    assert all(tiny.fold(ENCODER, fold).oof.exists() for fold in (0, 1))
+    assert done.stdout.count("epoch 1 of 1") == 1, done.stdout
+    assert tiny.fold(ENCODER, 0).oof.exists()
 
 
 def test_dask_without_an_address_says_how_to_give_one() -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from support.commands import ROOT, arguments_of
+from support.commands import ROOT
 from support.training import ENCODER, job
 
 from severstal.errors import InputError
@@ -52,7 +52,7 @@ def test_a_training_that_fails_twice_is_named_after_the_others_are_done(tiny, li
 
 
 KILLS_ITSELF = """
-import os, signal
+import logging, os, signal
 from severstal.training.job import Job
 
 class KillsItself(Job):
@@ -61,33 +61,41 @@ class KillsItself(Job):
         if self.member.fold == 1 and not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return Job.run(self, **options)
+        logging.getLogger("severstal.training").info(f"{self.member.name} in process {os.getpid()}")
+        return f"{self.member.name}: done"
 """
 
-TRAIN = """
-import runpy, sys, kills_itself
-import severstal.training.job
-severstal.training.job.Job = kills_itself.KillsItself
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
+LAUNCH = """
+import sys
+from pathlib import Path
+from kills_itself import KillsItself
+from severstal import recipe
+from severstal.data.training_set import read_training_set
+from severstal.experiment import all_members
+from severstal.paths import Paths
+from severstal.training.launcher import Launcher
+
+paths = Paths(*map(Path, sys.argv[1:]))
+chosen, data = recipe.read(paths.recipe), read_training_set(paths)
+jobs = [KillsItself.of(member, data, chosen, {}) for member in all_members(paths, chosen)]
+Launcher("local", None, 2).run(jobs, print)
 """
 
 
-@pytest.mark.slow
-def test_two_networks_train_side_by_side_and_a_killed_one_goes_on(tiny) -> None:
-    """A killed process ends the other one of its pool too; the second attempt finishes both."""
+def test_two_trainings_run_side_by_side_and_one_whose_process_is_killed_is_tried_again(tiny) -> None:
+    """A killed process ends the other one of its pool too; the second attempt finishes what is left."""
     (tiny.folds / "kills_itself.py").write_text(KILLS_ITSELF)
-    options = [*arguments_of(tiny), "--epochs", "1", "--jobs", "2"]
     done = subprocess.run(
-        [sys.executable, "-c", TRAIN, str(ROOT / "src/train.py"), *options],
+        [sys.executable, "-c", LAUNCH, tiny.input, tiny.folds, tiny.submissions],
         capture_output=True,
         text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(tiny.folds)])},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(tiny.folds)])},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "a training process was killed" in done.stdout
-    assert "epoch 1/1" in done.stdout, "worker processes log to the console too"
-    assert all(tiny.fold(ENCODER, fold).weights.exists() for fold in (0, 1))
+    for fold in (0, 1):
+        assert f"{ENCODER} fold {fold}: done" in done.stdout
+        assert f"   {ENCODER} fold {fold} in process" in done.stdout, "worker processes log to the console too"
 
 
 def test_a_worker_that_does_not_see_the_folders_names_them(tiny, tmp_path) -> None:
