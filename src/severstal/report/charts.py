@@ -33,7 +33,7 @@ INK, SOFT, GRID, ACCENT, PAPER = "#010203", "#040506", "#070809", "#0a0b0c", "#0
 VARIABLES = {INK: "var(--ink)", SOFT: "var(--soft)", GRID: "var(--rule)", ACCENT: "var(--accent)", PAPER: "var(--card)"}
 ENCODER_COLOURS = ("#3f8fe0", "#e69f00", "#009e73", "#d5346b", "#8f6bd8", "#7a7f87")
 CAUSE_COLOURS = {"missed": "#d5346b", "false_alarms": "#e69f00", "inexact_outlines": "#3f8fe0"}
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 10.5,
     "text.color": INK,
@@ -69,7 +69,12 @@ def scores(facts: dict[str, Any]) -> str:
         for name, marker, colour in series:
             values = [facts["scores"][name][key] for key in keys]
             fill, size = ("none", 7) if name == "default" else (colour, 9)
-            style = {"color": colour, "markerfacecolor": fill, "markersize": size, "label": LABELS[name]}
+            style: dict[str, Any] = {
+                "color": colour,
+                "markerfacecolor": fill,
+                "markersize": size,
+                "label": LABELS[name],
+            }
             axes.plot(values, range(len(keys)), marker, **style)
         _name_rows(axes, ["mean", *_class_names()])
         axes.set_xlim(None, 1.03)
@@ -185,9 +190,8 @@ def _legend(axes: Axes, columns: int) -> None:
     """A legend above the axes that starts at the figure's left edge, so that it fits on a phone."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        figure = axes.get_figure()
-        spacing = {"borderaxespad": 0.2, "handlelength": 1.2, "columnspacing": 1.2}
-        figure.legend(handles, labels, loc="outside upper left", ncols=columns, **spacing)
+        spacing: dict[str, Any] = {"borderaxespad": 0.2, "handlelength": 1.2, "columnspacing": 1.2}
+        axes.figure.legend(handles, labels, loc="outside upper left", ncols=columns, **spacing)
 
 
 def _svg(figure: Figure, name: str) -> str:

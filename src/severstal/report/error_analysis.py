@@ -14,7 +14,7 @@ CAUSES = {"missed": "missed", "false_alarms": "false alarms", "inexact_outlines"
 
 def analyse_errors(evaluation: Evaluation) -> dict[str, Any]:
     """Counts of errors and lost Dice by class, and the false alarms on strips without any defect."""
-    clean = ~(evaluation.true_area > 0).any(axis=1)
+    clean = np.asarray(~(evaluation.true_area > 0).any(axis=1))
     false_alarms = (evaluation.predicted_area[clean] > 0).any(axis=1)
     return {
         "classes": {str(defect): _class_errors(evaluation, defect - 1, clean) for defect in CLASSES},

@@ -69,14 +69,20 @@ def evaluate(maps: EnsembleMaps, values: TunedValues) -> Evaluation:
     )
     parts = list(tqdm(results, "evaluate", total=len(tasks), unit="task", leave=False, disable=None))
     counts, encoder_scores, levels = (list(part) for part in zip(*parts, strict=True))
+    true_area, predicted_area, overlap_area, near_border = np.concatenate(counts).transpose(2, 0, 1)
     encoder_dice, without_encoder_dice = np.concatenate(encoder_scores, axis=2)
+    pixels, positives = np.sum(levels, axis=0)
     return Evaluation(
-        [image for _, image in strips],
-        np.array([fold for fold, _ in strips]),
-        *np.concatenate(counts).transpose(2, 0, 1),
-        encoder_dice,
-        without_encoder_dice,
-        *np.sum(levels, axis=0),
+        images=[image for _, image in strips],
+        folds=np.array([fold for fold, _ in strips]),
+        true_area=true_area,
+        predicted_area=predicted_area,
+        overlap_area=overlap_area,
+        near_border=near_border,
+        encoder_dice=encoder_dice,
+        without_encoder_dice=without_encoder_dice,
+        pixels=pixels,
+        positives=positives,
     )
 
 
@@ -127,7 +133,7 @@ def compare(predicted: np.ndarray, truth: np.ndarray) -> tuple[int, int, int, in
     Returns:
         True area, predicted area, overlap, and wrong pixels at most ``BORDER_DISTANCE`` from the true border.
     """
-    areas = np.count_nonzero(truth), np.count_nonzero(predicted), np.count_nonzero(truth & predicted)
+    areas = _area(truth), _area(predicted), _area(truth & predicted)
     wrong = truth ^ predicted
     if not areas[0] or not wrong.any():
         return *areas, 0
@@ -136,9 +142,13 @@ def compare(predicted: np.ndarray, truth: np.ndarray) -> tuple[int, int, int, in
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter, diameter))
     # The strip's own edge is not a border of the defect: OpenCV neither erodes nor dilates from there.
     border = (cv2.dilate(plane, kernel) - cv2.erode(plane, kernel)).astype(bool)
-    return *areas, np.count_nonzero(wrong & border)
+    return *areas, _area(wrong & border)
 
 
 def _dice(predicted: np.ndarray, truth: np.ndarray) -> float:
-    overlap = np.count_nonzero(predicted & truth)
-    return float(dice_of_counts(overlap, np.count_nonzero(predicted) + np.count_nonzero(truth)))
+    overlap, total = _area(predicted & truth), _area(predicted) + _area(truth)
+    return float(dice_of_counts(np.array(overlap), np.array(total)))
+
+
+def _area(mask: np.ndarray) -> int:
+    return int(np.count_nonzero(mask))
