@@ -184,7 +184,8 @@ def build(values: dict[str, Any] | SourcedValues) -> Recipe:
 
 def for_encoder(sourced: SourcedValues, encoder: str) -> SourcedValues:
     """The values of one encoder's networks: the encoder's own ones replace the recipe's."""
-    row = sourced.values["encoders"].get(encoder, {})
+    encoders = sourced.values["encoders"]
+    row = encoders.get(encoder, {}) if isinstance(encoders, dict) else {}  # a list names encoders without own values
     sources = {name: source for name, source in sourced.sources.items() if name == "encoders"}
     for name in row:
         key = f"encoders.{encoder}.{name}"
