@@ -36,7 +36,7 @@ def test_every_stage_has_a_script_of_its_name(stage: Path) -> None:
         (["--engine"], "--engine takes a value"),
         (["--folds"], "--folds takes a value"),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_run_all_refuses_wrong_options_before_it_writes_anything(tmp_path, options, message) -> None:
     folders = [f"--input={tmp_path / 'in'}", "--folds", tmp_path / "folds", f"--submissions={tmp_path / 'out'}"]
