@@ -21,7 +21,7 @@ from severstal.data import near_duplicates, split, strips
 from severstal.data.labels import CLASSES, read_labels
 from severstal.errors import run_stage
 from severstal.paths import Paths
-from severstal.recipe_files import SourcedValues
+from severstal.recipe_files import SourcedValues, command_line
 from severstal.recipe_options import add_recipe_options, given_values, table
 
 
@@ -68,7 +68,7 @@ def choose_values(paths: Paths, name: str | None, given: dict[str, Any]) -> Sour
         values = recipe.read_values(paths.recipe)
     else:
         values = recipe_files.load(name or default_recipe(paths))
-    return values.updated(recipe.command_line(given, "make_folds.sh"))
+    return values.updated(command_line(given, "make_folds.sh"))
 
 
 def default_recipe(paths: Paths) -> str:

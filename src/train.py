@@ -23,6 +23,7 @@ from severstal.data.training_set import read_training_set
 from severstal.errors import InputError, run_stage
 from severstal.experiment import all_members, select
 from severstal.paths import Paths
+from severstal.recipe_files import command_line
 from severstal.recipe_options import add_recipe_options, given_values, table
 from severstal.training.job import Job
 from severstal.training.launcher import BACKENDS, Launcher, default_concurrency
@@ -80,7 +81,7 @@ def show_recipe(paths: Paths, encoder: str | None, given: dict[str, Any]) -> Non
     values = recipe.read_values(paths.recipe)
     if encoder is not None:
         values = recipe.for_encoder(values, encoder)
-    print(*table(values.updated(recipe.command_line(given, "train.sh"))), sep="\n")
+    print(*table(values.updated(command_line(given, "train.sh"))), sep="\n")
 
 
 if __name__ == "__main__":

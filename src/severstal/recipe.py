@@ -14,14 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from severstal import recipe_files
 from severstal.artifacts import read_json, validation_problems, write_json
 from severstal.errors import InputError, did_you_mean
-from severstal.recipe_files import NO_FILE, Source, SourcedValues
+from severstal.recipe_files import IMAGENET, NO_FILE, PATH_FIELDS, Source, SourcedValues, command_line
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 NO_PSEUDO_LABELS = NO_FILE
-IMAGENET, RANDOM_WEIGHTS = "imagenet", NO_FILE  # of encoder_weights; anything else is a file
+RANDOM_WEIGHTS = NO_FILE  # of encoder_weights; what is neither this nor IMAGENET is a file
 EXPERIMENT = ("name", "num_folds", "seed", "encoders")  # the same for all networks: no table of an encoder sets them
 MAKE_FOLDS = "bash bin/make_folds.sh"
 LABELS = "sources"  # the key of recipe.json that says where its values come from
@@ -124,7 +124,7 @@ class Recipe(BaseModel):
         -1, description="loader processes per training process; -1: by the number of cores"
     )
 
-    @field_validator("pseudo_labels", "encoder_weights")
+    @field_validator(*PATH_FIELDS)
     @classmethod
     def _absolute_path(cls, value: str) -> str:
         # The recipe is read again from other working folders.
@@ -192,16 +192,6 @@ def for_encoder(sourced: SourcedValues, encoder: str) -> SourcedValues:
         label = sourced.label(key) if key in sourced.sources else sourced.label("encoders")
         sources[name] = Source(f"[encoders.{encoder}] of {label}", sourced.place(key))
     return sourced.updated(SourcedValues(row | {"encoders": {encoder: {}}}, sources))
-
-
-def command_line(values: dict[str, Any], script: str = "the command line") -> SourcedValues:
-    """Values that were given as options of a script, such as ``train.sh``."""
-    return SourcedValues(values, {name: Source(f"{option(name)} of {script}", option(name)) for name in values})
-
-
-def option(field: str) -> str:
-    """The command-line option of a value."""
-    return f"--{field.replace('_', '-')}"
 
 
 def named(recipe: str, overrides: dict[str, Any] | None = None) -> Recipe:

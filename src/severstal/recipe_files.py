@@ -18,8 +18,8 @@ from typing import Any
 from severstal.errors import InputError, did_you_mean
 
 FOLDER = Path(__file__).with_name("recipes")
-NO_FILE = "none"  # the value of a field that takes a path, where it names no file
-PATH_FIELDS = ("pseudo_labels",)
+PATH_FIELDS = ("pseudo_labels", "encoder_weights")
+NO_FILE, IMAGENET = "none", "imagenet"  # values of these fields that are no paths
 KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
 HEADER = re.compile(r"\s*\[[^\[\]]+\]")
 
@@ -77,6 +77,16 @@ class SourcedValues:
         if top in self.sources:
             return f"{self.sources[top].place}.{nested}"
         return f"{self.origin}: {table}{name}"
+
+
+def command_line(values: dict[str, Any], script: str = "the command line") -> SourcedValues:
+    """Values that were given as options of a script, such as ``train.sh``."""
+    return SourcedValues(values, {name: Source(f"{option(name)} of {script}", option(name)) for name in values})
+
+
+def option(field: str) -> str:
+    """The command-line option of a value."""
+    return f"--{field.replace('_', '-')}"
 
 
 def names() -> list[str]:
@@ -160,7 +170,7 @@ def _absolute(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     tables = values.get("encoders")
     for table in (values, *(tables.values() if isinstance(tables, dict) else ())):
         for name in PATH_FIELDS:
-            if isinstance(table, dict) and isinstance(table.get(name), str) and table[name] != NO_FILE:
+            if isinstance(table, dict) and isinstance(table.get(name), str) and table[name] not in (NO_FILE, IMAGENET):
                 table[name] = str((folder / Path(table[name]).expanduser()).resolve())
     return values
 

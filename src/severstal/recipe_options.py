@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from severstal import recipe
 from severstal.errors import InputError
-from severstal.recipe import Recipe, option
-from severstal.recipe_files import SourcedValues
+from severstal.recipe import Recipe
+from severstal.recipe_files import SourcedValues, option
 
 PREFIX = "value_"  # of the values' names in the parsed options
 

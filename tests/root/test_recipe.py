@@ -73,7 +73,7 @@ def test_an_encoder_is_trained_with_its_own_values_and_options_go_before_them() 
 
 
 def test_what_is_written_is_read_again_with_the_source_of_each_value(tmp_path) -> None:
-    values = recipe_files.load("kaggle").updated(recipe.command_line({"epochs": 3}, "make_folds.sh"))
+    values = recipe_files.load("kaggle").updated(recipe_files.command_line({"epochs": 3}, "make_folds.sh"))
     path = tmp_path / "recipe.json"
     recipe.write(path, recipe.build(values), values.sources)
     assert recipe.read(path) == recipe.build(values)

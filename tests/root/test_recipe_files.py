@@ -40,15 +40,18 @@ def test_a_file_sets_what_differs_from_the_recipes_that_it_extends(tmp_path) -> 
     assert loaded.label("weight_decay") == "default"
 
 
-def test_a_folder_of_pseudo_labels_is_relative_to_the_recipes_file(tmp_path, monkeypatch) -> None:
+def test_paths_are_relative_to_the_file_of_the_recipe(tmp_path, monkeypatch) -> None:
     (tmp_path / "recipes").mkdir()
-    text = 'extends = "sample"\npseudo_labels = "../labels"\n[encoders.resnet18]\npseudo_labels = "own"\n'
+    text = 'extends = "kaggle"\nencoder_weights = "w.pt"\npseudo_labels = "../labels"\n'
+    text += '[encoders.resnet18]\npseudo_labels = "own"\n'
     file = write(tmp_path / "recipes", mine=text)
     monkeypatch.chdir("/")
     values = recipe.named(str(file))
     assert values.pseudo_labels == str(tmp_path / "labels")
+    assert values.encoder_weights == str(tmp_path / "recipes" / "w.pt")
     assert values.for_encoder("resnet18").pseudo_labels == str(tmp_path / "recipes" / "own")
-    assert recipe.named("sample").pseudo_labels == "none"
+    kaggle = recipe.named("kaggle")
+    assert (kaggle.pseudo_labels, kaggle.encoder_weights) == ("none", "imagenet")
 
 
 @pytest.mark.parametrize(
