@@ -67,9 +67,9 @@ class SyntheticMaps:
         return codes
 
     def _write(self, fold: int, file: Path) -> None:
-        out_of_fold.write(file, self._made(fold), {})
+        out_of_fold.write(file, self._maps_of_fold(fold), {})
 
-    def _made(self, fold: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    def _maps_of_fold(self, fold: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         rng = np.random.default_rng(fold)
         noises = [self._noise(rng) for _ in range(NOISES)]
         for image in self.folds[fold]:
@@ -84,14 +84,14 @@ class SyntheticMaps:
         return 255 / (1 + np.exp(8.5 - 0.6 * fine / fine.std() - 2.2 * broad / broad.std()))
 
     def _map(self, rng: np.random.Generator, noises: list[np.ndarray], truth: np.ndarray | None) -> np.ndarray:
-        made = np.roll(noises[rng.integers(len(noises))], rng.integers(self.width), axis=1).copy()
+        field = np.roll(noises[rng.integers(len(noises))], rng.integers(self.width), axis=1).copy()
         if truth is not None and rng.random() > 0.1:
             moved = np.roll(truth, rng.integers(-4, 5, 2), axis=(0, 1)).astype(np.float32)
             soft = cv2.GaussianBlur(moved, (0, 0), rng.uniform(2, 8))
-            made += soft * rng.uniform(120, 255)
+            field += soft * rng.uniform(120, 255)
         if rng.random() < 0.1:
-            made += self._blob(rng)
-        return np.clip(made, 0, 255).astype(np.uint8)
+            field += self._blob(rng)
+        return np.clip(field, 0, 255).astype(np.uint8)
 
     def _blob(self, rng: np.random.Generator) -> np.ndarray:
         """A false alarm."""

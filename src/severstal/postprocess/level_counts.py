@@ -48,11 +48,11 @@ def count_levels(
         area_weight: 255ths that a pixel counts towards an area.
     """
     truth_area = workspace.load(probability, truth)
-    return MapStatistics(count(workspace.field, workspace.words, workspace.truth), truth_area, area_weight)
+    return MapStatistics(_count(workspace.field, workspace.words, workspace.truth), truth_area, area_weight)
 
 
 @njit(nogil=True, cache=True)
-def count(field: np.ndarray, words: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def _count(field: np.ndarray, words: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Pixels and pixels of the truth from each level up, ``int64 [256, 2]``; see :class:`MapStatistics`."""
     counts = np.zeros((LEVELS, 2), np.int64)
     for w in range(words.size):

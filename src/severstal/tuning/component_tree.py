@@ -21,7 +21,7 @@ import numpy as np
 from numba import njit
 
 from severstal.postprocess.classifier import FULL
-from severstal.postprocess.level_counts import LEVELS, Workspace, count
+from severstal.postprocess.level_counts import LEVELS, Workspace, count_levels
 from severstal.postprocess.map_statistics import MapStatistics
 from severstal.postprocess.rules.axes import MIN_AREAS
 
@@ -69,15 +69,9 @@ class TreeStatistics(MapStatistics):
 def statistics_of(
     workspace: TreeWorkspace, probability: np.ndarray, truth: np.ndarray | None, area_weight: int = FULL
 ) -> TreeStatistics:
-    """Statistics of one map, with its components.
-
-    Args:
-        probability: ``uint8 [H, W]``.
-        truth: bool ``[H, W]``, or None where the class does not occur.
-        area_weight: 255ths that a pixel counts towards an area.
-    """
-    truth_area = workspace.load(probability, truth)
-    return TreeStatistics(count(workspace.field, workspace.words, workspace.truth), truth_area, area_weight, workspace)
+    """Statistics of one map that know its components; arguments are those of :func:`count_levels`."""
+    levels = count_levels(workspace, probability, truth, area_weight)
+    return TreeStatistics(levels.counts, levels.truth_area, area_weight, workspace)
 
 
 @lru_cache(maxsize=32)
