@@ -17,7 +17,7 @@ class MapStatistics:
         counts: for each level from 1 up, the number of pixels of ``probability >= level`` and how many of them belong
             to the truth, ``int64 [256, 2]``. Row 0 is not used.
         truth_area: number of pixels of the truth.
-        area_weight: 255ths that a pixel counts towards an area (see :class:`severstal.postprocess.classifier`).
+        area_weight: 255ths that a pixel counts towards an area (see :mod:`severstal.postprocess.classifier`).
     """
 
     counts: np.ndarray
