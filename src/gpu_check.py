@@ -20,9 +20,10 @@ from severstal.artifacts import write_json
 from severstal.console import Stage, parser, paths_of
 from severstal.data.training_set import read_training_set
 from severstal.engines import catalog, engine_check
-from severstal.engines.base import Engine, Predict
+from severstal.engines.base import Engine
 from severstal.engines.dice_check import FoldScorer
 from severstal.engines.engine_check import EngineCheck
+from severstal.engines.outputs import Predict
 from severstal.errors import InputError, run_stage
 from severstal.experiment import Member, all_members, select
 from severstal.hardware import gpus
@@ -72,8 +73,9 @@ def check(
         strips = engine_check.draw_strips(fold, count)
         checks += [engine_check.check_engine(engine_class, fold, strips, rules) for engine_class in engine_classes]
     for engine_class in engine_classes if len(members) > 1 else ():
-        engines = [row.predict for row in checks if row.engine == engine_class.name]
-        if all(isinstance(engine, Engine) for engine in engines):
+        rows = (row for row in checks if row.engine == engine_class.name)
+        engines = [row.predict for row in rows if isinstance(row.predict, engine_class)]
+        if len(engines) == len(members):
             checks.append(engine_check.check_average(engine_class, engines, strips))
     return checks, strips
 

@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -38,7 +39,7 @@ from severstal.paths import Paths
 from severstal.postprocess import tuned_values
 from severstal.postprocess.rules import Rule
 
-BASELINE = "batched PyTorch"
+BASELINE, NAIVE = "batched PyTorch", "naive loop"
 FEW, MANY = 200, 2000  # strips whose peak memory is compared
 
 
@@ -80,21 +81,24 @@ def speed(
     engines = {name: catalog.engine_class(name).load(member) for name in names}
     naive, batched = NaiveBaseline(member, rules), BatchedBaseline(member, rules)
     decoded = np.stack([fold.read_strip(image) for image in images])
-    contestants = {
-        BASELINE: lambda: batched.predict(folder, images),
-        "naive loop": lambda: naive.predict(folder, images),
+    contestants: dict[str, Callable[[], None]] = {
+        BASELINE: partial(batched.predict, folder, images),
+        NAIVE: partial(naive.predict, folder, images),
     }
-    contestants |= {name: partial(predict_files, engine, data, images, rules) for name, engine in engines.items()}
-    alone = {f"{name} alone": partial(predict_decoded, engine, decoded) for name, engine in engines.items()}
-    medians = interleaved_medians(contestants | alone, rounds)
-    dice = dict.fromkeys(contestants, fold.reference) | {name: fold.score(engine) for name, engine in engines.items()}
+    for name, engine in engines.items():
+        contestants[name] = partial(predict_files, engine, data, images, rules)
+        contestants[f"{name} alone"] = partial(predict_decoded, engine, decoded)
+    medians = interleaved_medians(contestants, rounds)
+    dice = {name: fold.score(engine) for name, engine in engines.items()}
     stage.say(f"JPEG files to CSV, {len(images)} strips a round, medians of {rounds} interleaved rounds:")
-    for name in contestants:
+    for name in (BASELINE, NAIVE, *engines):
         seconds = medians[name]
         line = f"{len(images) / seconds:6.2f} strips/s, {medians[BASELINE] / seconds:5.2f} x {BASELINE}"
         if name in engines:
             line += f", {seconds / medians[f'{name} alone']:.3f} x the engine alone"
-        stage.say(f"  {name:<15} {line}; Dice {dice[name]:.5f} ({len(fold.images)} held-out strips)")
+        stage.say(
+            f"  {name:<15} {line}; Dice {dice.get(name, fold.reference):.5f} ({len(fold.images)} held-out strips)"
+        )
 
 
 def predict_files(engine: Engine, data: TrainingSet, images: list[str], rules: tuple[Rule, ...]) -> None:

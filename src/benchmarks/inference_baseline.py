@@ -39,7 +39,7 @@ class NaiveBaseline:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network = build_unet(self._config.recipe, member.encoder).eval()
         weights.load(member.files.weights, self._network, member.remake)
-        self._network.to(self._device, memory_format=self.memory_format)
+        self._network.to(self._device, memory_format=self.memory_format)  # type: ignore[call-overload]
 
     def predict(self, folder: Path, images: list[str]) -> None:
         """Strips of a folder to a CSV file."""
@@ -51,7 +51,9 @@ class NaiveBaseline:
 
     def _read(self, path: Path) -> np.ndarray:
         """A normalised strip, ``float32 [1, H, W]``."""
-        grey = cv2.imread(str(path))[:, :, 0].astype(np.float32) / 255
+        image = cv2.imread(str(path))
+        assert image is not None, f"{path} cannot be read"
+        grey = image[:, :, 0].astype(np.float32) / 255
         return ((grey - self._config.mean) / self._config.std)[None].astype(np.float32)
 
     @torch.inference_mode()

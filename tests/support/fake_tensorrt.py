@@ -1,7 +1,7 @@
-"""A stand-in for TensorRT's runtime and for buffers on a GPU: numpy arrays with synthetic addresses.
+"""A stand-in for TensorRT's runtime and for buffers on a GPU: NumPy arrays, addressed by their pointers.
 
-It keeps what no CPU can otherwise show: the order of calls, the shapes and addresses that contexts were given, what
-was copied. An "engine" computes ``probability[c] = strip * factor + c`` and knows its profile.
+It checks what a CPU cannot show otherwise: the order of calls, the shapes and addresses that contexts get, and what is
+copied. Its engine computes ``probability[c] = strip * factor + c`` and knows its profile.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HEIGHT, WIDTH = 6, 10
 
 
 class FakeBuffers:
-    """Queued work runs only when the stream is synchronised, so a result read too early is a wrong one."""
+    """Enqueued work runs only when the stream is synchronised, so a result that is read too early is wrong."""
 
     stream = 77
 
@@ -29,21 +29,21 @@ class FakeBuffers:
         self.queue: list[Any] = []
         self.calls: list[str] = []
         self.recording: list[Any] | None = None
-        self.pins: list[np.ndarray] = []
-        self.mine = threading.local()
+        self.pinned_arrays: list[np.ndarray] = []
+        self.bound = threading.local()
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        self.mine.here = True
+        self.bound.here = True
         try:
             yield
         finally:
-            self.mine.here = False
+            self.bound.here = False
 
     def _check_thread(self) -> None:
-        assert getattr(self.mine, "here", False), "the GPU is not this thread's"
+        assert getattr(self.bound, "here", False), "the GPU is not bound to this thread"
 
-    def device(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    def allocate(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         self._check_thread()
         assert self.recording is None, "memory was allocated while a CUDA graph was recorded"
         array = np.full(shape, 99, dtype=dtype)
@@ -51,8 +51,8 @@ class FakeBuffers:
         return array
 
     def pinned(self, shape: tuple[int, ...]) -> np.ndarray:
-        self.pins.append(np.zeros(shape, dtype=np.uint8))
-        return self.pins[-1]
+        self.pinned_arrays.append(np.zeros(shape, dtype=np.uint8))
+        return self.pinned_arrays[-1]
 
     def address(self, array: np.ndarray) -> int:
         return array.ctypes.data
@@ -63,11 +63,11 @@ class FakeBuffers:
         (self.queue if self.recording is None else self.recording).append(work)
 
     def upload(self, array: np.ndarray, host: np.ndarray) -> None:
-        assert any(host is pin for pin in self.pins), "the copy is not from pinned memory"
+        assert any(host is array for array in self.pinned_arrays), "the copy is not from pinned memory"
         self.enqueue("upload", lambda: np.copyto(array, host))
 
     def download(self, host: np.ndarray, array: np.ndarray) -> None:
-        assert any(host is pin for pin in self.pins), "the copy is not to pinned memory"
+        assert any(host is array for array in self.pinned_arrays), "the copy is not to pinned memory"
         self.enqueue("download", lambda: np.copyto(host, array))
 
     def fill(self, total: np.ndarray, value: int) -> None:
@@ -109,7 +109,7 @@ class FakeContext:
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         assert name == "strips"
         assert shape[1:] == (1, HEIGHT, WIDTH)
-        assert 1 <= shape[0] <= self.engine.most, "more strips than the profile allows"
+        assert 1 <= shape[0] <= self.engine.max_batch, "more strips than the profile allows"
         assert self.shape in (None, shape), "a context that a CUDA graph holds was given another shape"
         self.shape = shape
         return True
@@ -122,13 +122,13 @@ class FakeContext:
         buffers = self.engine.buffers
         assert stream == buffers.stream
         assert self.scratch is not None
-        given, probability, class_probability = (
+        strips, probability, class_probability = (
             buffers.memory[self.addresses[name]] for name in ("strips", "probability", "class_probability")
         )
-        assert given.shape == self.shape
+        assert strips.shape == self.shape
 
         def compute() -> None:
-            probability[:] = self.engine.maps(given[:, 0])
+            probability[:] = self.engine.maps(strips[:, 0])
             class_probability[:] = probability.max(axis=(2, 3))
 
         buffers.enqueue("execute", compute)
@@ -136,7 +136,7 @@ class FakeContext:
 
 
 class RtxContext(FakeContext):
-    """TensorRT-RTX's, which can tell that no CUDA graph can be recorded of it."""
+    """A context of TensorRT-RTX of which no CUDA graph can be recorded."""
 
     def is_stream_capturable(self, stream: int) -> bool:
         return False
@@ -146,9 +146,10 @@ class FakeEngine:
     device_memory_size_v2 = 1000
 
     def __init__(
-        self, buffers: FakeBuffers, factor: int, most: int = 8, refuses: bool = False, capturable: bool = True
+        self, buffers: FakeBuffers, factor: int, max_batch: int = 8, refuses: bool = False, capturable: bool = True
     ) -> None:
-        self.buffers, self.factor, self.most, self.refuses, self.capturable = buffers, factor, most, refuses, capturable
+        self.buffers, self.factor, self.max_batch = buffers, factor, max_batch
+        self.refuses, self.capturable = refuses, capturable
 
     def maps(self, strips: np.ndarray) -> np.ndarray:
         levels = strips[:, None].astype(np.int64) * self.factor + np.arange(4)[None, :, None, None]
@@ -158,7 +159,7 @@ class FakeEngine:
         return (-1, 1, HEIGHT, WIDTH)
 
     def get_tensor_profile_shape(self, name: str, profile: int) -> list[tuple[int, ...]]:
-        return [(batch, 1, HEIGHT, WIDTH) for batch in (1, min(4, self.most), self.most)]
+        return [(batch, 1, HEIGHT, WIDTH) for batch in (1, min(4, self.max_batch), self.max_batch)]
 
     def create_execution_context(self, strategy: str) -> FakeContext:
         assert strategy == "user managed"
@@ -166,7 +167,7 @@ class FakeEngine:
 
 
 def library(buffers: FakeBuffers) -> Any:
-    """What the runtime uses of the ``tensorrt`` module; an engine's file is JSON."""
+    """What the runtime uses of the module ``tensorrt``; an engine's file is JSON."""
 
     class Logger:
         Severity = SimpleNamespace(ERROR=1, INTERNAL_ERROR=0)

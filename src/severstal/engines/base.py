@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 
+from severstal.engines.outputs import Outputs, Predict
 from severstal.experiment import Member
 
 if TYPE_CHECKING:
     from severstal.engines.dice_check import FoldScorer
 
-BATCH_SIZE = 4  # strips per call: more does not pay on a CPU, and fewer does not fill a GPU
+BATCH_SIZE = 4  # strips per call in prediction and benchmarks; TensorRT's tactics are chosen for it
 
-Outputs = tuple[np.ndarray, np.ndarray]
-"""Probability maps ``uint8 [N, 4, H, W]`` and class probabilities ``uint8 [N, 4]``, 255 for certainty."""
-
-Predict = Callable[[np.ndarray], Outputs]
-"""Maps strips ``uint8 [N, H, W]``, any N from 1, to their outputs: an engine, or several that are averaged."""
+Precision = Literal["fp32", "fp16", "int8"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class Engine(ABC):
     packages: ClassVar[tuple[str, ...]]
     install: ClassVar[str] = "pip install -r requirements.txt"
     device: ClassVar[Literal["cpu", "gpu", "any"]]
-    precision: ClassVar[Literal["fp32", "fp16", "int8"]] = "fp32"
+    precision: ClassVar[Precision] = "fp32"
     tolerance: ClassVar[Tolerance | None] = FLOAT32
     averages_on_device: ClassVar[bool] = False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +13,9 @@ from severstal.data.training_set import TrainingSet
 from severstal.engines import float32_layers, onnx_file
 from severstal.engines.base import FLOAT32, Engine
 from severstal.engines.dice_check import FoldScorer, check_dice
-from severstal.engines.parity import check_parity, compare
+from severstal.engines.parity import PARITY_STRIPS, check_parity, compare
 from severstal.experiment import Member
 from severstal.postprocess.rules import Rule
-
-PARITY_STRIPS = 8  # per fold
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ def export(member: Member, engine_class: type[Engine], data: TrainingSet, rules:
     parity = compare(reference, engine, sample, thresholds)
     check_parity(subject, parity, engine_class.tolerance)
     logger.info("%s: %s %s", member.name, name, parity)
-    facts = {
+    facts: dict[str, Any] = {
         "engine": name,
         "onnx": file_hash(member.files.onnx),
         "thresholds": thresholds,

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from severstal.engines.base import Outputs
+from severstal.engines.outputs import Outputs
 from severstal.models.inference_graph import InferenceGraph
 
 MAX_BATCH = 8  # strips per call; a CUDA graph and its memory are kept for each number of strips that occurs twice

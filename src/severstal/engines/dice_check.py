@@ -11,7 +11,7 @@ from tqdm import tqdm
 from severstal.data import out_of_fold, strips
 from severstal.data.labels import masks
 from severstal.data.training_set import TrainingSet
-from severstal.engines.base import Predict
+from severstal.engines.outputs import Predict
 from severstal.errors import InputError
 from severstal.experiment import Member
 from severstal.postprocess.metric import dice

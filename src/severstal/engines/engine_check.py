@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from severstal.engines import float32_layers, onnx_file
-from severstal.engines.base import Engine, Predict
+from severstal.engines.base import Engine
 from severstal.engines.dice_check import FoldScorer
-from severstal.engines.parity import check_parity, compare
+from severstal.engines.outputs import Predict
+from severstal.engines.parity import PARITY_STRIPS, check_parity, compare
 from severstal.engines.torch_engine import TorchEngine
 from severstal.errors import InputError
 from severstal.experiment import Member
 from severstal.postprocess.ensemble_mean import mean_map
 from severstal.postprocess.rules import Rule
 
-PARITY_STRIPS = 8
 AVERAGED_COUNTS = (4, 4, 4, 3)  # strips per call: direct, recorded, replayed, and another number
 
 

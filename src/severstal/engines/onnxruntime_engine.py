@@ -7,8 +7,9 @@ from typing import Self
 
 import numpy as np
 
-from severstal.engines.base import Engine, Outputs
+from severstal.engines.base import Engine
 from severstal.engines.onnx_file import INPUT, OUTPUTS
+from severstal.engines.outputs import Outputs
 from severstal.errors import InputError, first_line
 from severstal.experiment import Member
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from severstal.console import set_up_logging
 from severstal.data.training_set import TrainingSet
 from severstal.engines import float32_layers
 from severstal.engines.dice_check import MAX_DROP, FoldScorer
@@ -70,9 +71,11 @@ class OpenVinoInt8Engine(OpenVinoEngine):
 
 
 def _quantise(arguments: tuple[Member, TrainingSet, tuple[Rule, ...]], max_drop: float) -> None:
+    """The work of the child process."""
     import nncf
     import openvino
 
+    set_up_logging()
     fold = FoldScorer(*arguments)
     member = fold.member
     nncf.set_log_level(logging.ERROR)

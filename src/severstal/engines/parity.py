@@ -7,8 +7,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from severstal.engines.base import Predict, Tolerance
+from severstal.engines.base import Tolerance
+from severstal.engines.outputs import Predict
 from severstal.errors import InputError
+
+PARITY_STRIPS = 8  # held-out strips that an engine is compared on
 
 
 @dataclass(frozen=True)

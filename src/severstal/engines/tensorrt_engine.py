@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from severstal.engines.base import FLOAT16, FLOAT32, Engine, Outputs, Predict
+from severstal.engines.base import FLOAT16, FLOAT32, Engine, Precision, Tolerance
+from severstal.engines.outputs import Outputs, Predict
 from severstal.experiment import Member
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ class TensorRTEngine(Engine):
     packages = ("tensorrt", "tensorrt_rtx")
     install = "pip install -r requirements-gpu.txt"
     device = "gpu"
-    precision = "fp16"
-    tolerance = FLOAT16
+    precision: ClassVar[Precision] = "fp16"
+    tolerance: ClassVar[Tolerance | None] = FLOAT16
     averages_on_device = True
 
     def __init__(self, runner: Runner) -> None:

@@ -6,7 +6,8 @@ from typing import Self
 
 import numpy as np
 
-from severstal.engines.base import Engine, Outputs
+from severstal.engines.base import Engine
+from severstal.engines.outputs import Outputs
 from severstal.experiment import Member
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from severstal.engines.base import FLOAT16, Engine, Outputs
+from severstal.engines.base import FLOAT16, Engine
+from severstal.engines.outputs import Outputs
 from severstal.errors import InputError
 from severstal.experiment import Member
 

@@ -14,13 +14,11 @@ Array = Any  # a DeviceAllocation of pycuda, or a tensor of torch
 
 
 class Buffers(Protocol):
-    """Memory on the GPU and one stream. Calls enqueue work and return at once, except for ``synchronize``.
+    """Memory on the GPU and one stream. Calls enqueue work and return at once, except for ``synchronize``."""
 
-    Attributes:
-        stream: the stream's handle, for TensorRT.
-    """
-
-    stream: int
+    @property
+    def stream(self) -> int:
+        """The stream's handle, for TensorRT."""
 
     def current(self) -> AbstractContextManager[None]:
         """Bind the GPU to the calling thread: engines are loaded in one thread and may be called from others."""

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from severstal.artifacts import replacing
+from severstal.engines.base import BATCH_SIZE
 from severstal.engines.tensorrt.library import create_logger
 from severstal.errors import InputError
 
@@ -22,7 +23,7 @@ class Profile:
     """TensorRT's optimisation profile, in strips per call: the limits, and the number that tactics are chosen for."""
 
     min_batch: int = 1
-    opt_batch: int = 4
+    opt_batch: int = BATCH_SIZE
     max_batch: int = 8
 
     def as_json(self) -> dict[str, int]:

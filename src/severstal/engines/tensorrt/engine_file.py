@@ -60,7 +60,7 @@ class EngineFile:
         return self.member.files.engine(self.name)
 
     @property
-    def sidecar(self) -> Path:
+    def build_record(self) -> Path:
         return self.member.files.build_record(self.name)
 
     def build(self, fold: FoldScorer | None = None) -> None:
@@ -102,7 +102,7 @@ class EngineFile:
         """Why the engine on disk cannot be loaded here; empty where it can."""
         if not self._is_converted():
             return ["it is of another graph"]
-        return sidecar.differences(self.sidecar, self.engine, self._identity())
+        return sidecar.differences(self.build_record, self.engine, self._identity())
 
     def _open(self, buffers: Buffers) -> Runner:
         return Runner(buffers, [LoadedEngine(library(), self.engine)], [1])
@@ -126,7 +126,7 @@ class EngineFile:
     def _build_engine(self) -> None:
         began = time.monotonic()
         build_file(self.converted, self.engine, PROFILE, self.member.paths.timing_cache)
-        write_json(self.sidecar, self._identity() | {"engine": file_hash(self.engine)})
+        write_json(self.build_record, self._identity() | {"engine": file_hash(self.engine)})
         seconds, megabytes = time.monotonic() - began, self.engine.stat().st_size / 1e6
         logger.info("%s: %s engine built in %.1f s, %.0f MB", self.member.name, self.name, seconds, megabytes)
 

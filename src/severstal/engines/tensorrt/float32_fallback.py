@@ -16,9 +16,9 @@ import onnx
 import onnxruntime
 from tqdm import tqdm
 
-from severstal.engines.base import Predict
 from severstal.engines.dice_check import FoldScorer
 from severstal.engines.onnx_file import INPUT, OUTPUTS
+from severstal.engines.outputs import Predict
 from severstal.engines.tensorrt.fp16_simulation import simulate_fp16
 from severstal.engines.tensorrt.layers import layers
 from severstal.engines.tensorrt.precision_conversion import convert_precision

@@ -32,7 +32,7 @@ def library() -> ModuleType:
 def create_logger(trt: ModuleType) -> Any:
     """A TensorRT logger that prints nothing and collects errors in ``errors``, for the exception that follows."""
 
-    class ErrorLogger(trt.ILogger):  # type: ignore[name-defined,misc]
+    class ErrorLogger(trt.ILogger):  # type: ignore[name-defined]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: list[str] = []

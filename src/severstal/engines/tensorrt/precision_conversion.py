@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -71,8 +72,7 @@ def to_int8(
 
     if not strips:
         raise InputError("int8 needs training strips to measure its ranges on: run `bash bin/export.sh`")
-    logging.getLogger().setLevel(max(logging.ERROR, logging.getLogger().level))  # it logs to the root
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _quiet_root_logger():
         source, target = Path(folder) / "model.onnx", Path(folder) / "int8.onnx"
         onnx.save(model, source)  # of a model in memory it would move the weights to a file, and change the caller's
         quantize_static(
@@ -96,6 +96,18 @@ def to_int8(
             calibration_cache_path=ranges,
         )
         return onnx.load(target)
+
+
+@contextmanager
+def _quiet_root_logger() -> Iterator[None]:
+    """Hide warnings of the root logger, which ONNX Runtime's quantisation uses."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(max(logging.ERROR, level))
+    try:
+        yield
+    finally:
+        root.setLevel(level)
 
 
 class _CalibrationReader:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from severstal.engines.base import Outputs
 from severstal.engines.onnx_file import INPUT, OUTPUTS
+from severstal.engines.outputs import Outputs
 from severstal.engines.tensorrt.buffers import Buffers
 from severstal.engines.tensorrt.library import create_logger
 from severstal.errors import InputError

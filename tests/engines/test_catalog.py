@@ -1,0 +1,56 @@
+"""Which engine is used, and what a person reads who asks for one that cannot be."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from severstal.engines import catalog
+from severstal.engines.openvino_engine import OpenVinoEngine
+from severstal.engines.tensorrt_engine import TensorRTEngine
+from severstal.errors import InputError
+
+
+@pytest.mark.parametrize("name", catalog.NAMES)
+def test_an_engine_is_found_by_its_name_and_says_what_it_can_do(name) -> None:
+    engine_class = catalog.engine_class(name)
+    assert engine_class.name == name
+    assert engine_class.packages
+    assert engine_class.is_reduced() == (engine_class.precision != "fp32")
+    assert engine_class.needs_gpu() == (name.startswith("tensorrt") or name == "torch-fp16")
+    assert (engine_class.tolerance is None) == (engine_class.precision == "int8")
+
+
+def test_looking_at_the_catalog_imports_no_runtime() -> None:
+    script = (
+        "import sys\n"
+        "from severstal.engines import catalog\n"
+        "print([catalog.engine_class(name).is_installed() for name in catalog.NAMES])\n"
+        "assert not {'torch', 'onnxruntime', 'openvino', 'nncf', 'tensorrt', 'tensorrt_rtx'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_auto_is_the_fastest_engine_that_is_installed(monkeypatch) -> None:
+    monkeypatch.setattr(catalog, "gpu_count", lambda: 0)
+    assert catalog.choose("auto") == "openvino"
+    monkeypatch.setattr(catalog, "gpu_count", lambda: 1)
+    monkeypatch.setattr(TensorRTEngine, "is_installed", lambda: True)
+    assert catalog.choose("auto") == "tensorrt"
+    monkeypatch.setattr(TensorRTEngine, "is_installed", lambda: False)
+    assert catalog.choose("auto") == "torch-fp16"
+
+
+def test_an_engine_that_cannot_be_used_is_refused_with_a_cure(monkeypatch) -> None:
+    monkeypatch.setattr(catalog, "gpu_count", lambda: 0)
+    with pytest.raises(InputError, match="no engine 'tensorflow'; choose auto, tensorrt, "):
+        catalog.choose("tensorflow")
+    monkeypatch.setattr(OpenVinoEngine, "is_installed", lambda: False)
+    with pytest.raises(InputError, match=r"openvino is not installed: run `.*pip install -r requirements\.txt`"):
+        catalog.choose("openvino")
+    monkeypatch.setattr(TensorRTEngine, "is_installed", lambda: True)
+    with pytest.raises(InputError, match="tensorrt needs an NVIDIA GPU"):
+        catalog.choose("tensorrt")
