@@ -34,13 +34,18 @@ class Calibration:
 
 
 @pytest.fixture
-def library():
-    """A stand-in of the module ``tensorrt`` on a machine with a GPU."""
-    return fake_tensorrt.library(FakeBuffers())
+def buffers() -> FakeBuffers:
+    return FakeBuffers()
 
 
 @pytest.fixture
-def builds(monkeypatch, library) -> list[tuple]:
+def library(buffers):
+    """A stand-in of the module ``tensorrt`` on a machine with a GPU."""
+    return fake_tensorrt.library(buffers)
+
+
+@pytest.fixture
+def builds(monkeypatch, buffers, library) -> list[tuple]:
     """Graph and timing cache of every build; the built engine is one of the stand-in."""
     builds = []
 
@@ -48,7 +53,6 @@ def builds(monkeypatch, library) -> list[tuple]:
         builds.append((graph.name, cache))
         write_engine(engine, factor=1)
 
-    buffers = FakeBuffers()
     monkeypatch.setattr(engine_file, "library", lambda: library)
     monkeypatch.setattr(engine_file, "shared_buffers", lambda: buffers)
     monkeypatch.setattr(engine_file, "gpu_count", lambda: 0)  # nothing is scored: test_float32_fallback.py does that
@@ -98,7 +102,7 @@ def test_files_that_do_not_belong_together_are_rebuilt(fresh_member, builds, dam
 
 
 def test_loading_an_engine_of_another_version_rebuilds_it_and_says_so(fresh_member, builds, library, caplog) -> None:
-    file = EngineFile(fresh_member, "tensorrt", "fp16")
+    file = EngineFile(fresh_member, "tensorrt-fp32", "fp32")
     file.build()
     file.load()
     assert len(builds) == 1, "an engine that fits was built again"
@@ -114,7 +118,7 @@ def test_loading_an_engine_of_another_version_rebuilds_it_and_says_so(fresh_memb
 
 
 def test_an_engine_that_the_gpu_refuses_although_its_record_fits_is_rebuilt(fresh_member, builds) -> None:
-    file = EngineFile(fresh_member, "tensorrt", "fp16")
+    file = EngineFile(fresh_member, "tensorrt-fp32", "fp32")
     file.build()
     file.engine.write_bytes(b"\x00ftrt")
     write_json(file.build_record, read_json(file.build_record, "") | {"engine": file_hash(file.engine)})
