@@ -96,6 +96,7 @@ def test_an_overflow_skips_the_step_and_a_resumed_training_keeps_the_lower_scale
     first.clip_gradients(5.0)
     first.step()
     assert torch.equal(first.network.weight, before)
+    assert (first.loss_scale, first.take_skipped_steps(), first.take_skipped_steps()) == (2.0**15, 1, 0)
     assert resumed._scaler.get_scale() == 2.0**16
     resumed.load_state_dict(first.state_dict())
     assert resumed._scaler.get_scale() == 2.0**15

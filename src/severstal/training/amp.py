@@ -82,6 +82,7 @@ class MixedPrecision:
         self.network, self.optimizer, self._device = network, optimizer, device
         self._scaler = torch.amp.GradScaler(device.type, enabled=self.mode == "fp16")
         self._apex = import_apex_amp() if self.mode == "apex" else None
+        self._skipped = torch.zeros((), dtype=torch.int64, device=device)  # counted there: reading it waits for the GPU
         if self._apex:
             self.network, self.optimizer = self._apex.initialize(network, optimizer, opt_level="O1", verbosity=0)
 
@@ -104,7 +105,8 @@ class MixedPrecision:
         if self.mode == "fp16":
             self._scaler.unscale_(self.optimizer)
         parameters = self._apex.master_params(self.optimizer) if self._apex else self.network.parameters()
-        nn.utils.clip_grad_norm_(parameters, max_norm)
+        norm = nn.utils.clip_grad_norm_(parameters, max_norm)
+        self._skipped += ~torch.isfinite(norm)
 
     def step(self) -> None:
         """One optimiser step, then clear the gradients; the scaler skips the step if a gradient overflowed."""
@@ -114,6 +116,17 @@ class MixedPrecision:
             self._scaler.step(self.optimizer)
             self._scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
+
+    @property
+    def loss_scale(self) -> float | None:
+        """Factor by which float16 scales the loss now; None in the other modes (apex keeps its own)."""
+        return float(self._scaler.get_scale()) if self.mode == "fp16" else None
+
+    def take_skipped_steps(self) -> int:
+        """Number of steps since the last call whose gradients were not finite; with scaling they were skipped."""
+        count = int(self._skipped)
+        self._skipped.zero_()
+        return count
 
     def state_dict(self) -> dict[str, Any]:
         """State of the scaler; a resumed training that searched its scale anew would give other weights."""

@@ -36,6 +36,8 @@ class EpochRecord(TypedDict):
         dice_per_class: at the threshold and minimum mask area that suit each class best.
         dice_untuned: at fixed values, see :class:`severstal.training.validation.FoldScores`.
         learning_rate: after the epoch's last step.
+        loss_scale: of float16 training after the epoch's last step; None without scaling.
+        skipped_steps: optimiser steps of the epoch whose gradients were not finite.
         train_seconds: of the training, without validation.
         loading_share: part of ``train_seconds`` spent waiting for the data loader.
         validation_seconds: of the validation.
@@ -47,6 +49,8 @@ class EpochRecord(TypedDict):
     dice_per_class: list[float]
     dice_untuned: float
     learning_rate: float
+    loss_scale: float | None
+    skipped_steps: int
     train_seconds: float
     loading_share: float
     validation_seconds: float
@@ -84,6 +88,9 @@ class EpochLog:
             self._writer = SummaryWriter(self._member.files.tensorboard, purge_step=epoch)
         for name in SCALARS:
             self._writer.add_scalar(name, record[name], epoch)
+        if record["loss_scale"] is not None:
+            self._writer.add_scalar("loss_scale", record["loss_scale"], epoch)
+            self._writer.add_scalar("skipped_steps", record["skipped_steps"], epoch)
         for defect, dice in zip(CLASSES, record["dice_per_class"], strict=True):
             self._writer.add_scalar(f"dice_class_{defect}", dice, epoch)
 
@@ -97,4 +104,12 @@ class EpochLog:
             f"{self._member.name}  epoch {record['epoch']}/{self._num_epochs}  loss {record['loss']:.4f}  "
             f"Dice {record['dice']:.4f} ({per_class})  {compared}  {seconds:.0f} s/epoch, "
             f"{describe_loading(record['loading_share'], self._num_workers)}, {duration(time_left)} left"
+            f"{_describe_scaling(record)}"
         )
+
+
+def _describe_scaling(record: EpochRecord) -> str:
+    """Text for the loss scale of float16 and the steps that it skipped; empty without scaling."""
+    if record["loss_scale"] is None:
+        return ""
+    return f", loss scale {record['loss_scale']:g}, {record['skipped_steps']} steps skipped"

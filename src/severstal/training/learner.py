@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from severstal.experiment import FoldConfig
+from severstal.experiment import FoldConfig, Member
 from severstal.models.inference_graph import Normalise
 from severstal.models.libraries import timm
 from severstal.models.unet import Output, build_initial_unet, build_unet, move_to, split_output
@@ -18,6 +18,7 @@ from severstal.training.amp import MixedPrecision
 from severstal.training.averaging import State
 from severstal.training.crops import unpack_masks
 from severstal.training.distributed import Distributed
+from severstal.training.divergence import check_finite
 from severstal.training.losses import SegmentationLoss
 
 MAX_GRADIENT_NORM = 5.0  # longer gradients are shortened to it; they are rare
@@ -121,6 +122,15 @@ class Learner:
     def copy_ema_state(self) -> State:
         """A copy of the averaged weights on the CPU."""
         return {name: value.cpu().clone() for name, value in self.ema_network.state_dict().items()}
+
+    def check_finite(self, member: Member, epoch: int, loss: float) -> None:
+        """Check the epoch's mean loss, the network and the averaged weights.
+
+        Raises:
+            InputError: see :func:`severstal.training.divergence.check_finite`.
+        """
+        states = {"the network": self._network.state_dict(), "the averaged network": self.ema_network.state_dict()}
+        check_finite(member, epoch, self.amp.mode, loss, states)
 
     def state_dict(self) -> LearnerState:
         """What :meth:`load_state_dict` restores."""

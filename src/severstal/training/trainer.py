@@ -90,6 +90,7 @@ class Trainer:
         self._loaders.sampler.epoch = epoch
         load_timer = LoadTimer()
         loss = self._train(epoch, load_timer)
+        self._learner.check_finite(self._member, epoch, loss)
         trained = time.monotonic()
         scores = self._validate()
         return EpochRecord(
@@ -99,6 +100,8 @@ class Trainer:
             dice_per_class=scores.tuned.tolist(),
             dice_untuned=float(scores.default.mean()),
             learning_rate=self._learning_rate(epoch * self._steps_per_epoch),
+            loss_scale=self._learner.amp.loss_scale,
+            skipped_steps=self._learner.amp.take_skipped_steps(),
             train_seconds=round(trained - started, 2),
             loading_share=round(load_timer.seconds / (trained - started), 4),
             validation_seconds=round(time.monotonic() - trained, 2),

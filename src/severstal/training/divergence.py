@@ -1,0 +1,64 @@
+"""Stops a training whose loss, weights or statistics are no longer finite numbers.
+
+The gradient scaler of float16 only skips steps whose gradients overflowed. An overflow in the forward pass has by then
+entered the running statistics of batch normalisation, and the moving average copies them: such a network goes on with
+plausible log lines and predicts nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from severstal.errors import InputError
+from severstal.experiment import Member
+
+MAX_NAMES = 3  # of the tensors that an error names
+
+
+def nonfinite_names(state: Mapping[str, torch.Tensor]) -> list[str]:
+    """Names of the tensors that hold a NaN or an infinity; it waits for the GPU once."""
+    tensors = {name: value for name, value in state.items() if value.is_floating_point()}
+    if not tensors:
+        return []
+    is_finite = torch.stack([torch.isfinite(value).all() for value in tensors.values()]).tolist()
+    return [name for name, finite in zip(tensors, is_finite, strict=True) if not finite]
+
+
+def check_finite(member: Member, epoch: int, mode: str, loss: float, states: dict[str, Mapping]) -> None:
+    """Check the loss and the tensors of an epoch before they are validated or saved.
+
+    Args:
+        mode: of mixed precision, see :mod:`severstal.training.amp`.
+        loss: mean of the epoch.
+        states: state dicts by what they are called in the error message.
+
+    Raises:
+        InputError: if one is not finite; it says what to do, and which checkpoint is still there.
+    """
+    problems = [] if torch.isfinite(torch.tensor(loss)) else [f"the loss is {loss}"]
+    for title, state in states.items():
+        names = nonfinite_names(state)
+        if names:
+            more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+            problems.append(f"{title} has NaN or infinity in {', '.join(names[:MAX_NAMES])}{more}")
+    if problems:
+        raise InputError(
+            f"{member.name}: training diverged in epoch {epoch} with --amp {mode}: {'; '.join(problems)}. "
+            f"{_kept(member.files.checkpoint, epoch)}. {_cure(member, mode)}"
+        )
+
+
+def _kept(checkpoint: Path, epoch: int) -> str:
+    return f"{checkpoint} still holds epoch {epoch - 1}" if checkpoint.exists() else "No epoch was saved"
+
+
+def _cure(member: Member, mode: str) -> str:
+    options = {
+        "fp16": "`--amp bf16` or `--amp off`",
+        "apex": "`--amp bf16` or `--amp off`",
+        "bf16": "`--amp off` or a lower `--learning-rate`",
+    }.get(mode, "a lower `--learning-rate`")
+    return f"Delete {member.files.folder} and run `{member.remake}` with {options}"
