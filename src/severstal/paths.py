@@ -160,6 +160,6 @@ class Paths:
         return FoldPaths(self.folds / encoder / str(fold))
 
 
-def gpu_lock(number: int, folder: Path | None = None) -> Path:
+def gpu_lock(uuid: str, folder: Path | None = None) -> Path:
     """The file whose lock reserves a GPU of this machine; in the system's temporary folder by default."""
-    return (folder or Path(tempfile.gettempdir())) / f"severstal-gpu-{number}.lock"
+    return (folder or Path(tempfile.gettempdir())) / f"severstal-{uuid.replace('/', '-')}.lock"

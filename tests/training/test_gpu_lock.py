@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
 
-from severstal.training import gpu_lock
+import pytest
+from support.nvidia_smi import T4_FIRST, T4_SECOND, forget_gpus, install_nvidia_smi
+
 from severstal.training.gpu_lock import claim_gpu
 
 
 class Claim(NamedTuple):
     process: BaseProcess
-    first: int | None
-    second: int | None
+    first: str | None
+    second: str | None
     visible: str | None
 
 
 def claim_twice(folder: Path, answer: Connection) -> None:
-    gpu_lock.gpu_count = lambda: 2
-    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
     answer.send((claim_gpu(folder), claim_gpu(folder), os.environ.get("CUDA_VISIBLE_DEVICES")))
     answer.recv()  # until it is killed
 
@@ -40,20 +41,29 @@ def end(claim: Claim) -> None:
     claim.process.join()
 
 
-def test_processes_take_a_gpu_each_and_release_it_when_they_end(tmp_path) -> None:
+@pytest.fixture(autouse=True)
+def three_gpus(tmp_path, monkeypatch) -> Iterator[None]:
+    install_nvidia_smi(tmp_path, monkeypatch)
+    yield
+    forget_gpus()
+
+
+def test_processes_take_a_visible_gpu_each_and_release_it_when_they_end(tmp_path, monkeypatch) -> None:
+    """The first GPU belongs to somebody else: two of three are visible, in an order of the machine's owner."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,1")
     claims = [start(tmp_path) for _ in range(3)]
-    assert [claim.first for claim in claims] == [0, 1, None]
-    assert [claim.visible for claim in claims] == ["0", "1", None]
+    assert [claim.first for claim in claims] == [T4_SECOND, T4_FIRST, None]
+    assert [claim.visible for claim in claims] == [T4_SECOND, T4_FIRST, "2,1"]
     assert all(claim.second is None for claim in claims), "a process keeps the GPU that it has"
     end(claims[1])
     later = start(tmp_path)
-    assert later.first == 1
+    assert later.first == T4_FIRST
     for claim in (claims[0], claims[2], later):
         end(claim)
 
 
-def test_a_gpu_that_was_chosen_already_is_kept(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(gpu_lock, "gpu_count", lambda: 4)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+@pytest.mark.parametrize("visible", ["2", ""])
+def test_where_at_most_one_gpu_is_visible_nothing_is_claimed(tmp_path, monkeypatch, visible: str) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert claim_gpu(tmp_path) is None
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == visible

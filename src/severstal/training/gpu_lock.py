@@ -8,32 +8,34 @@ from pathlib import Path
 from typing import TextIO
 
 from severstal import paths
-from severstal.hardware import gpu_count
+from severstal.hardware import gpus
 
 _locks: list[TextIO] = []  # open files of this process; closing one would release its lock
 
 
-def claim_gpu(folder: Path | None = None) -> int | None:
-    """Take a GPU that no other training process of this machine has, until this process ends.
+def claim_gpu(folder: Path | None = None) -> str | None:
+    """Take a visible GPU that no other training process of this machine has, until this process ends.
 
-    Sets ``CUDA_VISIBLE_DEVICES``, so it has to run before CUDA is initialised.
+    Sets ``CUDA_VISIBLE_DEVICES`` to its UUID, so it has to run before CUDA is initialised. GPUs that the variable hides
+    already, such as those of other jobs of Slurm, are left alone.
 
     Args:
         folder: of the lock files; the system's temporary folder by default.
 
     Returns:
-        the GPU's number; None if there is at most one GPU, if CUDA_VISIBLE_DEVICES is already set, or if all are taken.
+        the GPU's UUID; None if at most one GPU is visible, if this process has claimed one, or if all are taken.
     """
-    if gpu_count() < 2 or _locks or "CUDA_VISIBLE_DEVICES" in os.environ:
+    visible = gpus()
+    if len(visible) < 2 or _locks:
         return None
-    for number in range(gpu_count()):
-        lock = paths.gpu_lock(number, folder).open("w")
+    for uuid in (gpu["uuid"] for gpu in visible):
+        lock = paths.gpu_lock(uuid, folder).open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system releases it when the process ends
         except OSError:
             lock.close()
             continue
         _locks.append(lock)
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(number)
-        return number
+        os.environ["CUDA_VISIBLE_DEVICES"] = uuid
+        return uuid
     return None

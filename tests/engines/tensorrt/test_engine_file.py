@@ -57,7 +57,7 @@ def builds(monkeypatch, buffers, library) -> list[tuple]:
     monkeypatch.setattr(engine_file, "shared_buffers", lambda: buffers)
     monkeypatch.setattr(engine_file, "gpu_count", lambda: 0)  # nothing is scored: test_float32_fallback.py does that
     monkeypatch.setattr(engine_file, "build_file", build)
-    monkeypatch.setattr(sidecar, "gpus", lambda: [T4])
+    monkeypatch.setattr(sidecar, "current_gpu", lambda: T4)
     return builds
 
 
@@ -73,7 +73,7 @@ def test_an_engine_is_built_once_per_graph_and_machine(fresh_member, monkeypatch
     assert known["profile"] == {"min_batch": 1, "opt_batch": 4, "max_batch": 8}
     assert known["onnx"] == file_hash(file.converted)
     assert known["weights"] == fresh_member.weights_hash()
-    monkeypatch.setattr(sidecar, "gpus", lambda: [T4 | {"name": "NVIDIA L4", "compute_cap": "8.9"}])
+    monkeypatch.setattr(sidecar, "current_gpu", lambda: T4 | {"name": "NVIDIA L4", "compute_cap": "8.9"})
     assert file.differences() == ["gpu NVIDIA T4, here NVIDIA L4", "compute_capability 7.5, here 8.9"]
     file.build()
     assert len(builds) == 2
@@ -131,7 +131,7 @@ def test_int8_is_calibrated_once_and_rebuilt_without_strips(fresh_member, strips
     file = EngineFile(fresh_member, "tensorrt-int8", "int8")
     file.build(Calibration(strips))
     graph = file_hash(file.converted)
-    monkeypatch.setattr(sidecar, "gpus", lambda: [T4 | {"driver_version": "2"}])
+    monkeypatch.setattr(sidecar, "current_gpu", lambda: T4 | {"driver_version": "2"})
     file.build()
     assert len(builds) == 2
     assert file.differences() == []

@@ -89,7 +89,7 @@ def member(tmp_path, monkeypatch) -> Member:
     write_text(member.files.weights, "weights")
     monkeypatch.setattr(engine_file, "library", lambda: SimpleNamespace(__name__="tensorrt", __version__="11.4"))
     monkeypatch.setattr(engine_file, "build_file", lambda graph, built, *_: shutil.copy(graph, built))
-    monkeypatch.setattr(sidecar, "gpus", lambda: [T4])
+    monkeypatch.setattr(sidecar, "current_gpu", lambda: T4)
     monkeypatch.setattr(engine_file, "gpu_count", lambda: 1)
     monkeypatch.setattr(engine_file, "shared_buffers", lambda: None)
     monkeypatch.setattr(EngineFile, "_open", lambda file, buffers: engine(onnx.load(file.engine)))
@@ -119,7 +119,7 @@ def test_an_engine_keeps_its_float32_layers_on_every_machine(member, precision, 
     scored, content = fold.scored, file.converted.read_bytes()
     file.build(fold)
     assert fold.scored == scored, "what is known was scored again"
-    monkeypatch.setattr(sidecar, "gpus", lambda: [T4 | {"driver_version": "2"}])
+    monkeypatch.setattr(sidecar, "current_gpu", lambda: T4 | {"driver_version": "2"})
     built = file.engine.stat().st_mtime_ns
     file.build()
     assert file.engine.stat().st_mtime_ns > built

@@ -13,14 +13,14 @@ from typing import Any
 from severstal.artifacts import file_hash, read_json
 from severstal.engines.tensorrt.builder import Profile
 from severstal.errors import InputError
-from severstal.hardware import gpus
+from severstal.hardware import current_gpu
 
 Identity = dict[str, Any]
 
 
 def identity(trt: ModuleType, precision: str, profile: Profile, onnx: Path, weights: str) -> Identity:
     """What has to be equal for an engine to be loaded here."""
-    gpu = gpus()[0] if gpus() else {}
+    gpu = current_gpu() or {}
     return {
         "library": trt.__name__,
         "version": trt.__version__,
