@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
+import torch
+import torch.distributed as dist
 from support.commands import ROOT, arguments_of
 from support.experiments import write_tiny
 from support.training import ENCODER, job, log_of, weights_of
+
+from severstal import recipe
+from severstal.models.unet import build_unet
+from severstal.training.distributed import Distributed
 
 LEARNING_RATE, STEPS = 1e-3, 6
 VALUES = {"epochs": 2, "amp": "off", "samples_per_epoch": 12, "learning_rate": LEARNING_RATE}
@@ -35,3 +42,29 @@ def test_two_processes_of_torchrun_train_the_network_of_one(tiny, tmp_path) -> N
     for name, value in expected.items():
         difference = float((both[name].float() - value.float()).abs().max())
         assert difference < STEPS * LEARNING_RATE + 0.05 * float(value.abs().max()), name
+
+
+@pytest.fixture
+def group(tmp_path) -> Iterator[None]:
+    """A group of which this process is the only member; the checks of DistributedDataParallel are those of many."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def test_a_network_with_unused_layers_trains_more_than_one_step_under_torchrun(group) -> None:
+    """EfficientNet brings layers of its classifier along; their missing gradients would stop the second step."""
+    network = build_unet(recipe.named("kaggle").for_encoder("efficientnet-b3"), "efficientnet-b3")
+    wrapped = Distributed(rank=0, world_size=2, device=torch.device("cpu")).wrap(network)
+    for _ in range(2):
+        wrapped(torch.rand(2, 1, 64, 64)).square().mean().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters() if parameter.requires_grad)
+
+
+def test_gradients_flow_through_a_sum_over_processes(group) -> None:
+    values = torch.tensor([1.0, 2.0], requires_grad=True)
+    (
+        Distributed(rank=0, world_size=2, device=torch.device("cpu")).all_reduce(values) * torch.tensor([3.0, 5.0])
+    ).sum().backward()
+    assert values.grad is not None
+    assert values.grad.tolist() == [3.0, 5.0]

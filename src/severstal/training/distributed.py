@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.nn.functional import all_reduce as differentiable_all_reduce
 
+from severstal.models.unused_parameters import freeze_unused_parameters
+from severstal.training.all_reduce import differentiable_all_reduce
 from severstal.training.sync_batchnorm import convert_sync_batchnorm
 
 
@@ -53,13 +54,14 @@ class Distributed:
         """The network with gradients averaged, and batch statistics taken, over all processes."""
         if self.world_size == 1:
             return network
+        freeze_unused_parameters(network)
         network = convert_sync_batchnorm(network, self.device)
         ids = [self.device.index] if self.device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(network, device_ids=ids)
 
     def close(self) -> None:
-        """Leave the group of processes."""
-        if self.world_size > 1:
+        """Leave the group of processes, if this process is still in it."""
+        if self.world_size > 1 and dist.is_initialized():
             dist.destroy_process_group()
 
 
@@ -77,5 +79,6 @@ def init_distributed() -> Distributed:
         torch.cuda.set_device(device)
     if not started_by_torchrun():
         return Distributed(0, 1, device)
-    dist.init_process_group("nccl" if cuda else "gloo")
+    # Without device_id NCCL guesses the GPU from the rank, which is wrong on the second machine.
+    dist.init_process_group("nccl" if cuda else "gloo", device_id=device if cuda else None)
     return Distributed(dist.get_rank(), dist.get_world_size(), device)

@@ -99,6 +99,7 @@ class Job:
                         write_json(self.member.files.config, self._config().model_dump())
                 distributed.barrier()
                 Trainer(self.member, self.member.config(), self.data, distributed, show_progress=alone).run()
+            distributed.close()  # while all processes are here: the others end before the maps are predicted
             if distributed.is_main:
                 self._predict(distributed.device, bars=alone)
         finally:

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional as F
 
 from severstal.models.libraries import timm
+from severstal.training.all_reduce import differentiable_all_reduce
 
 
 class CpuSyncBatchNorm(nn.BatchNorm2d):
@@ -31,9 +31,9 @@ class CpuSyncBatchNorm(nn.BatchNorm2d):
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         x32 = x.float()
         count = x32.numel() / x32.shape[1] * dist.get_world_size()
-        mean = all_reduce(x32.sum(dim=(0, 2, 3))) / count
+        mean = differentiable_all_reduce(x32.sum(dim=(0, 2, 3))) / count
         centred = x32 - mean[:, None, None]
-        variance = all_reduce(centred.square().sum(dim=(0, 2, 3))) / count
+        variance = differentiable_all_reduce(centred.square().sum(dim=(0, 2, 3))) / count
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
