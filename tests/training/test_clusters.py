@@ -8,14 +8,15 @@ from support.training import ENCODER
 
 from severstal.errors import InputError
 from severstal.training import launcher
-from severstal.training.clusters import dask_backend, ray_backend
+from severstal.training.clusters import _check_one_at_a_time, dask_backend, ray_backend
 from severstal.training.launcher import Launcher
 
-SHORT = (ENCODER, "0", "--epochs", "1")
+SHORT = (ENCODER, "0", "--epochs", "1", "--num-workers", "1")
 # On a busy machine a worker may take minutes to import torch: nothing here may end because of that.
 PATIENT = {
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "600s",
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "600s",
+    "DASK_DISTRIBUTED__WORKER__DAEMON": "False",  # so that loader processes can be started
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1 hour",
     "RAY_worker_register_timeout_seconds": "600",
     "RAY_gcs_server_port_wait_time_s": "600",
@@ -64,6 +65,24 @@ def test_a_worker_of_a_ray_cluster_trains_a_network(tiny, cluster_environment) -
 def test_dask_without_an_address_says_how_to_give_one() -> None:
     with pytest.raises(InputError, match="--address, such as"), dask_backend(None):
         pass
+
+
+@pytest.mark.parametrize(
+    ("worker", "at_a_time"),
+    [
+        ({"nthreads": 1}, 1),
+        ({"nthreads": 4}, 4),
+        ({"nthreads": 4, "resources": {"GPU": 1}}, 1),
+        ({"nthreads": 2, "resources": {"GPU": 2}}, 2),
+    ],
+)
+def test_a_dask_worker_that_would_train_several_networks_in_one_process_is_refused(worker, at_a_time: int) -> None:
+    workers = [{"name": "first", "nthreads": 1}, {"name": "second"} | worker]
+    if at_a_time == 1:
+        _check_one_at_a_time("tcp://10.0.0.1:8786", workers)
+        return
+    with pytest.raises(InputError, match=rf"second would train {at_a_time} .*DAEMON=False dask worker .*--nthreads 1"):
+        _check_one_at_a_time("tcp://10.0.0.1:8786", workers)
 
 
 def test_a_scheduler_that_does_not_answer_is_named() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
 import os
 from dataclasses import dataclass
 
@@ -17,6 +19,8 @@ from severstal.training.crops import CropDataset, StripDataset
 from severstal.training.distributed import Distributed
 from severstal.training.sampling import ClassSampler, PseudoLabelSampler
 from severstal.training.strip_loader import StripLoader
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ def build_loaders(member: Member, data: TrainingSet, recipe: Recipe, distributed
     sampler_class = ClassSampler if data.pseudo is None else PseudoLabelSampler
     sampler = sampler_class(data, training_images, recipe, rank, world_size)
     own_part = Subset(validation_set, range(rank, len(validation_set), world_size))
-    num_workers = recipe.num_workers if recipe.num_workers >= 0 else default_num_workers(world_size)
+    num_workers = usable_num_workers(recipe.num_workers, world_size)
     pin = distributed.device.type == "cuda"
     return Loaders(
         sampler,
@@ -72,6 +76,18 @@ def build_loaders(member: Member, data: TrainingSet, recipe: Recipe, distributed
             pin_memory=pin,
         ),
     )
+
+
+def usable_num_workers(requested: int, world_size: int) -> int:
+    """Loader processes per training process: as requested, -1 for the default; none where they cannot be started."""
+    num_workers = requested if requested >= 0 else default_num_workers(world_size)
+    if num_workers and multiprocessing.current_process().daemon:
+        logger.warning(
+            "a daemonic process cannot start loader processes, so strips are loaded in the training process, which is "
+            "slower: start Dask workers with DASK_DISTRIBUTED__WORKER__DAEMON=False"
+        )
+        return 0
+    return num_workers
 
 
 def default_num_workers(world_size: int) -> int:

@@ -17,7 +17,7 @@ from severstal.postprocess.level_counts import Workspace, count_levels
 from severstal.postprocess.rules import DEFAULT, MaskArea
 from severstal.training.crops import StripDataset, unpack_masks
 from severstal.training.distributed import Distributed
-from severstal.training.loaders import default_num_workers
+from severstal.training.loaders import usable_num_workers
 from severstal.training.strip_loader import StripLoader
 
 
@@ -61,7 +61,7 @@ def predict_out_of_fold(
 
     They are computed in float32: every engine is compared with them.
     """
-    loader = StripLoader(validation_set, batch_size=batch_size, num_workers=default_num_workers(1))
+    loader = StripLoader(validation_set, batch_size=batch_size, num_workers=usable_num_workers(-1, 1))
     images = iter(validation_set.images)
     for strips, _ in tqdm(loader, "out-of-fold", leave=False, disable=None if show_progress else True):
         probability, class_probability = (output.cpu().numpy() for output in graph(strips.to(device)))
