@@ -35,6 +35,15 @@ def test_auto_is_fp16_on_cuda_and_bf16_or_off_on_a_cpu(monkeypatch) -> None:
     assert amp.choose_mode("auto", CPU) == "off"
 
 
+@pytest.mark.parametrize(("capability", "text"), [((7, 5), "off"), ((8, 0), "off (TF32 convolutions)")])
+def test_training_in_tf32_is_called_so(monkeypatch, capability: tuple[int, int], text: str) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    precision = linear("off")
+    assert precision.describe() == "off"
+    precision._device = torch.device("cuda")
+    assert precision.describe() == text
+
+
 @pytest.mark.parametrize("mode", ["fp16", "apex"])
 def test_modes_that_need_a_gpu_are_refused_without_one(mode: str) -> None:
     with pytest.raises(InputError, match="needs an NVIDIA GPU"):

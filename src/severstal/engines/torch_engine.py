@@ -1,4 +1,4 @@
-"""PyTorch in float32: the reference for every other engine; on the GPU where there is one."""
+"""PyTorch in float32, not TF32: the reference for every other engine; on the GPU where there is one."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ class TorchEngine(Engine):
     def __call__(self, strips: np.ndarray) -> Outputs:
         import torch
 
-        with torch.inference_mode():
+        from severstal.models.float32 import without_tf32
+
+        with torch.inference_mode(), without_tf32():
             probability, class_probability = self._model(torch.from_numpy(strips)[:, None].to(self._device))
             return probability.cpu().numpy(), class_probability.cpu().numpy()

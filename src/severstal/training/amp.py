@@ -5,7 +5,7 @@
 * ``bf16``: bfloat16 autocast; it has the exponent of float32, so no scaling is needed.
 * ``apex``: the implementation of 2019, ``amp.initialize(opt_level="O1")`` and ``amp.scale_loss``. NVIDIA removed
   ``amp`` from apex in May 2025; releases up to 25.05 have it.
-* ``off``: float32.
+* ``off``: float32; its convolutions are TF32 on an NVIDIA GPU of Ampere or later, which is cuDNN's default.
 """
 
 from __future__ import annotations
@@ -85,6 +85,11 @@ class MixedPrecision:
         self._skipped = torch.zeros((), dtype=torch.int64, device=device)  # counted there: reading it waits for the GPU
         if self._apex:
             self.network, self.optimizer = self._apex.initialize(network, optimizer, opt_level="O1", verbosity=0)
+
+    def describe(self) -> str:
+        """The mode for a log line, with what a GPU computes where it differs."""
+        is_tf32 = self.mode == "off" and self._device.type == "cuda" and torch.cuda.get_device_capability() >= (8, 0)
+        return "off (TF32 convolutions)" if is_tf32 else self.mode
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Context of the forward pass."""

@@ -69,7 +69,7 @@ class Trainer:
 
     def run(self) -> None:
         """Train the epochs that are left, then write the weights."""
-        self._say(f"AMP {self._learner.amp.mode} on {self._distributed.device}")
+        self._say(f"AMP {self._learner.amp.describe()} on {self._distributed.device}")
         for epoch in range(len(self._log.records) + 1, self._recipe.epochs + 1):
             record = self._run_epoch(epoch)
             self._log.records.append(record)

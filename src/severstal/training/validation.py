@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from severstal.data.labels import CLASSES
+from severstal.models.float32 import without_tf32
 from severstal.models.inference_graph import InferenceGraph
 from severstal.postprocess.level_counts import Workspace, count_levels
 from severstal.postprocess.rules import DEFAULT, MaskArea
@@ -59,10 +60,11 @@ def predict_out_of_fold(
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Yield the image, map ``uint8 [4, H, W]`` and class probabilities ``uint8 [4]`` of each strip.
 
-    They are computed in float32: every engine is compared with them.
+    They are computed in float32, not TF32: every engine is compared with them.
     """
     loader = StripLoader(validation_set, batch_size=batch_size, num_workers=usable_num_workers(-1, 1))
     images = iter(validation_set.images)
     for strips, _ in tqdm(loader, "out-of-fold", leave=False, disable=None if show_progress else True):
-        probability, class_probability = (output.cpu().numpy() for output in graph(strips.to(device)))
+        with without_tf32():  # not around the yield, where it would reach the caller
+            probability, class_probability = (output.cpu().numpy() for output in graph(strips.to(device)))
         yield from zip(islice(images, len(strips)), probability, class_probability, strict=True)
