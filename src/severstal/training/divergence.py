@@ -27,7 +27,9 @@ def nonfinite_names(state: Mapping[str, torch.Tensor]) -> list[str]:
     return [name for name, finite in zip(tensors, is_finite, strict=True) if not finite]
 
 
-def check_finite(member: Member, epoch: int, mode: str, loss: float, states: dict[str, Mapping]) -> None:
+def check_finite(
+    member: Member, epoch: int, mode: str, loss: float, states: Mapping[str, Mapping[str, torch.Tensor]]
+) -> None:
     """Check the loss and the tensors of an epoch before they are validated or saved.
 
     Args:
