@@ -26,5 +26,5 @@ class _AllReduce(torch.autograd.Function):
 
 def differentiable_all_reduce(values: torch.Tensor) -> torch.Tensor:
     """Sum over all processes, on the same device; all processes have to call it, and its backward pass."""
-    total: torch.Tensor = _AllReduce.apply(values)  # type: ignore[no-untyped-call]
+    total: torch.Tensor = _AllReduce.apply(values)
     return total
