@@ -38,7 +38,7 @@ def stage(name: str, *options: object) -> None:
 
 def prepare() -> None:
     """Draw the synthetic strips and split them into folds."""
-    stage("make_input", "--train", STRIPS, "--test", "12")
+    stage("make_input", "--train", STRIPS, "--test", "6")
     if not paths.recipe.exists():
         stage("make_folds", "--recipe", "sample", "--encoders", ENCODER, *VALUES)
 

@@ -51,6 +51,13 @@ def set_up(folder: Path) -> list[str]:
     return log.read_text().splitlines() if log.exists() else []
 
 
+def test_the_lock_holds_every_required_version() -> None:
+    files = [file for file in ROOT.glob("requirements*.txt") if "-gpu" not in file.name]
+    pins = {line.split("#")[0].strip() for file in files for line in file.read_text(encoding="utf-8").splitlines()}
+    locked = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    assert pins - {""} <= {line.split(";")[0].strip() for line in locked}, "run bash bin/lock.sh"
+
+
 def test_a_complete_environment_is_left_alone(checkout) -> None:
     assert set_up(checkout) == []
 
