@@ -1,0 +1,1 @@
+"""A page that shows the defects of a strip: a Flask application around ``severstal.Predictor``."""

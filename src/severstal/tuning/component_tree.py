@@ -151,7 +151,7 @@ def _root(parent: np.ndarray, p: np.uint64) -> np.uint64:
 
 
 @njit(nogil=True, cache=True)
-def _add_tree(
+def _add_tree(  # noqa: PLR0915
     field: np.ndarray,
     truth: np.ndarray,
     level_counts: np.ndarray,
