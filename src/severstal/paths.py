@@ -112,10 +112,13 @@ class Paths:
         """How long each stage took when it last wrote something."""
         return self.folds / "times.json"
 
-    @property
-    def timing_cache(self) -> Path:
-        """TensorRT's timing cache, shared by all folds: the second engine of an encoder is built faster."""
-        return self.folds / "tensorrt_timing.cache"
+    def timing_cache(self, machine: str) -> Path:
+        """TensorRT's timing cache, shared by all folds: the second engine of an encoder is built faster.
+
+        Args:
+            machine: names the library, the GPU and the driver; times measured with others mislead the builder.
+        """
+        return self.folds / "cache" / "tensorrt" / f"{machine}.timing"
 
     @property
     def submission(self) -> Path:

@@ -85,24 +85,42 @@ def test_a_builder_that_crashes_is_an_error_message(monkeypatch, member, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-def test_a_timing_cache_is_kept_and_a_damaged_one_is_started_over(tmp_path: Path) -> None:
-    """TensorRT-RTX keeps none; these are full TensorRT's calls, on a stand-in."""
-    current = {}
+class FakeConfig:
+    """Full TensorRT's calls around its timing cache; TensorRT-RTX keeps none."""
 
-    def create(content: bytes):
-        return None if content == b"damaged" else SimpleNamespace(serialize=lambda: content + b"+")
+    def create_timing_cache(self, content: bytes) -> SimpleNamespace | None:
+        return None if content == b"damaged" else SimpleNamespace(content=content, serialize=lambda: content + b"+")
 
-    config = SimpleNamespace(
-        create_timing_cache=create,
-        set_timing_cache=lambda cache, ignore_mismatch: current.update(cache=cache),
-        get_timing_cache=lambda: current["cache"],
-    )
-    path = tmp_path / "timing.cache"
-    for expected in (b"+", b"++"):
-        builder._read_timing_cache(config, path)
-        builder._write_timing_cache(config, path)
-        assert path.read_bytes() == expected
-    path.write_bytes(b"damaged")
+    def set_timing_cache(self, cache: SimpleNamespace, ignore_mismatch: bool) -> bool:
+        if cache.content == b"foreign" and not ignore_mismatch:
+            return False
+        self.cache = cache
+        return True
+
+    def get_timing_cache(self) -> SimpleNamespace:
+        return self.cache
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(None, b"+"), (b"+", b"++"), (b"damaged", b"+"), (b"foreign", b"+")], ids=str
+)
+def test_a_timing_cache_is_kept_and_a_damaged_or_foreign_one_is_started_over(tmp_path: Path, before, after) -> None:
+    config, path = FakeConfig(), tmp_path / "timing.cache"
+    if before:
+        path.write_bytes(before)
     builder._read_timing_cache(config, path)
     builder._write_timing_cache(config, path)
-    assert path.read_bytes() == b"+"
+    assert path.read_bytes() == after
+
+
+def test_an_engine_computes_its_float32_layers_in_float32_not_tf32(member, monkeypatch) -> None:
+    flags = []
+
+    class Builder(library().Builder):
+        def build_serialized_network(self, network, config) -> bytes:
+            flags.append(config.get_flag(library().BuilderFlag.TF32))
+            return b"plan"
+
+    monkeypatch.setattr(library(), "Builder", Builder)
+    build_plan(library(), member.files.onnx.read_bytes(), Profile())
+    assert flags == [False]

@@ -66,7 +66,7 @@ def test_an_engine_is_built_once_per_graph_and_machine(fresh_member, monkeypatch
     file.build()
     assert file.differences() == []
     file.build()
-    assert builds == [("model.tensorrt.onnx", fresh_member.paths.timing_cache)], "built again although nothing changed"
+    assert [graph for graph, _ in builds] == ["model.tensorrt.onnx"], "built again although nothing changed"
     known = read_json(file.build_record, "")
     assert (known["gpu"], known["compute_capability"], known["driver"]) == ("NVIDIA T4", "7.5", "1")
     assert (known["library"], known["version"], known["precision"]) == ("tensorrt", "11.4", "fp16")
@@ -78,6 +78,20 @@ def test_an_engine_is_built_once_per_graph_and_machine(fresh_member, monkeypatch
     file.build()
     assert len(builds) == 2
     assert file.differences() == []
+
+
+def test_every_gpu_driver_and_library_has_a_timing_cache_of_its_own(fresh_member, monkeypatch, builds, library) -> None:
+    file = EngineFile(fresh_member, "tensorrt", "fp16")
+    file.build()
+    monkeypatch.setattr(sidecar, "current_gpu", lambda: T4 | {"name": "NVIDIA L4"})
+    file.build()
+    monkeypatch.setattr(sidecar, "current_gpu", lambda: T4 | {"driver_version": "2"})
+    file.build()
+    library.__version__ = "11.5"
+    file.build()
+    caches = [cache for _, cache in builds]
+    assert len(set(caches)) == 4
+    assert caches[0] == fresh_member.paths.folds / "cache" / "tensorrt" / "tensorrt-11.4-NVIDIA-T4-7.5-1.timing"
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

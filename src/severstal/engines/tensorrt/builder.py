@@ -47,6 +47,7 @@ def build_plan(
     _parse(trt, network, model, log)
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
+    config.clear_flag(trt.BuilderFlag.TF32)  # on by default: float32 layers would lose 13 of 23 bits of the mantissa
     _allow_capture(trt, config)
     if profile:
         config.add_optimization_profile(_optimization_profile(builder, network.get_input(0), profile))
@@ -86,9 +87,9 @@ def _read_timing_cache(config: Any, path: Path | None) -> None:
     if path is None:
         return
     cache = config.create_timing_cache(path.read_bytes() if path.exists() else b"")
-    if cache is None:  # damaged: starting over costs only time
-        cache = config.create_timing_cache(b"")
-    config.set_timing_cache(cache, ignore_mismatch=True)
+    # Damaged, or of another GPU or library, whose times would choose slow or failing kernels: starting over costs time.
+    if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
+        config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
 
 
 def _write_timing_cache(config: Any, path: Path | None) -> None:

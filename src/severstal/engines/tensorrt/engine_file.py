@@ -125,7 +125,8 @@ class EngineFile:
 
     def _build_engine(self) -> None:
         began = time.monotonic()
-        build_file(self.converted, self.engine, PROFILE, self.member.paths.timing_cache)
+        timing_cache = self.member.paths.timing_cache(sidecar.machine_name(library()))
+        build_file(self.converted, self.engine, PROFILE, timing_cache)
         write_json(self.build_record, self._identity() | {"engine": file_hash(self.engine)})
         seconds, megabytes = time.monotonic() - began, self.engine.stat().st_size / 1e6
         logger.info("%s: %s engine built in %.1f s, %.0f MB", self.member.name, self.name, seconds, megabytes)
