@@ -34,14 +34,33 @@ def test_looking_at_the_catalog_imports_no_runtime() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_auto_is_the_fastest_engine_that_is_installed(monkeypatch) -> None:
+def test_auto_is_openvino_without_a_gpu(monkeypatch) -> None:
     monkeypatch.setattr(catalog, "gpu_count", lambda: 0)
     assert catalog.choose("auto") == "openvino"
+
+
+@pytest.mark.parametrize(
+    ("installed", "capability", "engine"),
+    [
+        ("tensorrt", "9.0", "tensorrt"),
+        ("tensorrt", "6.0", "torch-fp16"),
+        ("tensorrt_rtx", "8.9", "tensorrt"),
+        ("tensorrt_rtx", "12.0", "tensorrt"),
+        ("tensorrt_rtx", "8.0", "torch-fp16"),
+        ("tensorrt_rtx", "9.0", "torch-fp16"),
+        ("", "8.9", "torch-fp16"),
+    ],
+)
+def test_auto_is_tensorrt_on_a_gpu_that_the_installed_one_supports(
+    monkeypatch, caplog, installed, capability, engine
+) -> None:
     monkeypatch.setattr(catalog, "gpu_count", lambda: 1)
-    monkeypatch.setattr(TensorRTEngine, "is_installed", lambda: True)
-    assert catalog.choose("auto") == "tensorrt"
-    monkeypatch.setattr(TensorRTEngine, "is_installed", lambda: False)
-    assert catalog.choose("auto") == "torch-fp16"
+    monkeypatch.setattr(catalog, "gpus", lambda: [{"name": "a GPU", "compute_cap": capability}])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name == installed or None)
+    assert catalog.choose("auto") == engine
+    reasons = [record.getMessage() for record in caplog.records]
+    assert len(reasons) == (engine == "torch-fp16"), "a fall-back is explained, and nothing else is"
+    assert all(capability in reason or "is installed" in reason for reason in reasons)
 
 
 def test_an_engine_that_cannot_be_used_is_refused_with_a_cure(monkeypatch) -> None:

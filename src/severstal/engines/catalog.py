@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import logging
 
 from severstal.engines.base import Engine
+from severstal.engines.tensorrt.library import missing_support
 from severstal.errors import InputError
-from severstal.hardware import gpu_count
+from severstal.hardware import gpu_count, gpus
 
 # Module and class of each engine. Modules are imported when they are asked for.
 CLASSES = {
@@ -21,6 +23,8 @@ CLASSES = {
 }
 NAMES = tuple(CLASSES)
 OPTION_HELP = f"auto, {', '.join(NAMES)}"
+
+logger = logging.getLogger(__name__)
 
 
 def engine_class(name: str) -> type[Engine]:
@@ -44,18 +48,26 @@ def is_installed(name: str) -> bool:
 def choose(requested: str) -> str:
     """The name of the engine to use.
 
-    ``auto`` is TensorRT on a machine with a GPU, PyTorch in float16 on one without TensorRT, else OpenVINO.
+    ``auto`` is TensorRT on a machine with a GPU that it supports, PyTorch in float16 on any other GPU, else OpenVINO.
 
     Raises:
         InputError: if the requested engine is unknown, not installed (naming the install command), or needs a GPU
             that this machine does not have.
     """
     if requested == "auto":
-        if not gpu_count():
-            return "openvino"
-        return "tensorrt" if is_installed("tensorrt") else "torch-fp16"
+        return _automatic()
     if not is_installed(requested):
         raise InputError(f"engine {requested} is not installed: run `.venv/bin/{engine_class(requested).install}`")
     if engine_class(requested).needs_gpu() and not gpu_count():
         raise InputError(f"engine {requested} needs an NVIDIA GPU, and the driver reports none: use --engine openvino")
     return requested
+
+
+def _automatic() -> str:
+    if not gpu_count():
+        return "openvino"
+    reason = missing_support(gpus()[0]["compute_cap"])
+    if reason is None:
+        return "tensorrt"
+    logger.warning("engine torch-fp16: %s", reason)
+    return "torch-fp16"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from types import ModuleType
 from typing import Any
 
 from severstal.errors import InputError
 
 NAMES = ("tensorrt", "tensorrt_rtx")
+TURING = 7.5  # the oldest compute capability that TensorRT from 10.13 on supports
+# Compute capabilities in TensorRT-RTX's support matrix; 8.0 (A100) and 9.0 (H100, H200) are not among them.
+RTX_CAPABILITIES = ("7.5", "8.6", "8.9", "12.0", "12.1")
 
 
 def library() -> ModuleType:
@@ -27,6 +31,24 @@ def library() -> ModuleType:
             reasons.append(f"{name} does not load ({error})")
     reason = "; ".join(reasons) or "neither tensorrt nor tensorrt_rtx is installed"
     raise InputError(f"{reason}: run `.venv/bin/pip install -r requirements-gpu.txt`")
+
+
+def missing_support(compute_capability: str) -> str | None:
+    """Why the installed library does not run on a GPU, by its documentation; None where it does.
+
+    Args:
+        compute_capability: such as ``8.9``.
+    """
+    name = next((name for name in NAMES if importlib.util.find_spec(name)), None)
+    if name is None:
+        return "neither tensorrt nor tensorrt_rtx is installed"
+    if name == "tensorrt":
+        supported, documented = float(compute_capability) >= TURING, f"{TURING} or more"
+    else:
+        supported, documented = compute_capability in RTX_CAPABILITIES, ", ".join(RTX_CAPABILITIES)
+    return (
+        None if supported else f"{name} supports compute capability {documented}, and this GPU has {compute_capability}"
+    )
 
 
 def create_logger(trt: ModuleType) -> Any:
