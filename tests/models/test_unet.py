@@ -12,17 +12,23 @@ from severstal import recipe, recipe_files
 from severstal.errors import InputError
 from severstal.models import encoder_weights
 from severstal.models.encoders import check_encoder
+from severstal.models.libraries import smp
 from severstal.models.unet import build_initial_unet, build_unet, input_stride
 
 RECIPE_OF = {encoder: name for name in recipe_files.names() for encoder in recipe.named(name).encoders}
 
 
 @pytest.mark.parametrize("encoder", RECIPE_OF)
-def test_every_encoder_of_every_recipe_takes_grey_strips(encoder) -> None:
+def test_every_encoder_of_every_recipe_takes_grey_strips_and_is_used_to_its_deepest_stage(encoder) -> None:
     check_encoder(encoder)
-    network = build_unet(recipe.named(RECIPE_OF[encoder], {}).for_encoder(encoder), encoder).eval()
+    values = recipe.named(RECIPE_OF[encoder], {}).for_encoder(encoder)
+    network = build_unet(values, encoder).eval()
     with torch.inference_mode():
         assert network(torch.zeros(1, 1, 64, 64)).shape == (1, 4, 64, 64)
+    assert input_stride(network) == 32 * values.downscale
+    used = getattr(network, "unet", network).encoder
+    complete = smp.encoders.get_encoder(encoder, in_channels=1, depth=5, weights=None)
+    assert list(used.out_channels) == list(complete.out_channels)
 
 
 def test_a_downscaled_network_works_at_half_size_and_answers_in_full_size() -> None:
