@@ -16,7 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from severstal.engines.tensorrt.buffers import Scratch
+
 HEIGHT, WIDTH = 6, 10
+SCRATCH = 1000  # bytes for each strip
 
 
 class FakeBuffers:
@@ -31,6 +34,7 @@ class FakeBuffers:
         self.recording: list[Any] | None = None
         self.pinned_arrays: list[np.ndarray] = []
         self.bound = threading.local()
+        self.scratch = Scratch(self)
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -102,8 +106,13 @@ class FakeContext:
     def __init__(self, engine: FakeEngine) -> None:
         self.engine, self.shape, self.addresses, self.scratch = engine, None, {}, None
 
+    def update_device_memory_size_for_shapes(self) -> int:
+        assert self.shape, "the size was asked for before the shape was set"
+        return SCRATCH * self.shape[0]
+
     def set_device_memory(self, address: int, size: int) -> None:
         assert self.engine.buffers.memory[address].nbytes >= size, "the scratch memory is too small"
+        assert size >= SCRATCH * self.shape[0]
         self.scratch = address
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
@@ -143,8 +152,6 @@ class RtxContext(FakeContext):
 
 
 class FakeEngine:
-    device_memory_size_v2 = 1000
-
     def __init__(
         self, buffers: FakeBuffers, factor: int, max_batch: int = 8, refuses: bool = False, capturable: bool = True
     ) -> None:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from support import fake_tensorrt
-from support.fake_tensorrt import HEIGHT, WIDTH, FakeBuffers, write_engine
+from support.fake_tensorrt import HEIGHT, SCRATCH, WIDTH, FakeBuffers, write_engine
 
 from severstal.engines.tensorrt.runtime import LoadedEngine, Runner, join
 from severstal.engines.tensorrt_engine import TensorRTEngine
@@ -97,6 +97,34 @@ def test_an_ensemble_copies_once_each_way_and_shares_its_scratch_memory(load, gp
     assert pinned == 4 * HEIGHT * WIDTH + maps + 16, "more than one map is downloaded"
     contexts = average._batches[4]._contexts
     assert len({context.scratch for context in contexts}) == 1
+
+
+def scratch_sizes(gpu: FakeBuffers) -> list[int]:
+    return [array.nbytes for array in gpu.memory.values() if array.ndim == 1]
+
+
+def test_scratch_memory_is_of_the_batch_in_use_and_shared_by_all_engines(load, gpu) -> None:
+    engines = [load(factor=factor) for factor in (1, 3)]
+    average = TensorRTEngine.average(engines, [1, 1])
+    assert not scratch_sizes(gpu), "memory was allocated before any strip came"
+    for predict in (*engines, average):
+        predict(random_strips(4))
+    assert scratch_sizes(gpu) == [4 * SCRATCH]
+    average(random_strips(2))
+    assert scratch_sizes(gpu) == [4 * SCRATCH]
+    average(random_strips(8))
+    assert scratch_sizes(gpu) == [4 * SCRATCH, 8 * SCRATCH]
+
+
+def test_a_recorded_graph_keeps_its_scratch_memory_when_a_larger_batch_comes(load, gpu) -> None:
+    engine, small = load(factor=1), random_strips(2)
+    for _ in range(3):  # direct, recorded, replayed
+        engine(small)
+    engine(random_strips(8))
+    batch = engine._runner._batches[2]
+    assert batch._contexts[0].scratch == gpu.address(batch._scratch)
+    assert batch._scratch.nbytes == 2 * SCRATCH
+    assert np.array_equal(engine(small)[0], expected_maps(engine, small))
 
 
 def test_engines_may_be_called_from_another_thread_than_loaded_them(load, gpu) -> None:

@@ -14,7 +14,13 @@ Array = Any  # a DeviceAllocation of pycuda, or a tensor of torch
 
 
 class Buffers(Protocol):
-    """Memory on the GPU and one stream. Calls enqueue work and return at once, except for ``synchronize``."""
+    """Memory on the GPU and one stream. Calls enqueue work and return at once, except for ``synchronize``.
+
+    Attributes:
+        scratch: the memory that engines use while they run.
+    """
+
+    scratch: Scratch
 
     @property
     def stream(self) -> int:
@@ -52,6 +58,25 @@ class Buffers(Protocol):
         """
 
     def synchronize(self) -> None: ...
+
+
+class Scratch:
+    """Memory that engines use while they run: one block for all of them, because they run one after another."""
+
+    def __init__(self, buffers: Buffers) -> None:
+        self._buffers = buffers
+        self._block: Array = None
+        self._size = 0
+
+    def block(self, size: int) -> Array:
+        """A block of at least ``size`` bytes.
+
+        A larger request replaces the block. The earlier one is freed with the last reference to it: a CUDA graph that
+        was recorded with it has to keep one.
+        """
+        if size > self._size:
+            self._block, self._size = self._buffers.allocate((size,), np.uint8), size
+        return self._block
 
 
 @cache

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from severstal.engines.tensorrt.buffers import Scratch
 from severstal.errors import InputError, first_line
 
 THREADS = 256
@@ -44,6 +45,7 @@ class PycudaBuffers:
             ) from None
         self._cuda, self._context = cuda, pycuda.autoprimaryctx.context
         self._stream = cuda.Stream()
+        self.scratch = Scratch(self)
         module = cuda.module_from_buffer(compile_kernels(pycuda.autoprimaryctx.device.compute_capability()))
         self._add = module.get_function("add").prepare("PPii")
         self._divide = module.get_function("divide").prepare("PPii")

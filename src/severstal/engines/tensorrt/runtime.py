@@ -26,7 +26,6 @@ class LoadedEngine:
     """A deserialized engine and its limits.
 
     Attributes:
-        scratch_bytes: device memory that it needs while it runs.
         size: height and width of its strips.
         max_batch: strips per call at most.
     """
@@ -45,7 +44,6 @@ class LoadedEngine:
             raise InputError(
                 f"{path} cannot be loaded on this GPU ({'; '.join(self._log.errors) or 'no reason given'})"
             )
-        self.scratch_bytes = int(self._engine.device_memory_size_v2)
         self.size = tuple(self._engine.get_tensor_shape(INPUT))[2:]
         self.max_batch = int(self._engine.get_tensor_profile_shape(INPUT, 0)[2][0])
 
@@ -69,12 +67,11 @@ class LoadedEngine:
 class Batch:
     """Everything that runs one number of strips: buffers, a context per engine, and from the second call a CUDA graph.
 
-    Its contexts serve this number alone: a graph holds the state that its contexts had when it was recorded.
+    Its contexts serve this number alone: a graph holds the state that its contexts had when it was recorded, and the
+    address of the scratch memory.
     """
 
-    def __init__(
-        self, buffers: Buffers, engines: Sequence[LoadedEngine], weights: Sequence[int], scratch: Any, count: int
-    ) -> None:
+    def __init__(self, buffers: Buffers, engines: Sequence[LoadedEngine], weights: Sequence[int], count: int) -> None:
         height, width = engines[0].size
         shapes = (count, 4, height, width), (count, 4)
         self._buffers, self._engines, self._weights = buffers, engines, weights
@@ -84,13 +81,14 @@ class Batch:
         self._sums = [buffers.allocate(shape, np.int32) for shape in shapes] if len(engines) > 1 else []
         self._host_input = buffers.pinned((count, 1, height, width))
         self._host_outputs = [buffers.pinned(shape) for shape in shapes]
-        self._contexts = [self._create_context(engine, scratch) for engine in engines]
+        self._contexts = [self._create_context(engine) for engine in engines]
+        # Of this number of strips, which is less than the engine's largest batch would need.
+        self._scratch_bytes = [context.update_device_memory_size_for_shapes() for context in self._contexts]
+        self._scratch: Any = None
         self._replay: Callable[[], None] | None = None
-        self._calls = 0
 
-    def _create_context(self, engine: LoadedEngine, scratch: Any) -> Any:
+    def _create_context(self, engine: LoadedEngine) -> Any:
         context = engine.create_context()
-        context.set_device_memory(self._buffers.address(scratch), engine.scratch_bytes)
         context.set_input_shape(INPUT, self._host_input.shape)
         tensors = (self._device_input, *self._device_outputs)
         for name, array in zip((INPUT, *OUTPUTS), tensors, strict=True):
@@ -106,14 +104,23 @@ class Batch:
         return probability, class_probability
 
     def _run(self) -> None:
-        """The first call runs directly, as TensorRT wants before a recording; the second records; later ones replay.
+        """The first call with a scratch memory runs directly, as TensorRT wants; the second records; later ones replay.
 
         A number of strips that occurs once, such as the remainder at the end, is never recorded.
         """
-        self._calls += 1
-        if self._calls == 2 and self._can_be_recorded():
+        if self._replay is None and not self._bind_scratch() and self._can_be_recorded():
             self._replay = self._buffers.record(self._enqueue)
         (self._replay or self._enqueue)()
+
+    def _bind_scratch(self) -> bool:
+        """Give the contexts the current scratch memory; whether it is another than in the call before."""
+        scratch = self._buffers.scratch.block(max(1, *self._scratch_bytes))
+        if scratch is self._scratch:
+            return False
+        self._scratch = scratch
+        for context, size in zip(self._contexts, self._scratch_bytes, strict=True):
+            context.set_device_memory(self._buffers.address(scratch), size)
+        return True
 
     def _can_be_recorded(self) -> bool:
         """Whether every context can be captured; only TensorRT-RTX has contexts that cannot."""
@@ -144,8 +151,6 @@ class Runner:
 
     def __init__(self, buffers: Buffers, engines: Sequence[LoadedEngine], weights: Sequence[int]) -> None:
         self.buffers, self.engines, self._weights = buffers, engines, weights
-        with buffers.current():
-            self._scratch = buffers.allocate((max(1, *(engine.scratch_bytes for engine in engines)),), np.uint8)
         self._max_batch = min(engine.max_batch for engine in engines)
         self._batches: dict[int, Batch] = {}
 
@@ -162,7 +167,7 @@ class Runner:
     def _run(self, strips: np.ndarray) -> Outputs:
         count = len(strips)
         if count not in self._batches:
-            self._batches[count] = Batch(self.buffers, self.engines, self._weights, self._scratch, count)
+            self._batches[count] = Batch(self.buffers, self.engines, self._weights, count)
         return self._batches[count](strips)
 
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 import torch
 
+from severstal.engines.tensorrt.buffers import Scratch
 from severstal.errors import InputError
 
 DTYPES = {np.uint8: torch.uint8, np.int32: torch.int32}
@@ -20,6 +21,7 @@ class TorchBuffers:
         if not torch.cuda.is_available():
             raise InputError("TensorRT needs an NVIDIA GPU, and PyTorch finds none: use --engine openvino")
         self._stream = torch.cuda.Stream()
+        self.scratch = Scratch(self)
 
     @property
     def stream(self) -> int:
