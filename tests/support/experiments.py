@@ -79,7 +79,7 @@ def random_member(root: Path, values: recipe.Recipe, encoder: str, size: tuple[i
 
 
 def write_random_weights(member: Member, config: FoldConfig, spread: float = 2) -> None:
-    """Write a fold's configuration, and weights whose maps are not flat: a fresh network gives 0.5 everywhere.
+    """Write a fold's configuration, and weights whose maps are not flat: a fresh network gives 2 % everywhere.
 
     Args:
         spread: of the maps; 1 leaves them nearly flat, and at 2 deep networks magnify every rounding.
@@ -89,6 +89,8 @@ def write_random_weights(member: Member, config: FoldConfig, spread: float = 2) 
     for layer in unet.modules():
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.uniform_(layer.weight, 0.5, spread)
-    nn.init.normal_(getattr(unet, "unet", unet).segmentation_head[0].weight, std=0.6)
+    head = getattr(unet, "unet", unet).segmentation_head[0]
+    nn.init.normal_(head.weight, std=0.6)
+    nn.init.zeros_(head.bias)
     write_json(member.files.config, config.model_dump())
     weights.save(member.files.weights, unet.state_dict(), {"fingerprint": config.fingerprint})

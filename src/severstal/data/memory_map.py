@@ -111,7 +111,8 @@ class DecodedStrips:
         def decode(image: str) -> None:
             decoded[self._position[image]] = strips.read_sized(self._folder / image, *self._size)
 
-        jobs = Parallel(n_jobs=os.cpu_count(), prefer="threads", return_as="generator")(
+        # Named, not preferred: on a worker of a Ray cluster, Ray's backend would be taken, which gives no generator.
+        jobs = Parallel(n_jobs=os.cpu_count(), backend="threading", return_as="generator")(
             delayed(decode)(image) for image in self._position
         )
         for _ in tqdm(jobs, "decoding", total=len(self._position), unit="strip", leave=False, disable=None):
