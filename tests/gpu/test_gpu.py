@@ -78,7 +78,8 @@ def test_an_engine_matches_pytorch_run_directly_recorded_and_replayed(engine, me
             assert (maps.shape, classes.shape) == ((count, 4, *SIZE), (count, 4))
             assert difference.mean() < (3 if engine.precision == "int8" else 0.2)
             assert np.abs(classes.astype(int) - expected_classes[:count]).max() < 60
-            assert np.array_equal(classes, maps.max(axis=(2, 3)))
+            # An engine may compute the maximum from probabilities that another kernel rounded.
+            assert np.abs(classes.astype(int) - maps.max(axis=(2, 3))).max() <= 1
 
 
 def test_an_engine_may_be_called_from_another_thread_than_loaded_it(engine, strips) -> None:
@@ -137,6 +138,16 @@ def test_the_mean_of_an_ensemble_equals_that_of_the_host(member, strips) -> None
         engine_class.build(member)
         engines.append(engine_class.load(member))
     average = TensorRTEngine.average(engines, [3, 1])
+    for count in (4, 4, 4, 3, 19):
+        outputs = zip(*(engine(strips[:count]) for engine in engines), strict=True)
+        expected = [mean_map(arrays, [3, 1]) for arrays in outputs]
+        assert all(np.array_equal(*pair) for pair in zip(average(strips[:count]), expected, strict=True))
+
+
+def test_the_mean_of_float16_networks_equals_that_of_the_host(member, strips) -> None:
+    engine_class = catalog.engine_class("torch-fp16")
+    engines = [engine_class.load(member) for _ in range(2)]
+    average = engine_class.average(engines, [3, 1])
     for count in (4, 4, 4, 3, 19):
         outputs = zip(*(engine(strips[:count]) for engine in engines), strict=True)
         expected = [mean_map(arrays, [3, 1]) for arrays in outputs]

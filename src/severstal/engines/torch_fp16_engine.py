@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from severstal.engines.base import FLOAT16, Engine
-from severstal.engines.outputs import Outputs
+from severstal.engines.outputs import Outputs, Predict
 from severstal.errors import InputError
 from severstal.experiment import Member
 
@@ -23,6 +24,7 @@ class TorchFloat16Engine(Engine):
     device = "gpu"
     precision = "fp16"
     tolerance = FLOAT16
+    averages_on_device = True
 
     def __init__(self, graphs: CudaGraphs) -> None:
         self._graphs = graphs
@@ -40,3 +42,9 @@ class TorchFloat16Engine(Engine):
 
     def __call__(self, strips: np.ndarray) -> Outputs:
         return self._graphs(strips)
+
+    @classmethod
+    def average(cls, engines: Sequence[TorchFloat16Engine], weights: Sequence[int]) -> Predict:
+        from severstal.engines.cuda_graphs import average
+
+        return average([engine._graphs for engine in engines], weights)
