@@ -11,7 +11,7 @@ import pytest
 from support import fake_tensorrt
 from support.fake_tensorrt import HEIGHT, WIDTH, FakeBuffers, write_engine
 
-from severstal.artifacts import file_hash, read_json, write_json
+from severstal.artifacts import file_hash, read_json
 from severstal.engines import catalog
 from severstal.engines.tensorrt import engine_file, sidecar
 from severstal.engines.tensorrt.engine_file import EngineFile
@@ -67,14 +67,14 @@ def test_an_engine_is_built_once_per_graph_and_machine(fresh_member, monkeypatch
     assert file.differences() == []
     file.build()
     assert [graph for graph, _ in builds] == ["model.tensorrt.onnx"], "built again although nothing changed"
-    known = read_json(file.build_record, "")
+    known = read_json(file.build_record, "")["cached_from"]["inputs"]
     assert (known["gpu"], known["compute_capability"], known["driver"]) == ("NVIDIA T4", "7.5", "1")
     assert (known["library"], known["version"], known["precision"]) == ("tensorrt", "11.4", "fp16")
     assert known["profile"] == {"min_batch": 1, "opt_batch": 4, "max_batch": 8}
     assert known["onnx"] == file_hash(file.converted)
     assert known["weights"] == fresh_member.weights_hash()
     monkeypatch.setattr(sidecar, "current_gpu", lambda: T4 | {"name": "NVIDIA L4", "compute_cap": "8.9"})
-    assert file.differences() == ["gpu NVIDIA T4, here NVIDIA L4", "compute_capability 7.5, here 8.9"]
+    assert file.differences() == ["gpu NVIDIA T4, now NVIDIA L4", "compute_capability 7.5, now 8.9"]
     file.build()
     assert len(builds) == 2
     assert file.differences() == []
@@ -126,7 +126,7 @@ def test_loading_an_engine_of_another_version_rebuilds_it_and_says_so(fresh_memb
         runner = file.load()
     assert len(builds) == 2
     messages = [record.getMessage() for record in caplog.records]
-    assert "does not fit here (version 11.4, here 11.5)" in messages[0]
+    assert "does not fit here (version 11.4, now 11.5)" in messages[0]
     assert "engine built in" in messages[1]
     assert runner(np.zeros((1, HEIGHT, WIDTH), dtype=np.uint8))[0].shape == (1, 4, HEIGHT, WIDTH)
 
@@ -135,7 +135,7 @@ def test_an_engine_that_the_gpu_refuses_although_its_record_fits_is_rebuilt(fres
     file = EngineFile(fresh_member, "tensorrt-fp32", "fp32")
     file.build()
     file.engine.write_bytes(b"\x00ftrt")
-    write_json(file.build_record, read_json(file.build_record, "") | {"engine": file_hash(file.engine)})
+    file.artifact().write_record()
     assert file.differences() == []
     file.load()
     assert len(builds) == 2

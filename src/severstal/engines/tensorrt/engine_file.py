@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import onnx
 from google.protobuf.message import DecodeError
 
-from severstal.artifacts import file_hash, replacing, write_json
+from severstal.artifacts import Artifact, file_hash, replacing
 from severstal.engines import float32_layers
 from severstal.engines.tensorrt import sidecar
 from severstal.engines.tensorrt.buffers import Buffers, shared_buffers
@@ -102,7 +102,13 @@ class EngineFile:
         """Why the engine on disk cannot be loaded here; empty where it can."""
         if not self._is_converted():
             return ["it is of another graph"]
-        return sidecar.differences(self.build_record, self.engine, self._identity())
+        return self.artifact().differences()
+
+    def artifact(self) -> Artifact:
+        """The engine; its record says what it was built from and for."""
+        weights = self.member.weights_hash()
+        identity = sidecar.identity(library(), self.precision, PROFILE, self.converted, weights)
+        return Artifact(self.build_record, identity, files=(self.engine,))
 
     def _open(self, buffers: Buffers) -> Runner:
         return Runner(buffers, [LoadedEngine(library(), self.engine)], [1])
@@ -127,7 +133,7 @@ class EngineFile:
         began = time.monotonic()
         timing_cache = self.member.paths.timing_cache(sidecar.machine_name(library()))
         build_file(self.converted, self.engine, PROFILE, timing_cache)
-        write_json(self.build_record, self._identity() | {"engine": file_hash(self.engine)})
+        self.artifact().write_record()
         seconds, megabytes = time.monotonic() - began, self.engine.stat().st_size / 1e6
         logger.info("%s: %s engine built in %.1f s, %.0f MB", self.member.name, self.name, seconds, megabytes)
 
@@ -163,6 +169,3 @@ class EngineFile:
 
     def _source(self) -> dict[str, str]:
         return {"precision": self.precision, "converted_from": file_hash(self.member.files.onnx)}
-
-    def _identity(self) -> sidecar.Identity:
-        return sidecar.identity(library(), self.precision, PROFILE, self.converted, self.member.weights_hash())

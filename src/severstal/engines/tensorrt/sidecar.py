@@ -11,15 +11,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from severstal.artifacts import file_hash, read_json
+from severstal.artifacts import file_hash
 from severstal.engines.tensorrt.builder import Profile
-from severstal.errors import InputError
 from severstal.hardware import current_gpu
 
-Identity = dict[str, Any]
 
-
-def machine(trt: ModuleType) -> Identity:
+def machine(trt: ModuleType) -> dict[str, Any]:
     """The library, the GPU and the driver."""
     gpu = current_gpu() or {}
     return {
@@ -37,7 +34,7 @@ def machine_name(trt: ModuleType) -> str:
     return "-".join(re.sub(r"[^\w.]+", "-", value) for value in values)
 
 
-def identity(trt: ModuleType, precision: str, profile: Profile, onnx: Path, weights: str) -> Identity:
+def identity(trt: ModuleType, precision: str, profile: Profile, onnx: Path, weights: str) -> dict[str, Any]:
     """What has to be equal for an engine to be loaded here."""
     return machine(trt) | {
         "precision": precision,
@@ -46,20 +43,3 @@ def identity(trt: ModuleType, precision: str, profile: Profile, onnx: Path, weig
         "onnx": file_hash(onnx),
         "weights": weights,
     }
-
-
-def differences(sidecar: Path, engine: Path, expected: Identity) -> list[str]:
-    """Why an engine cannot be loaded here, such as ``gpu NVIDIA T4, here NVIDIA L4``; empty where it can.
-
-    An engine without a sidecar cannot be loaded, nor one whose content is not what was built.
-    """
-    if not engine.exists():
-        return ["there is no engine"]
-    try:
-        known = read_json(sidecar, "")
-    except InputError:
-        return ["its sidecar is missing or damaged"]
-    found = [f"{key} {known.get(key)}, here {value}" for key, value in expected.items() if known.get(key) != value]
-    if not found and known.get("engine") != file_hash(engine):
-        return ["the file is not the one that was built"]
-    return found
