@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from severstal.engines.tensorrt import buffers, pycuda_buffers
+from severstal.engines.tensorrt import pycuda_buffers, shared_buffers
 from severstal.engines.tensorrt.torch_buffers import TorchBuffers
 from severstal.errors import InputError
 from severstal.postprocess.ensemble_mean import mean_map
@@ -22,9 +22,9 @@ from severstal.postprocess.ensemble_mean import mean_map
 def test_without_a_gpu_buffers_say_so_before_tensorrt_is_touched(monkeypatch) -> None:
     """A real ``trt.Runtime`` ends the process on a machine without a GPU."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    buffers.shared_buffers.cache_clear()
+    shared_buffers.shared_buffers.cache_clear()
     with pytest.raises(InputError, match="needs an NVIDIA GPU"):
-        buffers.shared_buffers()
+        shared_buffers.shared_buffers()
 
 
 def test_pycuda_without_a_driver_is_an_error_of_one_line(monkeypatch) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -77,21 +75,3 @@ class Scratch:
         if size > self._size:
             self._block, self._size = self._buffers.allocate((size,), np.uint8), size
         return self._block
-
-
-@cache
-def shared_buffers() -> Buffers:
-    """The buffers of this process, which all engines share: pycuda's where it is installed, else torch's.
-
-    pycuda comes first because it needs no PyTorch.
-
-    Raises:
-        InputError: if there is no GPU.
-    """
-    if importlib.util.find_spec("pycuda"):
-        from severstal.engines.tensorrt.pycuda_buffers import PycudaBuffers
-
-        return PycudaBuffers()
-    from severstal.engines.tensorrt.torch_buffers import TorchBuffers
-
-    return TorchBuffers()

@@ -19,12 +19,13 @@ from google.protobuf.message import DecodeError
 from severstal.artifacts import Artifact, file_hash, replacing
 from severstal.engines import float32_layers
 from severstal.engines.tensorrt import sidecar
-from severstal.engines.tensorrt.buffers import Buffers, shared_buffers
+from severstal.engines.tensorrt.buffers import Buffers
 from severstal.engines.tensorrt.build_process import build_file
 from severstal.engines.tensorrt.builder import Profile
 from severstal.engines.tensorrt.library import library
 from severstal.engines.tensorrt.precision_conversion import convert_precision
 from severstal.engines.tensorrt.runtime import LoadedEngine, Runner
+from severstal.engines.tensorrt.shared_buffers import shared_buffers
 from severstal.errors import InputError
 from severstal.experiment import Member
 from severstal.hardware import gpu_count
