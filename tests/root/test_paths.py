@@ -37,5 +37,6 @@ def test_overlays_are_named_after_their_strips() -> None:
 
 
 def test_each_gpu_has_a_lock_of_its_own() -> None:
-    assert gpu_lock(0) != gpu_lock(1)
-    assert gpu_lock(1, Path("/locks")).parent == Path("/locks")
+    locks = [gpu_lock(uuid, Path("/locks")) for uuid in ("GPU-1", "GPU-2", "MIG-GPU-1/2/0")]
+    assert len(set(locks)) == 3
+    assert {lock.parent for lock in locks} == {Path("/locks")}
