@@ -47,7 +47,7 @@ install_dependencies() {
   fi
   rm -f .venv/.complete
   if [ "${INSTALLER:-uv}" = uv ]; then .venv/bin/python -m pip install -qq --disable-pip-version-check uv==0.13.9; fi
-  install "${files[@]}"
+  install "${files[@]}" setuptools  # which builds the package
   if [ "$gpu" = 1 ]; then install_gpu; fi
   case " ${files[*]} " in *requirements-dev*) touch .venv/.dev ;; esac
   echo "$dependencies" > .venv/.complete
