@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from support.commands import ROOT, run_stage_alone
 from support.training import ENCODER
@@ -19,6 +21,8 @@ PATIENT = {
     "DASK_DISTRIBUTED__WORKER__DAEMON": "False",  # so that loader processes can be started
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1 hour",
     "RAY_worker_register_timeout_seconds": "600",
+    "RAY_agent_register_timeout_ms": "600000",
+    "RAY_gcs_server_request_timeout_seconds": "600",
     "RAY_gcs_server_port_wait_time_s": "600",
     "RAY_health_check_timeout_ms": "600000",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -50,9 +54,11 @@ def test_a_worker_of_a_dask_cluster_trains_a_network(tiny, cluster_environment) 
 
 
 @pytest.mark.slow
-def test_a_worker_of_a_ray_cluster_trains_a_network(tiny, cluster_environment) -> None:
+def test_a_worker_of_a_ray_cluster_trains_a_network(tiny, cluster_environment, monkeypatch) -> None:
     ray = pytest.importorskip("ray")
-    context = ray.init(address="local", num_cpus=1, include_dashboard=False, object_store_memory=100 << 20)
+    services = ray._private.services  # it has no setting for how long a new node may take: 30 s
+    monkeypatch.setattr(services, "get_node", partial(services.get_node, timeout_s=600))
+    context = ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=100 << 20)
     try:
         address = context.address_info["gcs_address"]
         done = run_stage_alone("train", tiny, *SHORT, "--backend", "ray", "--address", address)
