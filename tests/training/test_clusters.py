@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
+import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support.commands import ROOT, run_stage_alone
@@ -53,11 +55,24 @@ def test_a_worker_of_a_dask_cluster_trains_a_network(tiny, cluster_environment) 
     assert "Traceback" not in logs
 
 
+def until_it_starts(get_node: Callable[..., Any]) -> Callable[..., Any]:
+    """Ray gives a new node 30 s to start and has no setting for it: ask again for up to 10 minutes."""
+
+    def get_started_node(*arguments: Any) -> Any:
+        for _ in range(6000):
+            try:
+                return get_node(*arguments)
+            except RuntimeError:
+                time.sleep(0.1)
+        return get_node(*arguments)
+
+    return get_started_node
+
+
 @pytest.mark.slow
 def test_a_worker_of_a_ray_cluster_trains_a_network(tiny, cluster_environment, monkeypatch) -> None:
     ray = pytest.importorskip("ray")
-    services = ray._private.services  # it has no setting for how long a new node may take: 30 s
-    monkeypatch.setattr(services, "get_node", partial(services.get_node, timeout_s=600))
+    monkeypatch.setattr(ray._private.services, "get_node", until_it_starts(ray._private.services.get_node))
     context = ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=100 << 20)
     try:
         address = context.address_info["gcs_address"]
