@@ -38,3 +38,11 @@ def test_a_more_complicated_rule_is_taken_only_where_it_is_better_by_more_than_n
     assert isinstance(selection.choose_rule(blocks_with(best)), DualThreshold)
     with_last = best | {ExpectedDice: np.full((8, 24, 64), 0.95)}
     assert isinstance(selection.choose_rule(blocks_with(with_last)), ExpectedDice)
+
+
+def test_a_part_is_scored_with_the_cell_that_is_best_on_the_other_parts() -> None:
+    """Two folds whose best cells differ: with the other fold's cell each scores 0, with its own it would score 1."""
+    grid = np.zeros((8, 255, 64))
+    grid[:4, 100, 10], grid[4:, 200, 50] = 1, 1
+    scores = selection.cross_validated(blocks_with({MaskArea: grid}), MaskArea, selection.peak)
+    assert np.array_equal(scores, np.zeros(8))
