@@ -17,9 +17,6 @@ from severstal.models.encoders import check_encoder
 from severstal.models.libraries import smp
 from severstal.recipe import IMAGENET, Recipe
 
-# First logit of every pixel, a probability of 2 %: defects are rare, and a network that starts at 50 % spends its first
-# steps on learning just that (Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, section 3.3).
-RARE_PIXEL_LOGIT = -4.0
 UNUSED_CHANNELS = 8  # of decoder blocks that are removed
 
 Output = torch.Tensor | tuple[torch.Tensor, torch.Tensor]  # pixel logits, or these and the classifier's logits
@@ -115,8 +112,6 @@ def _build(recipe: Recipe, encoder: str, *, from_hub: bool) -> nn.Module:
         unet = _smp_unet(recipe, encoder, from_hub=from_hub)
     except (ValueError, KeyError) as error:
         raise InputError(f"{encoder} with decoder_channels {recipe.decoder_channels}: {first_line(error)}") from None
-    head: Any = unet.segmentation_head
-    nn.init.constant_(head[0].bias, RARE_PIXEL_LOGIT)
     if recipe.classifier_loss_weight:
         encoder_module: Any = unet.encoder
         unet.classification_head = ClassifierHead(encoder_module.out_channels[-1])  # smp's U-Net calls it in forward
