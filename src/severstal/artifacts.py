@@ -104,8 +104,13 @@ def fingerprint(*parts: Any) -> str:
 
 def file_hash(path: Path) -> str:
     """Short hash of a file's content."""
+    return file_sha256(path)[:16]
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def listing_hash(folder: Path, names: list[str]) -> str:

@@ -19,8 +19,9 @@ from huggingface_hub import constants
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
+from severstal.artifacts import file_sha256
 from severstal.errors import InputError, first_line
-from severstal.models.state_files import State, file_sha256, read_state
+from severstal.models.state_files import State, read_state
 from severstal.models.weight_packages import package_of
 from severstal.recipe import IMAGENET, RANDOM_WEIGHTS
 

@@ -7,8 +7,8 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
+from severstal.artifacts import file_sha256
 from severstal.errors import InputError
-from severstal.models.state_files import file_sha256
 
 
 @dataclass(frozen=True)
