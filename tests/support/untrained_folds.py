@@ -24,7 +24,7 @@ def write_untrained_folds(paths: Paths) -> Job:
     jobs = [Job.of(Member(paths, ENCODER, fold), data, chosen, {}) for fold in range(chosen.num_folds)]
     for job in jobs:
         files = job.member.files
-        write_json(files.config, job._config().model_dump())
+        write_json(files.config, job.new_config().model_dump())
         weights.save(files.weights, {"layer": torch.zeros(100)}, {"fingerprint": job.fingerprint})
         out_of_fold.write(files.oof, random_maps(job), job._oof_meta())
         assert job.is_finished()

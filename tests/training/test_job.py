@@ -8,6 +8,7 @@ from support.commands import run_stage_in_process
 from support.training import ENCODER, job
 from support.untrained_folds import write_untrained_folds
 
+from severstal.artifacts import write_json
 from severstal.errors import InputError
 from severstal.models import weights
 
@@ -47,3 +48,13 @@ def test_a_deleted_folder_is_all_that_is_redone(tiny) -> None:
     done.member.files.weights.unlink()
     assert not job(tiny).is_trained()
     assert job(tiny, fold=1).is_finished()
+
+
+def test_a_training_that_resumes_takes_new_values_of_speed_and_keeps_its_first_weights_on_record(tiny) -> None:
+    files, first = job(tiny).member.files, {"source": "lite0.safetensors", "loaded": 288}
+    write_json(files.config, job(tiny).new_config().model_dump() | {"initial_weights": first})
+    files.checkpoint.touch()
+    resumed = job(tiny, {"num_workers": 3}).new_config()
+    assert (resumed.initial_weights, resumed.recipe.num_workers) == (first, 3)
+    files.checkpoint.unlink()
+    assert job(tiny).new_config().initial_weights is None

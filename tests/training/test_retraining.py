@@ -24,7 +24,7 @@ OTHER = "resnet18"
 def trained(paths: Paths, given: dict | None = None, fold: int = 0) -> Job:
     """A job with the files of a training that is taken for done."""
     done = job(paths, given, fold)
-    write_json(done.member.files.config, done._config().model_dump())
+    write_json(done.member.files.config, done.new_config().model_dump())
     weights.save(done.member.files.weights, {"layer": torch.zeros(1)}, {"fingerprint": done.fingerprint})
     return done
 

@@ -95,8 +95,7 @@ class Job:
             if not self.is_trained():
                 if distributed.is_main:
                     refuse_changes([self])
-                    if not self._is_begun():  # a training that resumes keeps what is known of its first weights
-                        write_json(self.member.files.config, self._config().model_dump())
+                    write_json(self.member.files.config, self.new_config().model_dump())
                 distributed.barrier()
                 Trainer(self.member, self.member.config(), self.data, distributed, show_progress=alone).run()
             distributed.close()  # while all processes are here: the others end before the maps are predicted
@@ -106,11 +105,10 @@ class Job:
             distributed.close()
         return self._summary()
 
-    def _is_begun(self) -> bool:
-        return self.member.files.config.exists() and self.member.config().fingerprint == self.fingerprint
-
-    def _config(self) -> FoldConfig:
+    def new_config(self) -> FoldConfig:
+        """The configuration to train with; a training that resumes keeps what is known of its first weights."""
         data, member = self.data, self.member
+        resumes = member.files.checkpoint.exists() and member.files.config.exists()
         mean, std = data.measure_grey(data.images(member.fold, held_out=False))
         return FoldConfig(
             encoder=member.encoder,
@@ -123,6 +121,7 @@ class Job:
             mean=mean,
             std=std,
             versions=current_versions(),
+            initial_weights=member.config().initial_weights if resumes else None,
         )
 
     def _predict(self, device: torch.device, *, bars: bool) -> None:
