@@ -33,7 +33,7 @@ class TorchEngine(Engine):
     def __call__(self, strips: np.ndarray) -> Outputs:
         import torch
 
-        from severstal.models.float32 import without_tf32
+        from severstal.models.tf32 import without_tf32
 
         with torch.inference_mode(), without_tf32():
             probability, class_probability = self._model(torch.from_numpy(strips)[:, None].to(self._device))

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from severstal.data.labels import CLASSES
-from severstal.models.float32 import without_tf32
+from severstal.models.tf32 import without_tf32
 from severstal.models.inference_graph import InferenceGraph
 from severstal.postprocess.level_counts import Workspace, count_levels
 from severstal.postprocess.rules import DEFAULT, MaskArea

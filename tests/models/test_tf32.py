@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from severstal.engines.torch_engine import TorchEngine
-from severstal.models.float32 import without_tf32
+from severstal.models.tf32 import without_tf32
 from severstal.training.crops import StripDataset
 from severstal.training.validation import predict_out_of_fold
 
