@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from severstal.data.labels import CLASSES
-from severstal.models.tf32 import without_tf32
 from severstal.models.inference_graph import InferenceGraph
+from severstal.models.tf32 import without_tf32
 from severstal.postprocess.level_counts import Workspace, count_levels
 from severstal.postprocess.rules import DEFAULT, MaskArea
 from severstal.training.crops import StripDataset, unpack_masks

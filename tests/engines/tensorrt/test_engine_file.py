@@ -55,7 +55,7 @@ def builds(monkeypatch, buffers, library) -> list[tuple]:
 
     monkeypatch.setattr(engine_file, "library", lambda: library)
     monkeypatch.setattr(engine_file, "shared_buffers", lambda: buffers)
-    monkeypatch.setattr(engine_file, "gpu_count", lambda: 0)  # nothing is scored: test_float32_fallback.py does that
+    monkeypatch.setattr(engine_file, "gpu_count", lambda: 0)  # nothing is scored: test_layer_search.py does that
     monkeypatch.setattr(engine_file, "build_file", build)
     monkeypatch.setattr(sidecar, "current_gpu", lambda: T4)
     return builds

@@ -140,7 +140,7 @@ class EngineFile:
 
     def _find_float32_layers(self, fold: FoldScorer) -> None:
         from severstal.engines.dice_check import MAX_DROP
-        from severstal.engines.tensorrt import float32_fallback  # imports ONNX Runtime, which prediction does without
+        from severstal.engines.tensorrt import layer_search  # imports ONNX Runtime, which prediction does without
 
         if self._metadata().get(FLOAT32_LAYERS) != "[]":  # left by a search that was interrupted
             self._convert(fold, [])
@@ -151,7 +151,7 @@ class EngineFile:
             loss = f"{self.precision} costs {drop:.4f} of Dice"
             logger.info("%s: %s; searching for the layers that cause it", self.member.name, loss)
             model = onnx.load(self.member.files.onnx)
-            layers = float32_fallback.search(model, self.precision, fold, self._build_with, MAX_DROP)
+            layers = layer_search.search(model, self.precision, fold, self._build_with, MAX_DROP)
         float32_layers.write(self.member, self.name, self.precision, drop, layers)
 
     def _build_with(self, model: onnx.ModelProto, layers: list[str]) -> Runner:

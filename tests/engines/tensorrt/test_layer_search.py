@@ -15,7 +15,7 @@ from support.odd_graph import LIMITS, STRIPS, OddFold, engine, graph
 
 from severstal.artifacts import read_json, write_text
 from severstal.engines import dice_check, float32_layers
-from severstal.engines.tensorrt import engine_file, float32_fallback, precision_conversion, sidecar
+from severstal.engines.tensorrt import engine_file, layer_search, precision_conversion, sidecar
 from severstal.engines.tensorrt.engine_file import EngineFile
 from severstal.errors import InputError
 from severstal.experiment import Member
@@ -30,7 +30,7 @@ def test_the_shortest_prefix_is_found_with_few_engines() -> None:
         ranked = [f"layer {i}" for i in range(count)]
         for needed in range(1, count + 2):
             tried = []
-            found = float32_fallback.bisect(
+            found = layer_search.bisect(
                 ranked, lambda keep, needed=needed, tried=tried: tried.append(keep) or len(keep) >= needed
             )
             assert found == (None if needed > count else ranked[:needed])
@@ -51,7 +51,7 @@ def test_exactly_the_layer_that_cannot_bear_a_precision_returns_to_float32(preci
     of_all = fold.score(engine(precision_conversion.convert_precision(model, precision, STRIPS)))
     limit = LIMITS[precision]
     assert of_all < 1 - limit, "it can bear the precision"
-    assert float32_fallback.search(model, precision, fold, build, limit) == [odd]
+    assert layer_search.search(model, precision, fold, build, limit) == [odd]
     converted, layers_in_float32 = built[-1]
     assert layers_in_float32 == [odd]
     assert fold.score(engine(converted)) >= 1 - limit
@@ -70,7 +70,7 @@ def test_values_too_large_for_float16_pass_between_layers_in_float32() -> None:
     model.graph.node.insert(list(model.graph.node).index(nodes["fourth_relu"]), nodes["bring_back"])
     onnx.checker.check_model(model, full_check=True)
     fold = OddFold(model)
-    found = float32_fallback.search(model, "fp16", fold, lambda converted, layers: engine(converted), LIMITS["fp16"])
+    found = layer_search.search(model, "fp16", fold, lambda converted, layers: engine(converted), LIMITS["fp16"])
     assert sorted(found) == ["fourth", "third"]
 
 
@@ -79,7 +79,7 @@ def test_a_search_without_success_names_the_numbers_and_the_cure() -> None:
     fold = OddFold(model)
     fold.reference = 1.5
     with pytest.raises(InputError, match=r"loses 0\.50000 of Dice over 6 .* all 5 layers .* --engine tensorrt-fp32"):
-        float32_fallback.search(model, "fp16", fold, lambda converted, layers: engine(converted), LIMITS["fp16"])
+        layer_search.search(model, "fp16", fold, lambda converted, layers: engine(converted), LIMITS["fp16"])
 
 
 @pytest.fixture
