@@ -18,7 +18,7 @@ from support.experiments import TINY, random_member
 from severstal import recipe
 from severstal.engines import catalog
 from severstal.engines.base import Engine
-from severstal.engines.export import write_onnx
+from severstal.engines.onnx_export import write_onnx
 from severstal.engines.outputs import Predict
 from severstal.engines.tensorrt.engine_file import EngineFile
 from severstal.engines.tensorrt_engine import TensorRTEngine, TensorRTFloat32Engine

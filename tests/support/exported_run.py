@@ -6,7 +6,7 @@ from pathlib import Path
 
 from severstal import recipe
 from severstal.artifacts import write_json
-from severstal.engines import export
+from severstal.engines import onnx_export
 from severstal.experiment import FoldConfig, all_members
 from severstal.paths import Paths
 from severstal.postprocess import tuned_values
@@ -38,7 +38,7 @@ def write_exported(root: Path) -> Paths:
             versions={},
         )
         write_random_weights(member, config)
-        export.write_onnx(member)
+        onnx_export.write_onnx(member)
     values = TunedValues(
         members={member.name: member.weights_hash() for member in members},
         ensemble_weights=dict.fromkeys(chosen.encoders, 1),

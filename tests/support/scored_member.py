@@ -9,7 +9,7 @@ from severstal import recipe
 from severstal.artifacts import write_json
 from severstal.data import out_of_fold, strips
 from severstal.data.training_set import read_training_set
-from severstal.engines.export import write_onnx
+from severstal.engines.onnx_export import write_onnx
 from severstal.engines.torch_engine import TorchEngine
 from severstal.experiment import Member
 from severstal.paths import Paths

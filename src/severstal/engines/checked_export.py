@@ -32,7 +32,7 @@ def export(member: Member, engine_class: type[Engine], data: TrainingSet, rules:
     Raises:
         InputError: if the graph or the engine differs from PyTorch by more than its tolerance, or loses too much Dice.
     """
-    from severstal.engines.export import write_onnx
+    from severstal.engines.onnx_export import write_onnx
     from severstal.engines.onnxruntime_engine import OnnxRuntimeEngine
     from severstal.engines.torch_engine import TorchEngine
 

@@ -47,7 +47,7 @@ class EngineCheck:
 
 def export_missing(member: Member) -> None:
     """Write the member's ONNX file where there is none of its weights."""
-    from severstal.engines.export import write_onnx
+    from severstal.engines.onnx_export import write_onnx
 
     try:
         onnx_file.check_identity(member)

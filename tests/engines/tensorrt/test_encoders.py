@@ -11,7 +11,7 @@ from support.scored_member import ENCODER
 from severstal import recipe, recipe_files
 from severstal.engines import catalog
 from severstal.engines.base import FLOAT32
-from severstal.engines.export import write_onnx
+from severstal.engines.onnx_export import write_onnx
 from severstal.engines.parity import check_parity, compare
 from severstal.engines.tensorrt.builder import Profile, build_plan
 from severstal.engines.tensorrt.library import library
