@@ -12,7 +12,7 @@ from __future__ import annotations
 from severstal import recipe
 from severstal.console import Stage, parser, paths_of
 from severstal.data.training_set import read_training_set
-from severstal.engines import catalog, checked_export
+from severstal.engines import catalog, member_export
 from severstal.errors import run_stage
 from severstal.experiment import all_members, select
 from severstal.postprocess import tuned_values
@@ -33,8 +33,8 @@ def main() -> None:
     rules = tuned_values.read(paths.postprocess).rules
     data = read_training_set(paths)
     for member in selected:
-        if not stage.is_cached(checked_export.artifact(member, engine)):
-            checked_export.export(member, catalog.engine_class(engine), data, rules)
+        if not stage.is_cached(member_export.artifact(member, engine)):
+            member_export.export_member(member, catalog.engine_class(engine), data, rules)
             stage.wrote(member.files.onnx, member.files.sidecar(engine))
     stage.done()
 

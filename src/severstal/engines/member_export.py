@@ -26,7 +26,7 @@ def artifact(member: Member, engine: str) -> Artifact:
     return Artifact(member.files.sidecar(engine), inputs, files=(member.files.onnx,))
 
 
-def export(member: Member, engine_class: type[Engine], data: TrainingSet, rules: tuple[Rule, ...]) -> None:
+def export_member(member: Member, engine_class: type[Engine], data: TrainingSet, rules: tuple[Rule, ...]) -> None:
     """Write ``model.onnx`` and the engine's own file, check both, and write the record of the checks.
 
     Raises:
