@@ -25,9 +25,9 @@ from severstal.experiment import all_members, select
 from severstal.paths import Paths
 from severstal.recipe_files import command_line
 from severstal.recipe_options import add_recipe_options, given_values, table
+from severstal.training.changed_values import refuse_changes
 from severstal.training.job import Job
 from severstal.training.launcher import BACKENDS, Launcher, default_concurrency
-from severstal.training.retraining import refuse_changes
 
 
 def main() -> None:

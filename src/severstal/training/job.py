@@ -18,7 +18,7 @@ from severstal.errors import InputError
 from severstal.experiment import FoldConfig, Member, current_versions, training_fingerprint
 from severstal.models import weights
 from severstal.recipe import Recipe
-from severstal.training.retraining import refuse_changes
+from severstal.training.changed_values import refuse_changes
 
 if TYPE_CHECKING:
     import torch

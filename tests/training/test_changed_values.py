@@ -15,8 +15,8 @@ from severstal.artifacts import read_json, write_json
 from severstal.errors import InputError
 from severstal.models import weights
 from severstal.paths import Paths
+from severstal.training.changed_values import refuse_changes
 from severstal.training.job import Job
-from severstal.training.retraining import refuse_changes
 
 OTHER = "resnet18"
 
