@@ -17,7 +17,7 @@ class Axis:
         step: distance between neighbours on a plateau, in units that all axes share: 255 thresholds of step 1 are as
             long as 64 areas of step 4.
         label: for pictures.
-        ticks: values that pictures write on the axis; none leaves the choice to matplotlib.
+        ticks: which of the values pictures label along this axis; where there are none, matplotlib chooses.
     """
 
     name: str

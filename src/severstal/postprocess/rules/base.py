@@ -1,6 +1,6 @@
 """What every rule of post-processing is: values of one class that turn a probability map into a mask.
 
-A rule is one file with one class: its values are pydantic fields, its mask is :meth:`Rule.select`, and what tuning
+A rule is one file with one class: its values are pydantic fields, its mask is :meth:`Rule.mask`, and what tuning
 needs (the grid of values to try, and their scores) is :attr:`Rule.axes` and :meth:`Rule.add_to_grid`. To add a rule,
 write such a file and name its class in ``RULES`` of :mod:`severstal.postprocess.rules`.
 """
@@ -45,10 +45,10 @@ class Rule(BaseModel, ABC):
         """The mask, bool ``[H, W]``, of a map ``uint8 [H, W]`` and the head's probability of the class, 0 to 255."""
         class_probability = int(class_probability)  # a uint8 would overflow in products
         gated = self.classifier.apply(probability, class_probability)
-        return self.select(gated, self.classifier.area_weight(class_probability))
+        return self.mask(gated, self.classifier.area_weight(class_probability))
 
     @abstractmethod
-    def select(self, probability: np.ndarray, area_weight: int) -> np.ndarray:
+    def mask(self, probability: np.ndarray, area_weight: int) -> np.ndarray:
         """The mask, bool ``[H, W]``.
 
         Args:

@@ -23,7 +23,7 @@ class ComponentArea(Rule):
     threshold: int = Field(ge=1, le=FULL)
     min_area: int = Field(ge=0)
 
-    def select(self, probability: np.ndarray, area_weight: int) -> np.ndarray:
+    def mask(self, probability: np.ndarray, area_weight: int) -> np.ndarray:
         above = probability >= self.threshold
         if self.min_area * FULL <= area_weight or not above.any():  # a single pixel is kept
             return above

@@ -31,7 +31,7 @@ class DualThreshold(Rule):
     high_threshold: int = Field(ge=1, le=FULL)
     min_area: int = Field(ge=0)
 
-    def select(self, probability: np.ndarray, area_weight: int) -> np.ndarray:
+    def mask(self, probability: np.ndarray, area_weight: int) -> np.ndarray:
         area = np.count_nonzero(probability >= self.high_threshold)
         above = probability >= self.threshold
         return above if area * area_weight >= self.min_area * FULL else np.zeros_like(above)

@@ -46,7 +46,7 @@ class ExpectedDice(Rule):
     calibration_level: int = Field(ge=1, le=FULL)
     min_expected_dice: int = Field(ge=0, le=FULL)
 
-    def select(self, probability: np.ndarray, area_weight: int) -> np.ndarray:
+    def mask(self, probability: np.ndarray, area_weight: int) -> np.ndarray:
         threshold, expected = best_threshold(probability, self.calibration_level)
         if expected * area_weight < self.min_expected_dice * FULL:
             return np.zeros(probability.shape, dtype=bool)

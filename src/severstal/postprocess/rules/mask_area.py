@@ -22,7 +22,7 @@ class MaskArea(Rule):
     threshold: int = Field(ge=1, le=FULL)
     min_area: int = Field(ge=0)
 
-    def select(self, probability: np.ndarray, area_weight: int) -> np.ndarray:
+    def mask(self, probability: np.ndarray, area_weight: int) -> np.ndarray:
         above = probability >= self.threshold
         return above if np.count_nonzero(above) * area_weight >= self.min_area * FULL else np.zeros_like(above)
 
