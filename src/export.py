@@ -14,7 +14,7 @@ from severstal.console import Stage, parser, paths_of
 from severstal.data.training_set import read_training_set
 from severstal.engines import catalog, member_export
 from severstal.errors import run_stage
-from severstal.experiment import all_members, select
+from severstal.experiment import select_members
 from severstal.postprocess import tuned_values
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     paths = paths_of(options)
     stage = Stage("export", paths)
     chosen = recipe.read(paths.recipe)
-    selected = select(all_members(paths, chosen), chosen, options.encoder, options.fold)
+    selected = select_members(paths, chosen, options.encoder, options.fold)
     engine = catalog.choose(options.engine)
     stage.say(f"engine {engine}")
     rules = tuned_values.read(paths.postprocess).rules

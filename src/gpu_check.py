@@ -25,7 +25,7 @@ from severstal.engines.dice_check import FoldScorer
 from severstal.engines.engine_check import EngineCheck
 from severstal.engines.outputs import Predict
 from severstal.errors import InputError, run_stage
-from severstal.experiment import Member, all_members, select
+from severstal.experiment import Member, select_members
 from severstal.hardware import gpus
 from severstal.paths import Paths
 from severstal.postprocess import tuned_values
@@ -45,7 +45,7 @@ def main() -> None:
     paths = paths_of(options)
     stage = Stage("gpu_check", paths)
     chosen = recipe.read(paths.recipe)
-    members = select(all_members(paths, chosen), chosen, options.encoder, options.fold)
+    members = select_members(paths, chosen, options.encoder, options.fold)
     engine_classes = [catalog.engine_class(catalog.choose(name)) for name in options.engines.split(",")]
     names = ", ".join(gpu["name"] for gpu in gpus()) or "no GPU"
     stage.say(f"{names}; {len(members)} networks, {len(engine_classes)} engines")

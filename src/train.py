@@ -21,7 +21,7 @@ from severstal.console import Stage, parser, paths_of, short
 from severstal.data import split
 from severstal.data.training_set import read_training_set
 from severstal.errors import InputError, run_stage
-from severstal.experiment import all_members, select
+from severstal.experiment import select_members
 from severstal.paths import Paths
 from severstal.recipe_files import command_line
 from severstal.recipe_options import add_recipe_options, given_values, table
@@ -45,7 +45,7 @@ def main() -> None:
     options = stage_parser.parse_args()
     paths = paths_of(options)
     chosen, given = recipe.read(paths.recipe), given_values(options)
-    selected = select(all_members(paths, chosen), chosen, options.encoder, options.fold)
+    selected = select_members(paths, chosen, options.encoder, options.fold)
     if options.show_recipe:
         show_recipe(paths, options.encoder, given)
         return

@@ -31,7 +31,7 @@ from severstal.engines import catalog
 from severstal.engines.base import BATCH_SIZE, Engine
 from severstal.engines.dice_check import FoldScorer
 from severstal.errors import run_stage
-from severstal.experiment import Member, all_members, select
+from severstal.experiment import Member, select_members
 from severstal.hardware import processor
 from severstal.inference import prediction, submission
 from severstal.inference.corrupt_strips import StripReader
@@ -56,7 +56,7 @@ def main() -> None:
     options = arguments.parse_args()
     paths = paths_of(options)
     chosen = recipe.read(paths.recipe)
-    (member,) = select(all_members(paths, chosen), chosen, options.encoder, options.fold)
+    (member,) = select_members(paths, chosen, options.encoder, options.fold)
     data, rules = read_training_set(paths), tuned_values.read(paths.postprocess).rules
     names = [catalog.choose(name) for name in options.engines.split(",")]
     if options.only_memory_of:

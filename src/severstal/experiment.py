@@ -107,8 +107,8 @@ def all_members(paths: Paths, recipe: Recipe) -> list[Member]:
     return [Member(paths, encoder, fold) for encoder in recipe.encoders for fold in range(recipe.num_folds)]
 
 
-def select(known: list[Member], chosen: Recipe, encoder: str | None, fold: int | None) -> list[Member]:
-    """The members asked for.
+def select_members(paths: Paths, chosen: Recipe, encoder: str | None, fold: int | None) -> list[Member]:
+    """The members of an encoder, of a fold, or of one of both; all of them where neither is given.
 
     Raises:
         InputError: for an encoder that is not in the recipe, or a fold that is not in the split.
@@ -122,7 +122,8 @@ def select(known: list[Member], chosen: Recipe, encoder: str | None, fold: int |
         )
     if fold is not None and not 0 <= fold < chosen.num_folds:
         raise InputError(f"there is no fold {fold}: folds.csv has 0 to {chosen.num_folds - 1}")
-    return [m for m in known if encoder in (None, m.encoder) and fold in (None, m.fold)]
+    members = all_members(paths, chosen)
+    return [m for m in members if encoder in (None, m.encoder) and fold in (None, m.fold)]
 
 
 def current_versions() -> dict[str, str]:

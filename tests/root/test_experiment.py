@@ -11,16 +11,16 @@ from severstal.artifacts import write_json
 from severstal.data import split
 from severstal.engines import onnx_file
 from severstal.errors import InputError
-from severstal.experiment import Member, select
+from severstal.experiment import Member, select_members
 from severstal.postprocess import tuned_values
 
 
 def test_an_encoder_or_fold_that_the_experiment_lacks_is_named(tiny) -> None:
     chosen = recipe.read(tiny.recipe)
     with pytest.raises(InputError, match=r"no fold 2: folds.csv has 0 to 1"):
-        select([], chosen, None, 2)
+        select_members(tiny, chosen, None, 2)
     with pytest.raises(InputError, match=r"bash bin/make_folds.sh --encoders"):
-        select([], chosen, "resnet34", None)
+        select_members(tiny, chosen, "resnet34", None)
 
 
 def test_a_missing_file_names_the_command_that_writes_it(tiny) -> None:
