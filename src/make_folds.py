@@ -38,6 +38,7 @@ def main() -> None:
     paths = paths_of(options)
     values = choose_values(paths, options.recipe, given_values(options))
     if options.show_recipe:
+        check_encoders(recipe.build(values))
         print(*table(values), sep="\n")
         return
     make_folds(Stage("folds", paths), paths, values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -115,10 +114,9 @@ def select_members(paths: Paths, chosen: Recipe, encoder: str | None, fold: int 
     """
     if encoder is not None and encoder not in chosen.encoders:
         near = did_you_mean(encoder, chosen.encoders)
-        encoders = json.dumps(chosen.encoders | {encoder: {}})  # a list of names would drop the encoders' own values
         raise InputError(
             f"{encoder} is not in this experiment's recipe ({', '.join(chosen.encoders)}){near}: add it with "
-            f"`bash bin/make_folds.sh --encoders '{encoders}'`"
+            f"`bash bin/make_folds.sh --encoders {','.join([*chosen.encoders, encoder])}`"
         )
     if fold is not None and not 0 <= fold < chosen.num_folds:
         raise InputError(f"there is no fold {fold}: folds.csv has 0 to {chosen.num_folds - 1}")

@@ -141,7 +141,8 @@ class Recipe(BaseModel):
     @classmethod
     def _encoders_of_names(cls, value: Any) -> Any:
         """``encoders = ["resnet18", "resnet34"]`` are encoders without values of their own."""
-        return {name: {} for name in value} if isinstance(value, list) else value
+        is_names = isinstance(value, list) and all(isinstance(name, str) for name in value)
+        return {name: {} for name in value} if is_names else value
 
     @field_validator("encoders")
     @classmethod

@@ -2,8 +2,8 @@
 
 The recipes that come with the project lie in ``recipes/``. A file holds names and values of
 :class:`severstal.recipe.Recipe`, a table ``[encoders.NAME]`` per encoder, and ``extends`` where it starts from another
-recipe: a name, or a path that is relative to the file. A value replaces the extended recipe's value; ``encoders``
-replaces all of its encoders.
+recipe: a name, or a path that is relative to the file. A value replaces the extended recipe's value. Tables of encoders
+replace all of its encoders; a list of their names chooses among them and adds to them, and their own values stay.
 """
 
 from __future__ import annotations
@@ -52,9 +52,13 @@ class SourcedValues:
     origin: str = "recipe"
 
     def updated(self, other: SourcedValues) -> SourcedValues:
-        """These values, replaced by the other's where it has a value."""
+        """These values, replaced by the other's where it has a value. Encoders in a list keep their own values."""
         kept = {name: source for name, source in self.sources.items() if name.split(".")[0] not in other.values}
-        return SourcedValues(self.values | other.values, kept | other.sources, self.origin)
+        rows = _chosen_rows(self.values.get("encoders"), other.values.get("encoders"))
+        own = [f"encoders.{encoder}.{name}" for encoder, row in rows.items() for name in row]
+        kept |= {name: self.sources[name] for name in own if name in self.sources}
+        values = self.values | other.values | ({"encoders": rows} if rows else {})
+        return SourcedValues(values, kept | other.sources, self.origin)
 
     def label(self, name: str) -> str:
         """Where a value comes from, as --show-recipe prints it."""
@@ -77,6 +81,14 @@ class SourcedValues:
         if top in self.sources:
             return f"{self.sources[top].place}.{nested}"
         return f"{self.origin}: {table}{name}"
+
+
+def _chosen_rows(tables: Any, names: Any) -> dict[str, dict[str, Any]]:
+    """The encoders of a list of names, each with its values in ``tables``; nothing where it is no such list."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return {}
+    rows = tables if isinstance(tables, dict) else {}
+    return {name: row if isinstance(row := rows.get(name), dict) else {} for name in names}
 
 
 def command_line(values: dict[str, Any], script: str = "the command line") -> SourcedValues:

@@ -71,6 +71,7 @@ def test_paths_are_relative_to_the_file_of_the_recipe(tmp_path, monkeypatch) -> 
         ("extends = 3\n", r"mine\.toml, line 1: extends: must be the name or the path of one recipe"),
         ('extends = "mine.toml"\n', r"line 1: extends: .* circle \(mine\.toml extends mine\.toml\)"),
         ("epochs = 3\n", r"mine\.toml: encoders: Field required"),
+        ("encoders = [1]\n", r"mine\.toml, line 1: encoders: Input should be a valid dictionary"),
         ('[encoders]\nresnet18 = "x"\n', r"mine\.toml, line 2: encoders\.resnet18: Input should be a valid dictionary"),
         (
             '[encoders.resnet18]\n[encoders."tu-x.in1k"]\nlr = 1\n',

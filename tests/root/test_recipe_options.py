@@ -75,6 +75,21 @@ def test_a_wrong_value_is_an_error_of_the_table_too(tiny) -> None:
     assert "(did you mean --epochs?)" in run_refused("make_folds", tiny, "--epoch=3", "--show-recipe")
 
 
+def test_the_table_refuses_an_encoder_that_does_not_exist(tiny) -> None:
+    assert "no encoder is called 'resnet43'" in run_refused("make_folds", tiny, "--encoders=resnet43", "--show-recipe")
+
+
+def test_encoders_in_a_list_keep_the_values_that_they_have_in_the_recipe(tiny) -> None:
+    run("make_folds", tiny, "--encoders", json.dumps({ENCODER: {"epochs": 4}, "resnet18": {"epochs": 5}}))
+    table = run("make_folds", tiny, "--encoders", f"resnet34,{ENCODER}", "--show-recipe")
+    assert f"  {ENCODER}: epochs " in table
+    assert rows(table)["encoders"][0] == f"resnet34,{ENCODER}"
+    run("make_folds", tiny, "--encoders", f"resnet34,{ENCODER}")
+    assert recipe.read(tiny.recipe).encoders == {"resnet34": {}, ENCODER: {"epochs": 4}}
+    run("make_folds", tiny, "--encoders", json.dumps({ENCODER: {}}))
+    assert recipe.read(tiny.recipe).encoders == {ENCODER: {}}
+
+
 def test_without_a_recipes_name_options_change_the_recipe_in_use(tiny) -> None:
     run("make_folds", tiny, "--epochs", 5)
     run("make_folds", tiny, "--warmup", 0.3)
