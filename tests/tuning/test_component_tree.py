@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 import pytest
@@ -13,9 +15,11 @@ from benchmarks.tuning_baselines import opencv_labels
 from severstal.data import rle
 from severstal.data.labels import CLASSES, read_labels
 from severstal.postprocess.level_counts import Workspace, count_levels
+from severstal.postprocess.map_statistics import MapStatistics
 from severstal.postprocess.metric import dice
-from severstal.postprocess.rules import RULES, ComponentArea
-from severstal.tuning.component_tree import TreeWorkspace
+from severstal.postprocess.rules import RULES, ComponentArea, Rule
+from severstal.postprocess.rules.axes import Axis
+from severstal.tuning.component_tree import TreeWorkspace, statistics_of
 from severstal.tuning.grids import Grids
 
 
@@ -122,6 +126,38 @@ def test_a_workspace_keeps_nothing_of_the_map_before() -> None:
                 grids.add(workspace, probability, truth)
                 expected += opencv_labels(probability, np.zeros((48, 72), bool) if truth is None else truth)
     assert np.allclose(grids.sums[ComponentArea], expected, atol=1e-12, rtol=0)
+
+
+class MaskHeight(Rule):
+    """A rule as CONTRIBUTING describes it, which needs more than counts: a mask is kept if it has enough rows."""
+
+    axes = (Axis("threshold", np.array([60, 120, 180]), 60, "threshold"), Axis("min_rows", np.arange(50), 5, "rows"))
+    rule: Literal["mask_height"] = "mask_height"
+    threshold: int
+    min_rows: int
+
+    def mask(self, probability: np.ndarray, area_weight: int) -> np.ndarray:
+        above = probability >= self.threshold
+        return above if above.any(axis=1).sum() >= self.min_rows else np.zeros_like(above)
+
+    @classmethod
+    def add_to_grid(cls, statistics: MapStatistics, grid: np.ndarray) -> None:
+        thresholds, min_rows = (axis.values for axis in cls.axes)
+        rows = np.array([(statistics.probability >= level).any(axis=1).sum() for level in thresholds])
+        kept = rows[:, None] >= min_rows
+        grid += np.where(kept, statistics.dice(thresholds)[:, None], statistics.empty_dice)
+
+    def __str__(self) -> str:
+        return f"pixels from {self.threshold}/255, masks from {self.min_rows} rows"
+
+
+def test_a_new_rule_computes_what_it_needs_in_its_own_file() -> None:
+    probability, truth = ADVERSARIAL["frames, bright inside"], ROWS > 20
+    grid = MaskHeight.empty_grid()
+    MaskHeight.add_to_grid(statistics_of(TreeWorkspace(48, 72), probability, truth), grid)
+    for cell in np.ndindex(grid.shape):
+        assert grid[cell] == dice(MaskHeight.at(cell).apply(probability, 255), truth), MaskHeight.at(cell)
+    assert len(np.unique(grid)) > 3, "a grid of one value would prove nothing"
 
 
 def test_statistics_without_a_tree_refuse_to_count_components() -> None:

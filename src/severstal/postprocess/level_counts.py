@@ -48,7 +48,8 @@ def count_levels(
         area_weight: 255ths that a pixel counts towards an area.
     """
     truth_area = workspace.load(probability, truth)
-    return MapStatistics(_count(workspace.field, workspace.words, workspace.truth), truth_area, area_weight)
+    counts = _count(workspace.field, workspace.words, workspace.truth)
+    return MapStatistics(probability, truth, counts, truth_area, area_weight)
 
 
 @njit(nogil=True, cache=True)

@@ -1,4 +1,4 @@
-"""Pixel counts of a probability map against its truth: what the grid of every rule is computed from."""
+"""A probability map, its truth and their pixel counts: what the grid of every rule is computed from."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ from severstal.postprocess.metric import dice_of_counts
 
 @dataclass(frozen=True)
 class MapStatistics:
-    """Counts of one map.
+    """One map and what was counted in it.
 
     Attributes:
+        probability: ``uint8 [H, W]``, after the classifier's gate. A rule that needs more than the counts computes it
+            from the map and the truth, in its own file.
+        truth: bool ``[H, W]``, or None where the class does not occur.
         counts: for each level from 1 up, the number of pixels of ``probability >= level`` and how many of them belong
             to the truth, ``int64 [256, 2]``. Row 0 is not used.
         truth_area: number of pixels of the truth.
         area_weight: 255ths that a pixel counts towards an area (see :mod:`severstal.postprocess.classifier`).
     """
 
+    probability: np.ndarray
+    truth: np.ndarray | None
     counts: np.ndarray
     truth_area: int
     area_weight: int

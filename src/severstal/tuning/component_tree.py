@@ -71,7 +71,7 @@ def statistics_of(
 ) -> TreeStatistics:
     """Statistics of one map that know its components; arguments are those of :func:`count_levels`."""
     levels = count_levels(workspace, probability, truth, area_weight)
-    return TreeStatistics(levels.counts, levels.truth_area, area_weight, workspace)
+    return TreeStatistics(**vars(levels), workspace=workspace)
 
 
 @lru_cache(maxsize=32)
