@@ -1,6 +1,6 @@
 """Run the ensemble on your own strips: an overlay of each strip, and a table of areas per class.
 
-Reads a JPEG file or a folder of them, and a trained run's folds/; writes <name>_defects.jpg for each strip and
+Reads an image file or a folder of them, and a trained run's folds/; writes <name>_defects.jpg for each strip and
 defects.csv into --output. (Not called inspect.py: that would hide Python's own module of this name.)
 
     bash bin/inspect.sh FILE|FOLDER
@@ -38,7 +38,9 @@ def main() -> None:
 
 def parse() -> Namespace:
     command_line = parser(__doc__)
-    command_line.add_argument("strips", type=Path, metavar="FILE|FOLDER", help="a JPEG strip, or a folder of them")
+    command_line.add_argument(
+        "strips", type=Path, metavar="FILE|FOLDER", help="an image of a strip, or a folder of them"
+    )
     command_line.add_argument(
         "--output", type=Path, metavar="DIR", help="default: inspected/ in the submissions folder"
     )

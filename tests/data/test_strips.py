@@ -1,6 +1,8 @@
-"""Strips on disk: complete files are read, damaged ones are refused by name."""
+"""Strips of a folder: images are found by ending and by content, and what cannot be read is refused by name."""
 
 from __future__ import annotations
+
+import os
 
 import cv2
 import numpy as np
@@ -9,50 +11,60 @@ import pytest
 from severstal.data import strips
 from severstal.errors import InputError
 
-
-def jpeg() -> bytes:
-    return cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (64, 96), dtype=np.uint8))[1].tobytes()
-
-
-def of_size(data: bytes, size: bytes) -> bytes:
-    """The JPEG with another height and width in its header."""
-    place = data.index(b"\xff\xc0") + 5
-    return data[:place] + size + data[place + 4 :]
+STRIP = np.random.default_rng(0).integers(0, 255, (64, 96), dtype=np.uint8)
+JPEG = cv2.imencode(".jpg", STRIP)[1].tobytes()
+PNG = cv2.imencode(".png", STRIP)[1].tobytes()
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "is empty"),
-        (jpeg()[: len(jpeg()) * 6 // 10], "is cut short"),
-        (jpeg()[:-2], "is cut short"),
-        (cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].tobytes(), "is no JPEG"),
-        (b"no image", "is no JPEG"),
-        (jpeg()[:300] + jpeg()[-2:], "is cut short|cannot be decoded"),
-        (of_size(jpeg(), b"\xff\xdc\xff\xdc"), "cannot be decoded"),
-    ],
-    ids=["zero bytes", "cut at 60 %", "cut by two bytes", "PNG", "text", "no scan", "a header of 65500x65500 pixels"],
-)
-def test_a_damaged_strip_is_refused_by_name(tmp_path, content, message) -> None:
+def test_strips_are_listed_whatever_their_ending(tmp_path) -> None:
+    for name in ("b.JPG", "a.jpeg", "c.Png", "d.TIF", "e.bmp"):
+        (tmp_path / name).touch()
+    (tmp_path / "no_ending").write_bytes(PNG)
+    (tmp_path / "Thumbs.db").write_bytes(b"no image")
+    (tmp_path / ".hidden.jpg").touch()
+    (tmp_path / "folder.jpg").mkdir()
+    assert strips.listing(tmp_path) == ["a.jpeg", "b.JPG", "c.Png", "d.TIF", "e.bmp", "no_ending"]
+
+
+def test_a_png_named_jpg_is_read_by_its_content(tmp_path) -> None:
+    (tmp_path / "strip.jpg").write_bytes(PNG)
+    assert np.array_equal(strips.read_sized(tmp_path / "strip.jpg", 64, 96), STRIP)
+
+
+def test_a_strip_of_another_size_is_refused_by_name(tmp_path) -> None:
     file = tmp_path / "strip.jpg"
-    file.write_bytes(content)
-    with pytest.raises(InputError, match=message) as error:
-        strips.read(file)
-    assert str(file) in str(error.value)
+    file.write_bytes(JPEG)
+    assert strips.read_sized(file, 64, 96).shape == (64, 96)
+    with pytest.raises(InputError, match=f"^{file} is 64x96 pixels .* where 256x1600 is expected"):
+        strips.read_sized(file, 256, 1600)
 
 
-def test_a_complete_strip_is_read_and_one_of_another_size_is_refused(tmp_path) -> None:
-    (tmp_path / "strip.jpg").write_bytes(jpeg())
-    assert strips.read_sized(tmp_path / "strip.jpg", 64, 96).shape == (64, 96)
-    with pytest.raises(InputError, match="64x96 pixels"):
-        strips.read_sized(tmp_path / "strip.jpg", 256, 1600)
+def test_what_is_no_ordinary_file_is_refused_without_waiting_for_it(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "large.jpg").touch()
+    os.truncate(tmp_path / "large.jpg", strips.MAX_BYTES + 1)
+    for name, message in (("pipe.jpg", "no ordinary file"), ("link.jpg", "is missing"), ("large.jpg", "has 610 MB")):
+        with pytest.raises(InputError, match=message):
+            strips.read(tmp_path / name)
 
 
 def test_a_folder_without_strips_is_an_error_with_its_reason(tmp_path) -> None:
     with pytest.raises(InputError, match="is no folder"):
         strips.listing(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="holds no"):
+    with pytest.raises(InputError, match="holds no image"):
         strips.listing(tmp_path)
-    (tmp_path / "a.png").write_bytes(b"")
-    with pytest.raises(InputError, match=r"a\.png is no JPEG"):
+    (tmp_path / "a.webp").touch()
+    with pytest.raises(InputError, match=r"a\.webp is no JPEG, PNG, BMP or TIFF: convert it"):
         strips.listing(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", [b"Stra\xdfe.jpg", b"two\nlines.jpg", "a\u2028b.jpg".encode()], ids=["Latin-1", "newline", "U+2028"]
+)
+def test_a_name_that_no_table_can_hold_is_refused_in_one_line(tmp_path, name) -> None:
+    (tmp_path / os.fsdecode(name)).write_bytes(JPEG)
+    with pytest.raises(InputError, match="rename the file") as error:
+        strips.listing(tmp_path)
+    assert len(str(error.value).splitlines()) == 1
+    assert str(error.value).isprintable()

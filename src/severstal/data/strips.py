@@ -1,70 +1,72 @@
-"""Grey strips from JPEG files; damaged files are refused by name.
+"""Grey strips from the image files of a folder; a damaged file is refused by name (see :mod:`severstal.data.images`).
 
 A decoder fills the missing part of a truncated JPEG with grey and only prints a warning: such a strip would be trained
-on, and predicted, as clean. So the end marker is checked before decoding.
+on, and predicted, as clean.
 """
 
 from __future__ import annotations
 
+import os
+import stat
+import unicodedata
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from severstal.data import images
+from severstal.data.images import check_size, format_of
 from severstal.errors import InputError
 
-SUFFIXES = (".jpg", ".jpeg")
-OTHER_IMAGES = (".png", ".bmp", ".tif", ".tiff", ".webp")
-START, SCAN, END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+OTHER_SUFFIXES = (".webp", ".gif", ".jp2", ".heic", ".avif", ".dng")
+UNREADABLE = ("Cc", "Cs", "Zl", "Zp")  # Unicode categories; in a file's name a surrogate is a byte that is no UTF-8
+MAX_BYTES = 8 * images.MAX_PIXELS  # of a file: pixels of four channels with 16 bits each
 
 
 def listing(folder: Path) -> list[str]:
-    """Names of the strips in a folder, sorted.
+    """Names of the strips in a folder, sorted: files with the ending of an image, and others that start like one.
 
     Raises:
-        InputError: if the folder is missing, holds no JPEG, or holds images of another format.
+        InputError: if the folder is missing, holds no image, an image of a format that is not read, or one whose name
+            a table cannot hold.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder: put the strips (JPEG files) there, or name another with --input")
-    names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
-    other = [name for name in names if name.lower().endswith(OTHER_IMAGES)]
-    if other:
-        raise InputError(f"{folder / other[0]} is no JPEG: convert it, for example with `mogrify -format jpg`")
-    strips = [name for name in names if name.lower().endswith(SUFFIXES)]
+        raise InputError(f"{folder} is no folder: put the strips (image files) there, or name another with --input")
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and not entry.is_dir())
+    strips = [name for name in names if _is_strip(folder / name)]
+    for name in strips:
+        _check_name(folder, name)
     if not strips:
-        raise InputError(f"{folder} holds no .jpg file: put the strips there, or name another folder with --input")
+        raise InputError(
+            f"{folder} holds no image ({', '.join(SUFFIXES)}): put the strips there, or name another with --input"
+        )
     return strips
 
 
-def read(path: Path) -> np.ndarray:
+def read(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     """One strip, ``uint8 [H, W]``.
 
+    Args:
+        size: height and width that it must have; they are compared before its pixels are decoded.
+
     Raises:
-        InputError: if the file is missing, empty, cut short or no JPEG.
+        InputError: as :func:`decode`, and if the file is missing or no ordinary file.
     """
     try:
-        return decode(path.read_bytes(), str(path))
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise InputError(f"{path} is no ordinary file: replace it with an image")
+        if found.st_size > MAX_BYTES:
+            raise InputError(f"{path} has {found.st_size >> 20} MB, too many for a strip: cut it into strips")
+        return decode(path.read_bytes(), str(path), size)
     except FileNotFoundError:
         raise InputError(f"{path} is missing: restore it, or remove its rows from the table") from None
 
 
-def decode(data: bytes, name: str) -> np.ndarray:
-    """A strip ``uint8 [H, W]`` from the content of a JPEG file, decoded as grey: its three channels are equal.
-
-    Args:
-        name: of the file, for messages.
-
-    Raises:
-        InputError: naming the file, if it is empty, cut short or no JPEG.
-    """
-    _check_complete(name, data)
-    try:
-        strip = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    except cv2.error:  # a damaged header with more pixels than OpenCV accepts
-        strip = None
-    if strip is None:
-        raise InputError(f"{name} cannot be decoded as JPEG: copy or download it again")
-    return strip
+def decode(data: bytes, name: str, size: tuple[int, int] | None = None) -> np.ndarray:
+    """A strip ``uint8 [H, W]`` from the content of an image file; see :func:`severstal.data.images.decode`."""
+    return images.decode(data, name, size)
 
 
 def read_sized(path: Path, height: int, width: int) -> np.ndarray:
@@ -73,7 +75,7 @@ def read_sized(path: Path, height: int, width: int) -> np.ndarray:
     Raises:
         InputError: as :func:`read`, and if the strip has another size.
     """
-    return sized(read(path), str(path), height, width)
+    return read(path, (height, width))
 
 
 def sized(strip: np.ndarray, name: str, height: int, width: int) -> np.ndarray:
@@ -82,11 +84,7 @@ def sized(strip: np.ndarray, name: str, height: int, width: int) -> np.ndarray:
     Raises:
         InputError: naming the file and both sizes, if it has another.
     """
-    if strip.shape != (height, width):
-        raise InputError(
-            f"{name} is {strip.shape[0]}x{strip.shape[1]} pixels (height x width) where {height}x{width} is "
-            "expected: all strips of a data set and of its networks have one size; resize or remove it"
-        )
+    check_size(strip.shape[0], strip.shape[1], name, (height, width))
     return strip
 
 
@@ -101,11 +99,30 @@ def steel_columns(strip: np.ndarray, dark: float = 20) -> tuple[int, int]:
     return (int(bright[0]), int(bright[-1]) + 1) if bright.size else (0, strip.shape[1])
 
 
-def _check_complete(name: str, data: bytes) -> None:
-    if not data:
-        raise InputError(f"{name} is empty (0 bytes): copy or download it again")
-    if not data.startswith(START):
-        raise InputError(f"{name} is no JPEG (it starts with {data[:4].hex(' ')}): replace it with a JPEG file")
-    # Compressed data never contain 0xff 0xd9, so an end marker after the start of the last scan is the end of the file.
-    if data.rfind(END) < data.rfind(SCAN) or SCAN not in data:
-        raise InputError(f"{name} is cut short ({len(data)} bytes, no end of image): copy or download it again")
+def _is_strip(path: Path) -> bool:
+    """Whether a file is an image to read, by its ending or, where that says nothing, by its content.
+
+    Raises:
+        InputError: if its ending is that of an image format that is not read.
+    """
+    suffix = path.suffix.lower()
+    if suffix in OTHER_SUFFIXES:
+        raise InputError(
+            f"{path} is no JPEG, PNG, BMP or TIFF: convert it, for example with `mogrify -format png`, and remove it"
+        )
+    if suffix in SUFFIXES:
+        return True
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return format_of(file.read(8)) is not None
+
+
+def _check_name(folder: Path, name: str) -> None:
+    """Raise if a strip's name cannot stand in a table or on a line of the terminal."""
+    if any(unicodedata.category(letter) in UNREADABLE for letter in name):
+        shown = name.encode("unicode_escape").decode()
+        raise InputError(
+            f"{folder}: the name '{shown}' of a strip holds a line break, a control character or bytes that are no "
+            "UTF-8: rename the file, for example with `detox` or `convmv`"
+        )

@@ -51,7 +51,7 @@ def application(predictor: Predictor, examples: list[Path], synthetic: bool) -> 
     def strip() -> Response:
         upload = request.files.get("strip")
         if upload is None:
-            raise InputError("The request holds no strip: choose a JPEG file")
+            raise InputError("The request holds no strip: choose an image")
         decoded = predictor.decode(upload.read(), upload.filename or "the strip")
         with lock:
             prediction = predictor.predict(decoded)

@@ -25,7 +25,7 @@ def list_strips(given: Path) -> tuple[Path, list[str]]:
         InputError: if there is none, or if the overlays of two strips would have one name.
     """
     if not given.exists():
-        raise InputError(f"{given} is missing: name a JPEG strip or a folder of them")
+        raise InputError(f"{given} is missing: name the image of a strip or a folder of them")
     if not given.is_dir():
         return given.parent, [given.name]
     names = strips.listing(given)

@@ -68,7 +68,7 @@ class Predictor:
         """Find the defects of one strip.
 
         Args:
-            image: a JPEG file, or an array ``uint8 [H, W]`` of grey levels or ``uint8 [H, W, 3]`` in RGB.
+            image: an image file, or an array ``uint8 [H, W]`` of grey levels or ``uint8 [H, W, 3]`` in RGB.
 
         Raises:
             InputError: if the image is corrupt, or not of the networks' size.
@@ -87,15 +87,15 @@ class Predictor:
             yield from self._predict_batch(batch)
 
     def decode(self, data: bytes, name: str) -> np.ndarray:
-        """A strip ``uint8 [H, W]`` from the content of a JPEG file.
+        """A strip ``uint8 [H, W]`` from the content of an image file.
 
         Args:
             name: of the file, for error messages.
 
         Raises:
-            InputError: if the content is no complete JPEG of the networks' size.
+            InputError: if the content is no complete image of the networks' size.
         """
-        return strips.sized(strips.decode(data, name), name, self.height, self.width)
+        return strips.decode(data, name, (self.height, self.width))
 
     def measure(self) -> list[MemberTime]:
         """The seconds that each network needs for a strip on this machine, after a first call to warm it up."""

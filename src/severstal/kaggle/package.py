@@ -28,7 +28,7 @@ PYTHON = "3.11"  # of Kaggle's image
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64", "any")
 # Packages that prediction imports and that Kaggle's image lacks or has in another version. Their dependencies are not
 # packaged, because the image has them: another NumPy or torch would break it.
-WHEELS = ("segmentation-models-pytorch", "timm", "onnx", "onnxruntime")
+WHEELS = ("segmentation-models-pytorch", "timm", "onnx", "onnxruntime", "simplejpeg")
 TENSORRT = ("tensorrt-cu12==10.13.3.9", "tensorrt-cu12-bindings==10.13.3.9", "tensorrt-cu12-libs==10.13.3.9")
 
 
