@@ -92,6 +92,10 @@ class Recipe(BaseModel):
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         1e-3, description="highest learning rate of AdamW, reached after the warm-up; half a cosine follows"
     )
+    encoder_learning_rate_factor: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0,
+        description="factor of the encoder's learning rate; below 1 pretrained weights change less than the decoder",
+    )
     weight_decay: NotNegative = Field(1e-2, description="weight decay of AdamW")
     warmup: Share = Field(0.05, description="share of all optimiser steps in which the learning rate rises")
     dice_weight: Share = Field(0.5, description="weight of the Dice loss; binary cross-entropy has the rest")

@@ -61,6 +61,12 @@ def test_a_decoder_that_ends_early_gives_logits_in_full_size() -> None:
         assert network(torch.zeros(1, 1, 64, 128)).shape == (1, 4, 64, 128)
 
 
+def test_a_network_starts_with_defects_being_rare() -> None:
+    network = build_unet(recipe.build({"name": "tiny"} | TINY), "tu-mobilenetv4_conv_small").eval()
+    with torch.inference_mode():
+        assert torch.sigmoid(network(torch.zeros(1, 1, 64, 64))).mean() < 0.1
+
+
 def test_a_mistyped_encoder_is_answered_with_similar_names() -> None:
     with pytest.raises(InputError, match=r"did you mean.*resnet34"):
         check_encoder("resnet43")

@@ -79,7 +79,7 @@ def random_member(root: Path, values: recipe.Recipe, encoder: str, size: tuple[i
 
 
 def write_random_weights(member: Member, config: FoldConfig, spread: float = 2) -> None:
-    """Write a fold's configuration, and weights whose maps are not flat: a fresh network gives 0.5 everywhere.
+    """Write a fold's configuration, and weights whose maps are not flat: a fresh network gives 2 % everywhere.
 
     Args:
         spread: of the maps; 1 leaves them nearly flat, and at 2 deep networks magnify every rounding.

@@ -17,6 +17,9 @@ from severstal.models.encoders import check_encoder
 from severstal.models.libraries import smp
 from severstal.recipe import IMAGENET, Recipe
 
+# First logit of every pixel, a probability of 2 %: defects are rare, and a network that starts at 50 % spends its first
+# steps on learning just that (Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, section 3.3).
+RARE_PIXEL_LOGIT = -4.0
 UNUSED_CHANNELS = 8  # of decoder blocks that are removed
 
 Output = torch.Tensor | tuple[torch.Tensor, torch.Tensor]  # pixel logits, or these and the classifier's logits
@@ -112,6 +115,8 @@ def _build(recipe: Recipe, encoder: str, *, from_hub: bool) -> nn.Module:
         unet = _smp_unet(recipe, encoder, from_hub=from_hub)
     except (ValueError, KeyError) as error:
         raise InputError(f"{encoder} with decoder_channels {recipe.decoder_channels}: {first_line(error)}") from None
+    head: Any = unet.segmentation_head
+    nn.init.constant_(head[0].bias, RARE_PIXEL_LOGIT)
     if recipe.classifier_loss_weight:
         encoder_module: Any = unet.encoder
         unet.classification_head = ClassifierHead(encoder_module.out_channels[-1])  # smp's U-Net calls it in forward
@@ -121,6 +126,19 @@ def _build(recipe: Recipe, encoder: str, *, from_hub: bool) -> nn.Module:
 def move_to(network: nn.Module, device: torch.device) -> nn.Module:
     """The network on a device, in the memory format that convolutions are fastest with."""
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's types
+
+
+def parameter_groups(network: nn.Module, encoder_factor: float) -> list[dict[str, Any]]:
+    """The parameters as two groups of an optimiser, the encoder's and the others.
+
+    Args:
+        encoder_factor: of the encoder's learning rate; the groups hold the factors as ``lr_factor``.
+    """
+    unet: Any = network.unet if isinstance(network, DownscaledUnet) else network
+    encoder = list(unet.encoder.parameters())
+    of_encoder = {id(parameter) for parameter in encoder}
+    others = [parameter for parameter in network.parameters() if id(parameter) not in of_encoder]
+    return [{"params": encoder, "lr_factor": encoder_factor}, {"params": others, "lr_factor": 1.0}]
 
 
 def _smp_unet(recipe: Recipe, encoder: str, *, from_hub: bool) -> nn.Module:

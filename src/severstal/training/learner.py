@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from severstal.experiment import FoldConfig, Member
 from severstal.models.inference_graph import Normalise
 from severstal.models.libraries import timm
-from severstal.models.unet import Output, build_initial_unet, build_unet, move_to, split_output
+from severstal.models.unet import Output, build_initial_unet, build_unet, move_to, parameter_groups, split_output
 from severstal.training.amp import MixedPrecision
 from severstal.training.averaging import State
 from severstal.training.crops import unpack_masks
@@ -51,7 +51,7 @@ class Learner:
         network = move_to(network, self._device)
         self._ema = timm.utils.ModelEmaV3(network, decay=recipe.ema_decay, use_warmup=True)
         optimizer = torch.optim.AdamW(
-            network.parameters(),
+            parameter_groups(network, recipe.encoder_learning_rate_factor),
             lr=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
             # One pass over the weights instead of eight: half the time of a step. apex patches the unfused one.
@@ -104,7 +104,7 @@ class Learner:
     def step(self, step: int, learning_rate: float) -> None:
         """Update the weights with the accumulated gradients, then their moving average; ``step`` counts from 0."""
         for group in self.amp.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group["lr_factor"]
         self.amp.clip_gradients(MAX_GRADIENT_NORM)
         self.amp.step()
         self._ema.update(self._network, step=step)
