@@ -25,17 +25,26 @@ from severstal.artifacts import Artifact, write_text
 from severstal.errors import InputError
 from severstal.paths import Paths
 from severstal.synthetic.plan import TEST, TRAIN, PlannedStrip, plan
+from severstal.synthetic.variety import VARIETIES
 
 VERSION = 1  # of the drawing: raised when the same seed gives other strips
 
 
-def artifact(folder: Path, train: int, test: int, seed: int) -> Artifact:
+def artifact(folder: Path, train: int, test: int, seed: int, variety: str = "plain") -> Artifact:
     """The data set in a folder; its record is the marker file. Its many files are not hashed."""
-    return Artifact(Paths(folder).synthetic_marker, {"train": train, "test": test, "seed": seed}, VERSION)
+    values: dict[str, int | str] = {"train": train, "test": test, "seed": seed}
+    if variety != "plain":  # sets drawn before there were two settings are plain
+        values["variety"] = variety
+    return Artifact(Paths(folder).synthetic_marker, values, VERSION)
 
 
-def write(folder: Path, *, train: int, test: int, seed: int, workers: int = 2) -> None:
+def write(
+    folder: Path, *, train: int, test: int, seed: int, variety: str = "plain", workers: int = 2
+) -> None:
     """Write a synthetic data set of ``train`` and ``test`` strips into ``folder``.
+
+    Args:
+        variety: ``plain``, or ``wide`` for networks that shall work on real strips.
 
     Raises:
         InputError: if the folder holds data already, a count is below one or the seed below zero.
@@ -49,10 +58,10 @@ def write(folder: Path, *, train: int, test: int, seed: int, workers: int = 2) -
         raise InputError(f"{folder} holds {existing[0]} already: choose another folder, or empty this one")
     building = Paths(Paths(folder).synthetic_build)
     shutil.rmtree(building.input, ignore_errors=True)
-    strips = plan(train, test, seed)
-    labels = _draw_all(building, strips, seed, workers)
+    strips = plan(train, test, seed, VARIETIES[variety].name_key)
+    labels = _draw_all(building, strips, seed, variety, workers)
     _write_tables(building, strips, labels)
-    artifact(building.input, train, test, seed).write_record({"synthetic": True})
+    artifact(building.input, train, test, seed, variety).write_record({"synthetic": True})
     finish_interrupted(folder)
 
 
@@ -98,17 +107,19 @@ def _images(paths: Paths, part: int) -> Path:
     return paths.train_images if part == TRAIN else paths.test_images
 
 
-def _draw_all(paths: Paths, strips: list[PlannedStrip], seed: int, workers: int) -> list[dict[int, str]]:
+def _draw_all(
+    paths: Paths, strips: list[PlannedStrip], seed: int, variety: str, workers: int
+) -> list[dict[int, str]]:
     from joblib import Parallel, delayed  # takes a while to import, and most callers only ask for the marker
 
     for part in (TRAIN, TEST):
         _images(paths, part).mkdir(parents=True)
     batches = np.array_split(np.arange(len(strips)), min(len(strips), 4 * workers))
-    jobs = (delayed(_draw_batch)(paths, [strips[i] for i in batch], seed) for batch in batches)
+    jobs = (delayed(_draw_batch)(paths, [strips[i] for i in batch], seed, variety) for batch in batches)
     return [labels for batch in Parallel(n_jobs=workers)(jobs) for labels in batch]
 
 
-def _draw_batch(paths: Paths, strips: list[PlannedStrip], seed: int) -> list[dict[int, str]]:
+def _draw_batch(paths: Paths, strips: list[PlannedStrip], seed: int, variety: str) -> list[dict[int, str]]:
     from severstal.synthetic.strip import save
 
     return [
@@ -118,6 +129,7 @@ def _draw_batch(paths: Paths, strips: list[PlannedStrip], seed: int) -> list[dic
             appearance=np.random.default_rng([seed, strip.part, strip.source, 0]),
             labeller=np.random.default_rng([seed, strip.part, strip.number, 1]),
             near_duplicate=strip.source != strip.number,
+            variety=variety,
         )
         for strip in strips
     ]

@@ -16,9 +16,16 @@ from severstal.synthetic.surface import HEIGHT, WIDTH
 
 
 def draw_defect(
-    rng: np.random.Generator, labeller: np.random.Generator, strip: np.ndarray, defect: Defect
+    rng: np.random.Generator,
+    labeller: np.random.Generator,
+    strip: np.ndarray,
+    defect: Defect,
+    visibility: tuple[float, float] | None = None,
 ) -> np.ndarray:
     """Draw a defect into ``strip`` (``float32 [256, 1600]`` of grey levels, changed in place).
+
+    Args:
+        visibility: least and greatest factor of the defect's contrast; None leaves it as it is drawn.
 
     Returns:
         Corners ``int32 [n, 2]`` (x, y) of the labeller's polygon.
@@ -27,6 +34,8 @@ def draw_defect(
     patch = _window(strip, box)
     level = float(np.median(patch))
     drawn, shape = LOOKS[defect.kind.look](rng, patch.copy(), max(level, 12.0))
+    if visibility:
+        drawn = patch + np.float32(rng.uniform(*visibility)) * (drawn - patch)
     _put_back(strip, box, drawn)
     if shape is None:
         return polygons.fill_box(labeller, box, defect.kind.vertices)

@@ -6,6 +6,7 @@ nearly all 12,568 training images). They are statistics; no mask is copied.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,22 +83,26 @@ class Defect:
     box: Box
 
 
-def place_defects(rng: np.random.Generator, classes: tuple[int, ...], bar: Bar) -> list[Defect]:
+def place_defects(
+    rng: np.random.Generator, classes: tuple[int, ...], bar: Bar, kinds: Mapping[int, tuple[Kind, ...]] = KINDS
+) -> list[Defect]:
     """Defects of one strip, at least one of each class; boxes of different classes do not overlap."""
     placed: list[Defect] = []
     for class_id in sorted(classes, key=lambda class_id: class_id == 3):  # long streaks fit in last
         count = min(int(rng.geometric(1 / MEAN_COUNT[class_id])), MAX_COUNT)
         for number in range(count):
             # The first defect of a class shrinks until it fits; a later one is left out of a full strip.
-            defect = _fit(rng, class_id, bar, placed, tries=200 if number == 0 else 6)
+            defect = _fit(rng, class_id, kinds[class_id], bar, placed, tries=200 if number == 0 else 6)
             placed += [defect] if defect else []
     return placed
 
 
-def _fit(rng: np.random.Generator, class_id: int, bar: Bar, placed: list[Defect], tries: int) -> Defect | None:
+def _fit(
+    rng: np.random.Generator, class_id: int, kinds: tuple[Kind, ...], bar: Bar, placed: list[Defect], tries: int
+) -> Defect | None:
     """A defect that overlaps none of those placed; None where no try succeeds."""
-    shares = np.array([kind.share for kind in KINDS[class_id]])
-    kind = KINDS[class_id][rng.choice(len(shares), p=shares / shares.sum())]
+    shares = np.array([kind.share for kind in kinds])
+    kind = kinds[rng.choice(len(shares), p=shares / shares.sum())]
     for attempt in range(tries):
         box = _draw_box(rng, kind, bar, size=BOX_SCALE * 0.97**attempt)
         if not any(box.overlaps(other.box, gap=2 if other.class_id == class_id else 6) for other in placed):

@@ -13,6 +13,7 @@ import numpy as np
 from severstal.data.labels import CLASSES
 
 TRAIN, TEST = 0, 1  # first key of a strip's generator
+PLAIN_NAMES, WIDE_NAMES = 2, 3  # key of the names' generator
 
 # Training strips of the competition by the classes that they show (12,568 in all).
 COMPETITION_STRIPS: dict[tuple[int, ...], int] = {
@@ -39,9 +40,13 @@ class PlannedStrip:
     source: int
 
 
-def plan(train: int, test: int, seed: int) -> list[PlannedStrip]:
-    """All strips of a data set, the train part first; only train strips have near-duplicates."""
-    names = _names(train + test, seed)
+def plan(train: int, test: int, seed: int, name_key: int = PLAIN_NAMES) -> list[PlannedStrip]:
+    """All strips of a data set, the train part first; only train strips have near-duplicates.
+
+    Args:
+        name_key: sets of other keys have other names, so that no two strips of different looks share a name.
+    """
+    names = _names(train + test, seed, name_key)
     strips = []
     for part, count in ((TRAIN, train), (TEST, test)):
         rng = np.random.default_rng([seed, part])
@@ -53,9 +58,9 @@ def plan(train: int, test: int, seed: int) -> list[PlannedStrip]:
     return strips
 
 
-def _names(count: int, seed: int) -> list[str]:
+def _names(count: int, seed: int, key: int) -> list[str]:
     """Different names of nine hexadecimal digits."""
-    rng = np.random.default_rng([seed, 2])
+    rng = np.random.default_rng([seed, key])
     names: dict[str, None] = {}
     while len(names) < count:
         names[f"{rng.integers(16**9):09x}.jpg"] = None

@@ -11,7 +11,8 @@ from severstal.data import rle
 from severstal.synthetic.defects import draw_defect
 from severstal.synthetic.placement import place_defects
 from severstal.synthetic.polygons import mask_of
-from severstal.synthetic.surface import HEIGHT, WIDTH, draw_bar, draw_steel, photograph
+from severstal.synthetic.surface import HEIGHT, WIDTH
+from severstal.synthetic.variety import VARIETIES
 
 QUALITY = 90  # the quantisation tables of the competition's files
 
@@ -23,6 +24,7 @@ def save(
     appearance: np.random.Generator,
     labeller: np.random.Generator,
     near_duplicate: bool = False,
+    variety: str = "plain",
 ) -> dict[int, str]:
     """Draw a strip and write it as a JPEG of three equal grey channels.
 
@@ -34,7 +36,7 @@ def save(
         Run-length code of each class that the strip shows; no pixel belongs to two classes.
     """
     cv2.setNumThreads(1)  # strips are drawn in parallel
-    image, masks = draw(classes, appearance, labeller)
+    image, masks = draw(classes, appearance, labeller, variety)
     quality = QUALITY
     if near_duplicate:
         image, quality = _photograph_again(labeller, image), QUALITY + int(labeller.integers(-4, 5))
@@ -45,21 +47,29 @@ def save(
 
 
 def draw(
-    classes: tuple[int, ...], appearance: np.random.Generator, labeller: np.random.Generator
+    classes: tuple[int, ...],
+    appearance: np.random.Generator,
+    labeller: np.random.Generator,
+    variety: str = "plain",
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-    """Picture ``uint8 [256, 1600]``, and a mask ``bool [256, 1600]`` of each class that is visible."""
+    """Picture ``uint8 [256, 1600]``, and a mask ``bool [256, 1600]`` of each class that is visible.
+
+    Args:
+        variety: a setting of :data:`severstal.synthetic.variety.VARIETIES`.
+    """
+    setting = VARIETIES[variety]
     camera = appearance.spawn(1)[0]  # a separate generator: a defect changes nothing outside its box
-    bar = draw_bar(appearance)
-    strip = draw_steel(appearance)
-    defects = place_defects(appearance, classes, bar)
+    bar = setting.draw_bar(appearance)
+    strip = setting.draw_steel(appearance)
+    defects = place_defects(appearance, classes, bar, setting.kinds)
     free = np.zeros((HEIGHT, WIDTH), bool)
     free[:, bar.left : bar.right] = True
     masks = {class_id: np.zeros((HEIGHT, WIDTH), bool) for class_id in classes}
     for defect in defects:
-        mask = mask_of(draw_defect(appearance, labeller, strip, defect)) & free
+        mask = mask_of(draw_defect(appearance, labeller, strip, defect, setting.visibility)) & free
         masks[defect.class_id] |= mask
         free &= ~mask
-    return photograph(camera, strip, bar), {class_id: mask for class_id, mask in masks.items() if mask.any()}
+    return setting.photograph(camera, strip, bar), {class_id: mask for class_id, mask in masks.items() if mask.any()}
 
 
 def _photograph_again(labeller: np.random.Generator, image: np.ndarray) -> np.ndarray:

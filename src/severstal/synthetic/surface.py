@@ -28,9 +28,9 @@ class Bar:
     right: int = WIDTH
 
 
-def draw_bar(rng: np.random.Generator) -> Bar:
-    """A black bar, 60 to 1,400 columns wide, at the left or right edge of a fifth of the strips."""
-    if rng.random() > BAR_SHARE:
+def draw_bar(rng: np.random.Generator, share: float = BAR_SHARE) -> Bar:
+    """A black bar, 60 to 1,400 columns wide, at the left or right edge of a share of the strips."""
+    if rng.random() > share:
         return Bar()
     width = int(np.clip(lognormal(rng, 330, 1.0), 60, 1400))
     return Bar(left=width) if rng.random() < 0.5 else Bar(right=WIDTH - width)
@@ -38,29 +38,29 @@ def draw_bar(rng: np.random.Generator) -> Bar:
 
 def draw_steel(rng: np.random.Generator) -> np.ndarray:
     """Grey levels ``float32 [256, 1600]`` of a strip without defects, bar and camera noise."""
-    surface = _grain(rng)
-    surface += _rolling(rng)
+    surface = grain(rng)
+    surface += rolling(rng)
     for _ in range(rng.choice(4, p=[0.3, 0.35, 0.25, 0.1])):
-        _add_scale(rng, surface)
-    _add_streaks(rng, surface)
+        add_scale(rng, surface)
+    add_streaks(rng, surface)
     if rng.random() < 0.3:
-        _add_stains(rng, surface)
-    _add_specks(rng, surface)
-    strip = _light(rng) * np.maximum(surface, 0.12)
+        add_stains(rng, surface)
+    add_specks(rng, surface)
+    strip = light(rng) * np.maximum(surface, 0.12)
     if rng.random() < 0.05:
-        _add_spatter(rng, strip)
+        add_spatter(rng, strip)
     return strip
 
 
 def photograph(rng: np.random.Generator, strip: np.ndarray, bar: Bar) -> np.ndarray:
     """The picture of a strip, ``uint8 [256, 1600]``: black bar, camera noise and clipping are added."""
     if bar != Bar():
-        strip = _black_out(rng, strip, bar)
+        strip = black_out(rng, strip, bar)
     strip = strip + rng.standard_normal(SHAPE, dtype=np.float32) * 0.9
     return np.clip(np.rint(strip), 0, 255).astype(np.uint8)
 
 
-def _light(rng: np.random.Generator) -> np.ndarray:
+def light(rng: np.random.Generator) -> np.ndarray:
     """Grey level of perfect steel: a level per strip, darker ends, variation along x, a slope along y."""
     level = np.clip(lognormal(rng, 116, 0.17), 60, 170) if rng.random() > 0.07 else rng.uniform(28, 60)
     y = np.linspace(-0.5, 0.5, HEIGHT, dtype=np.float32)[:, None]
@@ -75,7 +75,7 @@ def _light(rng: np.random.Generator) -> np.ndarray:
     return (level * np.maximum(across, 0.15) * np.maximum(along, 0.2)).astype(np.float32)
 
 
-def _grain(rng: np.random.Generator) -> np.ndarray:
+def grain(rng: np.random.Generator) -> np.ndarray:
     """Reflectance around 1: fine isotropic grain, rougher in some places, with a few bright grains."""
     fine = noise(rng, SHAPE, 0.45, 0.58)
     coarse = noise(rng, SHAPE, 1.2, 1.9)
@@ -87,7 +87,7 @@ def _grain(rng: np.random.Generator) -> np.ndarray:
     return 1 + grain + sparkle * where
 
 
-def _rolling(rng: np.random.Generator) -> np.ndarray:
+def rolling(rng: np.random.Generator) -> np.ndarray:
     """Marks of the mill: stripes along the strip at three widths, and chatter across it."""
     size = lognormal(rng, 0.016, 0.6)
     marks = 0.8 * size * noise(rng, SHAPE, 40, 0.7) + 0.8 * size * noise(rng, SHAPE, 150, 5)
@@ -111,7 +111,7 @@ def _chatter(rng: np.random.Generator) -> np.ndarray:
     return ripple * lognormal(rng, 0.042, 0.5) * np.clip(0.5 + 0.6 * noise(rng, SHAPE, 80, 200), 0, 2)
 
 
-def _add_scale(rng: np.random.Generator, surface: np.ndarray) -> None:
+def add_scale(rng: np.random.Generator, surface: np.ndarray) -> None:
     """Oxide scale: ragged patches stretched along the strip, paler or darker, finer or coarser."""
     stretch = rng.uniform(1.5, 7)
     ragged = 0.8 * noise(rng, SHAPE, 5 * stretch, 6) + 0.7 * noise(rng, SHAPE, 1.3 * stretch, 2.2)
@@ -126,7 +126,7 @@ def _add_scale(rng: np.random.Generator, surface: np.ndarray) -> None:
         surface += rng.uniform(0.2, 1.0) * rim
 
 
-def _add_streaks(rng: np.random.Generator, surface: np.ndarray) -> None:
+def add_streaks(rng: np.random.Generator, surface: np.ndarray) -> None:
     """Thin faint lines and soft bands along the strip, which labellers do not mark."""
     for _ in range(rng.poisson(4)):
         width, depth = rng.uniform(0.5, 1.3), rng.uniform(0.04, 0.17) * rng.choice([-1, -1, -1, 1])
@@ -146,7 +146,7 @@ def _streak(rng: np.random.Generator, surface: np.ndarray, width: float, depth: 
     surface[:, left:right] += depth * profile * fade
 
 
-def _add_stains(rng: np.random.Generator, surface: np.ndarray) -> None:
+def add_stains(rng: np.random.Generator, surface: np.ndarray) -> None:
     """Large dim shapes with one clear rim, left by water or rolling oil."""
     for _ in range(rng.integers(1, 4)):
         high, wide = int(rng.uniform(80, 256)), int(np.clip(lognormal(rng, 160, 0.6), 40, 700))
@@ -156,7 +156,7 @@ def _add_stains(rng: np.random.Generator, surface: np.ndarray) -> None:
         view += rng.normal(0, 0.07) * shape[: view.shape[0], : view.shape[1]]
 
 
-def _add_specks(rng: np.random.Generator, surface: np.ndarray) -> None:
+def add_specks(rng: np.random.Generator, surface: np.ndarray) -> None:
     """Dust, pores and flakes of one to three pixels, scattered and in clouds."""
     count = int(lognormal(rng, 60, 0.8))
     x, y = rng.integers(0, WIDTH, count), rng.integers(0, HEIGHT, count)
@@ -172,7 +172,7 @@ def _add_specks(rng: np.random.Generator, surface: np.ndarray) -> None:
     surface += cv2.GaussianBlur(layer, (0, 0), 0.6)
 
 
-def _add_spatter(rng: np.random.Generator, strip: np.ndarray) -> None:
+def add_spatter(rng: np.random.Generator, strip: np.ndarray) -> None:
     """Drops of oil or water in one to three columns, so bright that the camera clips; not a defect."""
     for centre in rng.uniform(100, WIDTH - 100, rng.integers(1, 4)):
         drops = noise(rng, (HEIGHT, 160), 5, 4) + 0.8 * noise(rng, (HEIGHT, 160), 14, 3)
@@ -182,7 +182,7 @@ def _add_spatter(rng: np.random.Generator, strip: np.ndarray) -> None:
         strip[:, left : left + 160] += shine * 200
 
 
-def _black_out(rng: np.random.Generator, strip: np.ndarray, bar: Bar) -> np.ndarray:
+def black_out(rng: np.random.Generator, strip: np.ndarray, bar: Bar) -> np.ndarray:
     """Blacken the columns beyond the steel's edge; the last columns of steel curve away from the light."""
     edge, sign = (bar.left, 1) if bar.left else (bar.right, -1)
     tilt = np.linspace(-0.5, 0.5, HEIGHT, dtype=np.float32)[:, None] * rng.normal(0, 2.5)
