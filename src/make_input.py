@@ -5,18 +5,21 @@ and the marker SYNTHETIC.json); a folder that holds data already is left as it i
 
     bash bin/make_input.sh
     bash bin/make_input.sh --train 320 --seed 1 --input other
+    bash bin/make_input.sh --variety wide --train 1600     for networks that shall work on real strips
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from severstal import console
 from severstal.errors import InputError, run_stage
 from severstal.synthetic import dataset
+from severstal.synthetic.variety import VARIETIES
 
-DEFAULTS = {"train": 160, "test": 48, "seed": 0}
+DEFAULTS: dict[str, Any] = {"train": 160, "test": 48, "seed": 0, "variety": "plain"}
 
 
 def main() -> None:
@@ -40,11 +43,17 @@ def parse_options() -> argparse.Namespace:
     parser = console.parser(__doc__)
     for name, help_text in (("train", "train strips"), ("test", "test strips"), ("seed", "seed")):
         parser.add_argument(f"--{name}", type=int, metavar="N", help=f"{help_text} (default {DEFAULTS[name]})")
+    parser.add_argument(
+        "--variety",
+        choices=list(VARIETIES),
+        help="plain (default): what the scores of the recipe sample stand for; wide: more textures, light and defects, "
+        "for networks that shall work on real strips",
+    )
     parser.add_argument("--num-workers", type=int, default=2, metavar="N", help="processes (default 2)")
     return parser.parse_args()
 
 
-def describe_existing(folder: Path, values: dict[str, int], is_requested: bool) -> str:
+def describe_existing(folder: Path, values: dict[str, Any], is_requested: bool) -> str:
     """A line about a folder that holds data, which is never overwritten.
 
     Raises:
@@ -63,8 +72,8 @@ def describe_existing(folder: Path, values: dict[str, int], is_requested: bool) 
     return f"{other}: left as it is; {cure}"
 
 
-def describe(values: dict[str, int]) -> str:
-    return f"{values['train']} train and {values['test']} test strips, seed {values['seed']}"
+def describe(values: dict[str, Any]) -> str:
+    return f"{values['train']} train and {values['test']} test strips, {values['variety']}, seed {values['seed']}"
 
 
 if __name__ == "__main__":

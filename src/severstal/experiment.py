@@ -18,7 +18,28 @@ CONFIG_VERSION: Literal[2] = 2  # raise it when values get other names or anothe
 VERSIONS = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "numpy")
 
 # Values that shape what is made from the weights, or only how fast.
-NOT_OF_WEIGHTS = ("name", "tta", "num_workers", "eval_batch_size", "pseudo_labels")
+NOT_OF_WEIGHTS = ("name", "tta", "num_workers", "eval_batch_size", "pseudo_labels", "from_folds")
+
+
+class Pretrained(BaseModel):
+    """The trained network that a fold started from.
+
+    Attributes:
+        folds: folder of its experiment.
+        fold: its fold.
+        weights: hash of its weights.
+        synthetic: whether it, or a network that it started from, learned from synthetic steel.
+        compared: how it was checked that it learned from no strip that the fold validates on: by pictures, or by file
+            names alone where its strips were gone.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folds: str
+    fold: int
+    weights: str
+    synthetic: bool
+    compared: Literal["pictures", "names"]
 
 
 class FoldConfig(BaseModel):
@@ -38,6 +59,9 @@ class FoldConfig(BaseModel):
     std: float
     versions: dict[str, str]
     initial_weights: dict[str, Any] | None = None  # what the encoder started from; None: random weights
+    train_images: str = ""  # the folder of the strips; empty in folds of earlier versions
+    split: str = ""  # hash of folds.csv
+    pretrained: Pretrained | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -88,7 +112,8 @@ def training_values(recipe: Recipe) -> dict[str, Any]:
     """The values that shape the weights, as JSON has them.
 
     Values at their default are left out, so that a value which a later version adds leaves finished folds finished.
-    Pseudo-labels count by their content, which is part of the data's fingerprint, not by their folder.
+    Pseudo-labels and the networks of ``from_folds`` count by their content, which is part of the data's fingerprint,
+    not by their folder.
     """
     unused = set(NOT_OF_WEIGHTS)
     if recipe.pseudo_labels == NO_PSEUDO_LABELS:

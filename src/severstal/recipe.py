@@ -47,6 +47,10 @@ class Recipe(BaseModel):
         description="the encoder's first weights: imagenet (from an installed package, or the Hugging Face hub), none "
         "(random), or a safetensors file or PyTorch state dict",
     )
+    from_folds: str = Field(
+        NO_FILE,
+        description="folds folder of another experiment whose whole networks are the first weights, or none",
+    )
     decoder_channels: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=5)] = Field(
         (256, 128, 64, 32, 16), description="channels of the U-Net's decoder blocks, deepest first"
     )
@@ -69,9 +73,7 @@ class Recipe(BaseModel):
     progressive_crops: Share = Field(
         0.0, description="share of the epochs in which crops grow from half their height and width to full size"
     )
-    copy_paste: Share = Field(
-        0.0, description="share of training samples into which a defect of another strip is pasted"
-    )
+    copy_paste: Share = Field(0.0, description="share of training samples into which another strip's defect is pasted")
     copy_paste_class: Annotated[int, Field(ge=1, le=4)] = Field(2, description="class of the pasted defects, 1 to 4")
     augment: Literal["light", "strong"] = Field(
         "light",

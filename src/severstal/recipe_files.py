@@ -18,7 +18,7 @@ from typing import Any
 from severstal.errors import InputError, did_you_mean
 
 FOLDER = Path(__file__).with_name("recipes")
-PATH_FIELDS = ("pseudo_labels", "encoder_weights")
+PATH_FIELDS = ("pseudo_labels", "encoder_weights", "from_folds")
 NO_FILE, IMAGENET = "none", "imagenet"  # values of these fields that are no paths
 KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
 HEADER = re.compile(r"\s*\[[^\[\]]+\]")
@@ -98,7 +98,7 @@ def command_line(values: dict[str, Any], script: str = "the command line") -> So
 
 def option(field: str) -> str:
     """The command-line option of a value."""
-    return f"--{field.replace('_', '-')}"
+    return "--from" if field == "from_folds" else f"--{field.replace('_', '-')}"
 
 
 def names() -> list[str]:

@@ -38,9 +38,7 @@ def artifact(folder: Path, train: int, test: int, seed: int, variety: str = "pla
     return Artifact(Paths(folder).synthetic_marker, values, VERSION)
 
 
-def write(
-    folder: Path, *, train: int, test: int, seed: int, variety: str = "plain", workers: int = 2
-) -> None:
+def write(folder: Path, *, train: int, test: int, seed: int, variety: str = "plain", workers: int = 2) -> None:
     """Write a synthetic data set of ``train`` and ``test`` strips into ``folder``.
 
     Args:
@@ -107,9 +105,7 @@ def _images(paths: Paths, part: int) -> Path:
     return paths.train_images if part == TRAIN else paths.test_images
 
 
-def _draw_all(
-    paths: Paths, strips: list[PlannedStrip], seed: int, variety: str, workers: int
-) -> list[dict[int, str]]:
+def _draw_all(paths: Paths, strips: list[PlannedStrip], seed: int, variety: str, workers: int) -> list[dict[int, str]]:
     from joblib import Parallel, delayed  # takes a while to import, and most callers only ask for the marker
 
     for part in (TRAIN, TEST):

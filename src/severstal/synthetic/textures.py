@@ -165,9 +165,10 @@ def tread_pattern(rng: np.random.Generator, surface: np.ndarray) -> None:
             else:
                 angle = np.degrees(np.arctan(slope)) * (1 if (row + column) % 2 else -1)
                 cv2.ellipse(tall, (round(x), round(y)), (round(period_x / 5), 5), float(angle), 0, 360, 1.0, -1)
-    tall = cv2.GaussianBlur(tall, (0, 0), rng.uniform(1.5, 8))
-    shade = rng.normal(0, 1) * cv2.Sobel(tall, cv2.CV_32F, 1, 0) + rng.normal(0, 1) * cv2.Sobel(tall, cv2.CV_32F, 0, 1)
-    shade = shade / (shade.std() + 1e-6) + rng.normal(0, 1) * tall
+    raised = cv2.GaussianBlur(tall, (0, 0), rng.uniform(1.5, 8))
+    light_x, light_y = rng.normal(0, 1, 2)
+    shade = light_x * cv2.Sobel(raised, cv2.CV_32F, 1, 0) + light_y * cv2.Sobel(raised, cv2.CV_32F, 0, 1)
+    shade = shade / (shade.std() + 1e-6) + rng.normal(0, 1) * raised
     surface += rng.uniform(0.05, 0.3) * shade * np.clip(1 + 0.7 * noise(rng, (1, WIDTH), 1, 400), 0.1, 2)
 
 

@@ -40,7 +40,7 @@ class Difference:
 
     Attributes:
         values: by field of the recipe: the value that it was trained with, and the one asked for.
-        data: whether the labels, strips, split or pseudo-labels are others.
+        data: whether the labels, strips, split, pseudo-labels or the networks of --from are others.
     """
 
     values: dict[str, tuple[Any, Any]]
@@ -49,7 +49,7 @@ class Difference:
     def __str__(self) -> str:
         changes = [f"{name} {format_value(old)} -> {format_value(new)}" for name, (old, new) in self.values.items()]
         if self.data:
-            changes.append("the labels, the strips, the split or the pseudo-labels changed")
+            changes.append("the labels, the strips, the split, the pseudo-labels or the networks of --from changed")
         return ", ".join(changes)
 
     @property
@@ -68,8 +68,9 @@ def difference(wanted: Wanted) -> Difference | None:
     before, now = config.recipe, wanted.recipe
     old, new = training_values(before), training_values(now)
     names = [name for name in Recipe.model_fields if old.get(name) != new.get(name)]
-    if data and before.pseudo_labels != now.pseudo_labels:
-        names, data = [*names, "pseudo_labels"], False
+    folders = [name for name in ("pseudo_labels", "from_folds") if getattr(before, name) != getattr(now, name)]
+    if data and folders:
+        names, data = [*names, *folders], False
     if not names and not data:
         return None
     return Difference({name: (getattr(before, name), getattr(now, name)) for name in names}, data)

@@ -8,16 +8,18 @@ inside their own file, so that neither can be mistaken for another network's.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from severstal.artifacts import changes, fingerprint, replacing, write_json
+from severstal.artifacts import changes, file_hash, fingerprint, replacing, write_json
 from severstal.data import out_of_fold
 from severstal.data.training_set import TrainingSet
 from severstal.errors import InputError
 from severstal.experiment import FoldConfig, Member, current_versions, training_fingerprint
 from severstal.models import weights
-from severstal.recipe import Recipe
+from severstal.recipe import NO_FILE, Recipe
+from severstal.training import pretrained
 from severstal.training.changed_values import refuse_changes
 
 if TYPE_CHECKING:
@@ -30,18 +32,31 @@ class Job:
 
     Attributes:
         given: the values of the command line, which ``recipe`` has already.
+        start: the trained network that it starts from; None where the recipe has no ``from_folds``.
     """
 
     member: Member
     data: TrainingSet
     recipe: Recipe
     given: dict[str, Any]
+    start: pretrained.PretrainedNetwork | None = None
 
     @classmethod
     def of(cls, member: Member, data: TrainingSet, recipe: Recipe, given: dict[str, Any]) -> Job:
-        """The job as it is asked for: the recipe, the encoder's own values in it, and those of the command line."""
+        """The job as it is asked for: the recipe, the encoder's own values in it, and those of the command line.
+
+        Raises:
+            InputError: if pseudo-labels or the networks of ``from_folds`` are missing, or learned from strips that this
+                fold validates on.
+        """
         values = recipe.for_encoder(member.encoder, given)
-        return cls(member, data.with_pseudo_labels(values.pseudo_labels, member.fold), values, given)
+        data = data.with_pseudo_labels(values.pseudo_labels, member.fold)
+        if values.from_folds == NO_FILE:
+            return cls(member, data, values, given)
+        held_out = data.images(member.fold, held_out=True)
+        start = pretrained.find(Path(values.from_folds), member.encoder, member.fold, held_out)
+        data = replace(data, fingerprint=fingerprint(data.fingerprint, start.weights_hash))
+        return cls(member, data, values, given, start)
 
     @property
     def fingerprint(self) -> str:
@@ -106,10 +121,20 @@ class Job:
         return self._summary()
 
     def new_config(self) -> FoldConfig:
-        """The configuration to train with; a training that resumes keeps what is known of its first weights."""
+        """The configuration to train with; a training that resumes keeps what is known of its first weights.
+
+        A network that starts from a trained one keeps that one's scale of grey levels.
+
+        Raises:
+            InputError: if the network of ``from_folds`` learned from a near-duplicate of a validation strip.
+        """
         data, member = self.data, self.member
         resumes = member.files.checkpoint.exists() and member.files.config.exists()
-        mean, std = data.measure_grey(data.images(member.fold, held_out=False))
+        if self.start:
+            earlier = self.start.member.config()
+            mean, std = earlier.mean, earlier.std
+        else:
+            mean, std = data.measure_grey(data.images(member.fold, held_out=False))
         return FoldConfig(
             encoder=member.encoder,
             fold=member.fold,
@@ -122,6 +147,9 @@ class Job:
             std=std,
             versions=current_versions(),
             initial_weights=member.config().initial_weights if resumes else None,
+            train_images=str(data.paths.train_images),
+            split=file_hash(data.paths.folds_csv),
+            pretrained=self.start.record(data, member.fold) if self.start else None,
         )
 
     def _predict(self, device: torch.device, *, bars: bool) -> None:

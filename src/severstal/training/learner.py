@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
@@ -11,9 +12,12 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from severstal.experiment import FoldConfig, Member
+from severstal.models.encoder_weights import InitialWeights
 from severstal.models.inference_graph import Normalise
 from severstal.models.libraries import timm
 from severstal.models.unet import Output, build_initial_unet, build_unet, move_to, parameter_groups, split_output
+from severstal.models.whole_network import load_whole_network
+from severstal.paths import Paths
 from severstal.training.amp import MixedPrecision
 from severstal.training.averaging import State
 from severstal.training.crops import unpack_masks
@@ -22,6 +26,15 @@ from severstal.training.divergence import check_finite
 from severstal.training.losses import SegmentationLoss
 
 MAX_GRADIENT_NORM = 5.0  # longer gradients are shortened to it; they are rare
+
+
+def _first_network(config: FoldConfig) -> tuple[nn.Module, InitialWeights | None]:
+    """The network before its first step, and where its weights come from; None for random ones."""
+    if config.pretrained is None:
+        return build_initial_unet(config.recipe, config.encoder)
+    network = build_unet(config.recipe, config.encoder)
+    start = Member(Paths(folds=Path(config.pretrained.folds)), config.encoder, config.pretrained.fold)
+    return network, load_whole_network(network, start.files.weights)
 
 
 class LearnerState(TypedDict):
@@ -38,7 +51,8 @@ class Learner:
 
     Attributes:
         amp: the mixed precision, also for validation.
-        initial_weights: what the encoder started from; None for random weights, and where training resumes.
+        initial_weights: what the encoder, or the whole network, started from; None for random weights, and where
+            training resumes.
     """
 
     def __init__(self, config: FoldConfig, distributed: Distributed, *, resumes: bool) -> None:
@@ -46,7 +60,7 @@ class Learner:
         recipe = config.recipe
         self._recipe, self._distributed, self._device = recipe, distributed, distributed.device
         network, self.initial_weights = (
-            (build_unet(recipe, config.encoder), None) if resumes else build_initial_unet(recipe, config.encoder)
+            (build_unet(recipe, config.encoder), None) if resumes else _first_network(config)
         )
         network = move_to(network, self._device)
         self._ema = timm.utils.ModelEmaV3(network, decay=recipe.ema_decay, use_warmup=True)
