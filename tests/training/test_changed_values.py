@@ -127,7 +127,7 @@ def test_other_data_is_an_error_with_its_own_ways_out(tiny) -> None:
     trained(tiny)
     tiny.train_csv.write_text("\n".join(tiny.train_csv.read_text().splitlines()[:-1]) + "\n")
     message = error_of(job(tiny))
-    assert "the labels, the strips, the split or the pseudo-labels changed" in message
+    assert "the labels, the strips, the split, the pseudo-labels or the networks of --from changed" in message
     assert list(commands(message)) == ["to keep what is there", ANEW]
     assert "--folds DIR" in commands(message)["to keep what is there"]
 
