@@ -67,9 +67,7 @@ class Recipe(BaseModel):
         (0.2, 0.2, 0.2, 0.2, 0.2),
         description="shares of training samples drawn for clean strips and for classes 1, 2, 3 and 4",
     )
-    foreground_crop_share: Share = Field(
-        0.75, description="share of the samples drawn for a class whose crop is placed on a defect of it"
-    )
+    foreground_crop_share: Share = Field(0.75, description="share of a class's samples that are placed on its defects")
     progressive_crops: Share = Field(
         0.0, description="share of the epochs in which crops grow from half their height and width to full size"
     )
@@ -81,9 +79,7 @@ class Recipe(BaseModel):
         "needs square crops",
     )
     samples_per_epoch: Positive = Field(4096, description="training crops per epoch")
-    pseudo_labels: str = Field(
-        NO_PSEUDO_LABELS, description="folder of pseudo-labels that bin/pseudo.sh wrote, or none"
-    )
+    pseudo_labels: str = Field(NO_PSEUDO_LABELS, description="folder of labels that bin/pseudo.sh wrote, or none")
     pseudo_label_share: Share = Field(
         0.25, description="share of pseudo-labelled strips among the samples of each class that has some"
     )
