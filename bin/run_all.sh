@@ -4,6 +4,7 @@
 #                       [--recipe NAME|FILE] [--any-value-of-the-recipe VALUE ...] [--show-recipe]
 source "$(dirname -- "${BASH_SOURCE[0]}")/env.sh"
 
+export SEVERSTAL_LAUNCHER=$$  # a stage ends with this script, also when this is killed
 folders=() engine=() recipe=() show=0
 while [ $# -gt 0 ]; do
   case "$1" in

@@ -10,9 +10,12 @@ nothing.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from severstal.console import Stage, parser, paths_of
 from severstal.errors import run_stage
-from severstal.kaggle.download import download, image_counts
+from severstal.kaggle.download import download, image_counts, missing
+from severstal.run_lock import run_lock
 
 
 def main() -> None:
@@ -21,7 +24,8 @@ def main() -> None:
     options = command_line.parse_args()
     paths = paths_of(options)
     stage = Stage("download data", paths)
-    downloaded = download(paths.input, keep_zip=options.keep_zip)
+    with run_lock(paths.input) if missing(paths.input) else nullcontext():
+        downloaded = download(paths.input, keep_zip=options.keep_zip)
     train, test = image_counts(paths.input).values()
     files = f"train.csv, sample_submission.csv, {train} train images and {test} test images in {paths.input}"
     if downloaded:

@@ -9,12 +9,14 @@ validation strips; writes model.onnx, the engine's own file where it has one, an
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from severstal import recipe
 from severstal.console import Stage, parser, paths_of
 from severstal.data.training_set import read_training_set
 from severstal.engines import catalog, member_export
 from severstal.errors import run_stage
-from severstal.experiment import select_members
+from severstal.experiment import experiment_lock, select_members
 from severstal.postprocess import tuned_values
 
 
@@ -32,8 +34,9 @@ def main() -> None:
     stage.say(f"engine {engine}")
     rules = tuned_values.read(paths.postprocess).rules
     data = read_training_set(paths)
-    for member in selected:
-        if not stage.is_cached(member_export.artifact(member, engine)):
+    left = [member for member in selected if not stage.is_cached(member_export.artifact(member, engine))]
+    with experiment_lock(paths, left) if left else nullcontext():
+        for member in left:
             member_export.export_member(member, catalog.engine_class(engine), data, rules)
             stage.wrote(member.files.onnx, member.files.sidecar(engine))
     stage.done()

@@ -25,7 +25,7 @@ from severstal.engines.dice_check import FoldScorer
 from severstal.engines.engine_check import EngineCheck
 from severstal.engines.outputs import Predict
 from severstal.errors import InputError, run_stage
-from severstal.experiment import Member, select_members
+from severstal.experiment import Member, experiment_lock, select_members
 from severstal.hardware import gpus
 from severstal.paths import Paths
 from severstal.postprocess import tuned_values
@@ -49,7 +49,8 @@ def main() -> None:
     engine_classes = [catalog.engine_class(catalog.choose(name)) for name in options.engines.split(",")]
     names = ", ".join(gpu["name"] for gpu in gpus()) or "no GPU"
     stage.say(f"{names}; {len(members)} networks, {len(engine_classes)} engines")
-    checks, strips = check(paths, members, engine_classes, options.strips)
+    with experiment_lock(paths):
+        checks, strips = check(paths, members, engine_classes, options.strips)
     measure(checks, strips, options.rounds)
     for line in table(checks):
         stage.say(line)

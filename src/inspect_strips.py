@@ -18,6 +18,7 @@ from severstal.errors import run_stage
 from severstal.inference import inspection
 from severstal.inference.predictor import Predictor
 from severstal.paths import InspectionPaths
+from severstal.run_lock import run_lock
 
 
 def main() -> None:
@@ -29,7 +30,8 @@ def main() -> None:
     inspection.check_output(folder, output.folder)
     predictor = Predictor(paths.folds, options.engine)
     stage.read(f"{len(names)} strips of {folder}", f"{len(predictor.members)} networks, engine {predictor.engine}")
-    table = inspection.inspect_strips(predictor, folder, names, output)
+    with run_lock(output.folder):
+        table = inspection.inspect_strips(predictor, folder, names, output)
     stage.wrote(f"{len(table)} overlays in {output.folder}", output.table)
     for line in inspection.summary(table):
         stage.say(line)

@@ -11,7 +11,7 @@ Without --recipe the recipe in use stays and options change its values.
 
 from __future__ import annotations
 
-import os
+from contextlib import nullcontext
 from typing import Any
 
 from severstal import recipe, recipe_files
@@ -20,6 +20,8 @@ from severstal.console import Stage, parser, paths_of
 from severstal.data import near_duplicates, split, strips
 from severstal.data.labels import CLASSES, read_labels
 from severstal.errors import run_stage
+from severstal.experiment import experiment_lock
+from severstal.hardware import core_count
 from severstal.paths import Paths
 from severstal.recipe_files import SourcedValues, command_line
 from severstal.recipe_options import add_recipe_options, given_values, table
@@ -50,14 +52,16 @@ def make_folds(stage: Stage, paths: Paths, values: SourcedValues) -> None:
     images = strips.listing(paths.train_images)
     if changed:
         check_encoders(chosen)
-    if paths.folds_csv.exists():
+    is_split = paths.folds_csv.exists()
+    if is_split:
         check_frozen(paths, chosen, images)
         stage.cached(paths.folds_csv)
-    else:
-        make_split(stage, paths, chosen, images)
-    if changed:
-        recipe.write(paths.recipe, chosen, values.sources)
-        stage.wrote(paths.recipe)
+    with experiment_lock(paths) if changed or not is_split else nullcontext():
+        if not is_split:
+            make_split(stage, paths, chosen, images)
+        if changed:
+            recipe.write(paths.recipe, chosen, values.sources)
+            stage.wrote(paths.recipe)
     stage.say(f"recipe {chosen.name}: {chosen.num_folds} folds of {', '.join(chosen.encoders)}")
     stage.done()
 
@@ -96,7 +100,7 @@ def check_frozen(paths: Paths, chosen: recipe.Recipe, images: list[str]) -> None
 
 def make_split(stage: Stage, paths: Paths, chosen: recipe.Recipe, images: list[str]) -> None:
     stage.read(paths.train_csv, f"{len(images)} strips")
-    height, width, groups = near_duplicates.scan(paths.train_images, images, os.cpu_count() or 1)
+    height, width, groups = near_duplicates.scan(paths.train_images, images, core_count())
     labels = read_labels(paths.train_csv, height, width, images)
     frame = split.assign_folds(labels, groups, chosen.num_folds, chosen.seed)
     with replacing(paths.folds_csv) as temporary:

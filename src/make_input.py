@@ -16,6 +16,8 @@ from typing import Any
 
 from severstal import console
 from severstal.errors import InputError, run_stage
+from severstal.paths import Paths
+from severstal.run_lock import run_lock
 from severstal.synthetic import dataset
 from severstal.synthetic.variety import VARIETIES
 
@@ -28,15 +30,24 @@ def main() -> None:
     stage = console.Stage("input", paths)
     requested = {name: value for name in DEFAULTS if (value := getattr(options, name)) is not None}
     values = DEFAULTS | requested
+    if dataset.is_unfinished(paths.input) or not dataset.existing_data(paths.input):
+        with run_lock(paths.input):
+            fill(stage, paths, values, bool(requested), options.num_workers)
+    else:
+        stage.say(describe_existing(paths.input, values, bool(requested)))
+    stage.done(keep_time=False)
+
+
+def fill(stage: console.Stage, paths: Paths, values: dict[str, int], is_requested: bool, workers: int) -> None:
+    """Finish what an interrupted run drew, or draw a set."""
     dataset.finish_interrupted(paths.input)
     if dataset.existing_data(paths.input):
-        stage.say(describe_existing(paths.input, values, bool(requested)))
-    else:
-        dataset.write(paths.input, **values, workers=options.num_workers)
-        stage.wrote(paths.input)
-        stage.say(f"synthetic steel, {describe(values)}")
-        stage.say("these are not the competition's strips: scores on them are scores on synthetic steel")
-    stage.done(keep_time=False)
+        stage.say(describe_existing(paths.input, values, is_requested))
+        return
+    dataset.write(paths.input, **values, workers=workers)
+    stage.wrote(paths.input)
+    stage.say(f"synthetic steel, {describe(values)}")
+    stage.say("these are not the competition's strips: scores on them are scores on synthetic steel")
 
 
 def parse_options() -> argparse.Namespace:

@@ -18,6 +18,7 @@ from severstal.folder_paths import KaggleDatasetPaths
 from severstal.inference.members import ready_members
 from severstal.kaggle import package
 from severstal.postprocess import tuned_values
+from severstal.run_lock import run_lock
 
 
 def main() -> None:
@@ -34,12 +35,12 @@ def main() -> None:
     members = ready_members(paths, values)
     stage.read(f"{len(members)} networks of {paths.folds}", paths.postprocess)
     dataset = KaggleDatasetPaths(paths.kaggle_dataset)
-    paths.kaggle_dataset.mkdir(parents=True, exist_ok=True)
-    package.write_dataset(paths.kaggle_dataset, paths, members, values, options.user)
-    package.write_kernel(paths.kaggle_kernel, options.user)
-    if not options.no_wheels:
-        extra = list(package.TENSORRT) if options.tensorrt else []
-        package.fetch_wheels(dataset.wheels, extra)
+    with run_lock(paths.kaggle_dataset.parent):
+        package.write_dataset(paths.kaggle_dataset, paths, members, values, options.user)
+        package.write_kernel(paths.kaggle_kernel, options.user)
+        if not options.no_wheels:
+            extra = list(package.TENSORRT) if options.tensorrt else []
+            package.fetch_wheels(dataset.wheels, extra)
     stage.wrote(paths.kaggle_dataset, paths.kaggle_kernel)
     for folder in (dataset.code, dataset.folds, dataset.wheels):
         files = files_of(folder)

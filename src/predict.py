@@ -18,6 +18,7 @@ from severstal.engines import catalog
 from severstal.errors import run_stage
 from severstal.inference.prediction_run import PredictionRun
 from severstal.inference.time_budget import TimeBudget
+from severstal.run_lock import run_lock
 
 
 def main() -> None:
@@ -28,7 +29,8 @@ def main() -> None:
     run = PredictionRun.of(paths, options.images, catalog.choose(options.engine))
     stage.read(f"{len(run.form.images)} strips of {run.folder}", f"{len(run.members)} networks, engine {run.engine}")
     if not stage.is_cached(run.artifact(), paths.submission):
-        run.predict(budget, options.skip_corrupt)
+        with run_lock(paths.submissions):
+            run.predict(budget, options.skip_corrupt)
         stage.wrote(paths.submission)
     for line in run.summary():
         stage.say(line)

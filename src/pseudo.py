@@ -21,6 +21,7 @@ from severstal.engines import catalog
 from severstal.errors import InputError, run_stage
 from severstal.inference.assessment import Limits
 from severstal.inference.pseudo_labelling_run import PseudoLabellingRun
+from severstal.run_lock import run_lock
 
 LIMITS = (
     ("min-present", 0.8, "class probability from which the classifier says that a class is present"),
@@ -38,7 +39,8 @@ def main() -> None:
     run = PseudoLabellingRun.of(paths, options.images, options.output, catalog.choose(options.engine), limits)
     stage.read(f"{len(run.images)} strips of {run.folder}", f"{run.num_networks} networks, engine {run.engine}")
     if not stage.is_cached(run.artifact()):
-        run.label()
+        with run_lock(run.output.folder):
+            run.label()
         stage.wrote(*run.files())
     for line in run.summary():
         stage.say(line)

@@ -15,6 +15,7 @@ from severstal.console import Stage, parser, paths_of
 from severstal.errors import run_stage
 from severstal.paths import Paths
 from severstal.report.sources import Sources, artifact_inputs
+from severstal.run_lock import run_lock
 
 
 def main() -> None:
@@ -23,7 +24,8 @@ def main() -> None:
     stage = Stage("report", paths)
     artifact = Artifact(paths.report_facts, artifact_inputs(paths), files=(paths.report_page,))
     if not stage.is_cached(artifact, paths.report_page):
-        write(stage, paths, artifact)
+        with run_lock(paths.submissions):
+            write(stage, paths, artifact)
     stage.done(keep_time=False)  # the page shows the stages' times: to record its own would outdate the page
 
 

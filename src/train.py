@@ -14,6 +14,7 @@ tensorboard/, weights.safetensors and oof.npz, the probabilities of the fold's o
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from severstal import recipe
@@ -21,7 +22,7 @@ from severstal.console import Stage, parser, paths_of, short
 from severstal.data import split
 from severstal.data.training_set import read_training_set
 from severstal.errors import InputError, run_stage
-from severstal.experiment import select_members
+from severstal.experiment import experiment_lock, select_members
 from severstal.paths import Paths
 from severstal.recipe_files import command_line
 from severstal.recipe_options import add_recipe_options, given_values, table
@@ -59,10 +60,18 @@ def main() -> None:
     refuse_changes(jobs)
     left = [job for job in jobs if not is_cached(stage, job)]
     launcher = Launcher(options.backend, options.address, default_concurrency(options.jobs, len(left)))
-    launcher.run(left, stage.say)
+    with network_lock(paths, left):
+        launcher.run(left, stage.say)
     for job in left:
         stage.wrote(job.member.files.weights, job.member.files.oof)
     stage.done()
+
+
+def network_lock(paths: Paths, jobs: list[Job]) -> AbstractContextManager[None]:
+    """Keep other runs from training these networks; of torchrun's processes the first one does."""
+    if not jobs or int(os.environ.get("RANK", 0)):
+        return nullcontext()
+    return experiment_lock(paths, [job.member for job in jobs])
 
 
 def is_cached(stage: Stage, job: Job) -> bool:

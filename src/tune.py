@@ -8,7 +8,6 @@ tuned grids as folds/tuning/class_<n>.png and .csv, and every strip's Dice as fo
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +21,8 @@ from severstal.data.labels import CLASSES
 from severstal.data.out_of_fold import EnsembleMaps
 from severstal.data.training_set import TrainingSet, read_training_set
 from severstal.errors import run_stage
-from severstal.experiment import all_members
+from severstal.experiment import all_members, experiment_lock
+from severstal.hardware import core_count
 from severstal.paths import Paths
 from severstal.postprocess import tuned_values
 from severstal.postprocess.classifier import CANDIDATES
@@ -47,7 +47,8 @@ def main() -> None:
     stage.read(f"out-of-fold maps of {len(source.fold_maps)} networks over {len(data.labels)} strips", paths.train_csv)
     artifact = values_artifact(paths, data, source)
     if not stage.is_cached(artifact):
-        tune(stage, paths, source, artifact)
+        with experiment_lock(paths):
+            tune(stage, paths, source, artifact)
     print_scores(stage, tuned_values.read(paths.postprocess))
     stage.done()
 
@@ -66,7 +67,7 @@ def values_artifact(paths: Paths, data: TrainingSet, source: EnsembleMaps) -> Ar
 def tune(stage: Stage, paths: Paths, source: EnsembleMaps, artifact: Artifact) -> None:
     from severstal.tuning import search  # importing the compiler takes seconds
 
-    result = search.tune(source, os.cpu_count() or 1)
+    result = search.tune(source, core_count())
     draw_grids(paths, result)
     with replacing(paths.strip_scores) as table:
         strip_scores(source, result.dices).to_csv(table, index=False)

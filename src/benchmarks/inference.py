@@ -10,7 +10,6 @@ few, and run-length coding against pycocotools.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -32,7 +31,7 @@ from severstal.engines.base import BATCH_SIZE, Engine
 from severstal.engines.dice_check import FoldScorer
 from severstal.errors import run_stage
 from severstal.experiment import Member, select_members
-from severstal.hardware import processor
+from severstal.hardware import core_count, processor
 from severstal.inference import prediction, submission
 from severstal.inference.corrupt_strips import StripReader
 from severstal.paths import Paths
@@ -63,7 +62,7 @@ def main() -> None:
         print(peak_memory(member, data, rules, names[-1], options.only_memory_of))
         return
     stage = Stage("benchmark of inference", paths)
-    stage.say(f"{processor()}, {os.cpu_count()} cores; {member.name}, {1 + len(member.config().recipe.tta)} views")
+    stage.say(f"{processor()}, {core_count()} cores; {member.name}, {1 + len(member.config().recipe.tta)} views")
     speed(stage, member, data, rules, names, options.strips, options.rounds)
     memory(stage, paths, member, names[-1])
     run_length_codes(stage, data)

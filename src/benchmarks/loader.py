@@ -8,7 +8,6 @@ are compared.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 
@@ -22,7 +21,7 @@ from severstal.console import Stage, parser, paths_of
 from severstal.data.memory_map import TrainingStrips
 from severstal.data.training_set import TrainingSet, read_training_set
 from severstal.errors import run_stage
-from severstal.hardware import processor
+from severstal.hardware import core_count, processor
 from severstal.recipe import Recipe
 from severstal.training.crops import CropDataset
 from severstal.training.sampling import ClassSampler
@@ -39,7 +38,7 @@ def main() -> None:
     stage = Stage("benchmark of the loader", paths)
     changes = {"samples_per_epoch": options.samples, "batch_size": BATCH_SIZE}
     chosen = recipe.read(paths.recipe).model_copy(update=changes)
-    data, cores = read_training_set(paths), os.cpu_count() or 1
+    data, cores = read_training_set(paths), core_count()
     stage.say(f"{processor()}, {cores} cores; crops of {chosen.crop_height}x{chosen.crop_width}")
     torch.set_num_threads(1)
     datasets = {

@@ -18,6 +18,7 @@ from severstal.data.labels import CLASSES, Labels
 from severstal.data.rle import decode
 from severstal.errors import InputError
 from severstal.inference.submission import TRAINING_SHARES
+from severstal.processes import process_pool
 
 FOLDS = 5
 NOISES = 24  # fields of noise, moved at random: enough that no two maps are alike
@@ -45,7 +46,8 @@ class SyntheticMaps:
         self.folds = [images[start::FOLDS] for start in range(FOLDS)]
         self._codes = self._draw(images)
         files = [folder / f"{fold}.npz" for fold in range(FOLDS)]
-        Parallel(n_jobs=-1)(delayed(self._write)(fold, file) for fold, file in enumerate(files))
+        with process_pool():
+            Parallel(n_jobs=-1)(delayed(self._write)(fold, file) for fold, file in enumerate(files))
         self.stores = [out_of_fold.FoldMaps(file, "the benchmark again") for file in files]
 
     def maps(self, fold: int, image: str) -> list[np.ndarray]:

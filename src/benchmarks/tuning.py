@@ -9,7 +9,6 @@ with the peak on their out-of-fold maps.
 
 from __future__ import annotations
 
-import os
 import resource
 import tempfile
 import time
@@ -31,7 +30,7 @@ from severstal.data.out_of_fold import EnsembleMaps
 from severstal.data.training_set import read_training_set
 from severstal.errors import run_stage
 from severstal.experiment import Member, all_members
-from severstal.hardware import processor
+from severstal.hardware import core_count, processor
 from severstal.paths import Paths
 from severstal.postprocess.classifier import UNUSED
 from severstal.postprocess.rules import RULES, ComponentArea
@@ -60,7 +59,7 @@ def main() -> None:
     options = arguments.parse_args()
     paths = paths_of(options)
     stage = Stage("benchmark of tuning", paths)
-    workers = os.cpu_count() or 1
+    workers = core_count()
     stage.say(f"{processor()}, {workers} cores")
     labels = read_labels(options.labels or paths.train_csv, HEIGHT, WIDTH)
     with tempfile.TemporaryDirectory() as folder:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from severstal.processes import end_with_launcher
 
 
 class InputError(Exception):
     """An error that the user can correct: the message names the file, the line, what is wrong, and the cure."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM (``kill``, ``timeout``, a batch system) or SIGHUP (a closed terminal): both stop as Ctrl-C does."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number  # as shells count it
 
 
 def first_line(error: BaseException) -> str:
@@ -23,18 +36,39 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def run_stage(main: Callable[[], None]) -> None:
-    """Run a stage's ``main``; exit with code 2 on bad input or a failing disk, with 130 on Ctrl-C."""
+    """Run a stage's ``main``; exit with code 2 on bad input or a failing disk, with 130 on Ctrl-C, 143 on SIGTERM."""
+    end_with_launcher()
     try:
-        main()
+        with _stopped_by_signals():
+            main()
     except InputError as error:
         sys.exit(_report(str(error)))
     except OSError as error:
         # A full disk, a missing permission, a lost mount: the system's message and the file say everything.
         # Files are written under a temporary name first (see artifacts.py), so none is incomplete.
         sys.exit(_report(f"{error.filename or 'input/output'}: {error.strerror or error}"))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\nstopped; run the same command again to go on from the last finished step", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(stop.exit_code if isinstance(stop, Terminated) else 130)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP raise :class:`Terminated`: temporary files and locks go, and started processes are ended."""
+
+    def stop(number: int, _: Any) -> None:
+        signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
+        raise Terminated(number)
+
+    earlier = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        for number, handler in earlier.items():
+            if handler == signal.SIG_DFL:  # nohup ignores SIGHUP
+                signal.signal(number, stop)
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
 
 
 def _report(message: str) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal
@@ -13,6 +15,7 @@ from severstal.artifacts import file_hash, fingerprint, read_json, read_model
 from severstal.errors import InputError, did_you_mean
 from severstal.paths import FoldPaths, Paths
 from severstal.recipe import NO_PSEUDO_LABELS, Recipe
+from severstal.run_lock import run_lock
 
 CONFIG_VERSION: Literal[2] = 2  # raise it when values get other names or another meaning
 VERSIONS = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "numpy")
@@ -129,6 +132,17 @@ def training_fingerprint(encoder: str, fold: int, recipe: Recipe, data: str) -> 
 def all_members(paths: Paths, recipe: Recipe) -> list[Member]:
     """Every member that the recipe asks for, trained or not."""
     return [Member(paths, encoder, fold) for encoder in recipe.encoders for fold in range(recipe.num_folds)]
+
+
+def experiment_lock(paths: Paths, members: Sequence[Member] = ()) -> AbstractContextManager[None]:
+    """Keep other runs from writing into an experiment, or only into these networks of it.
+
+    Raises:
+        InputError: if another run writes there, with its process and start time.
+    """
+    units = [f"{member.encoder}-{member.fold}" for member in members]
+    leftovers = [member.files.folder for member in members] or paths.written_folders()
+    return run_lock(paths.folds, units, leftovers)
 
 
 def select_members(paths: Paths, chosen: Recipe, encoder: str | None, fold: int | None) -> list[Member]:

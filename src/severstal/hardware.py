@@ -1,4 +1,6 @@
-"""This machine's processor, and the NVIDIA GPUs that this process may use.
+"""The cores, the memory and the NVIDIA GPUs that this process may use.
+
+Containers, batch systems and ``taskset`` leave a process fewer cores and less memory than the machine has.
 
 GPUs are listed by the driver's tool, without loading CUDA, and reduced to those that ``CUDA_VISIBLE_DEVICES`` leaves
 (numbers, UUIDs or their beginnings, MIG devices; CUDA C++ Programming Guide, "CUDA Environment Variables").
@@ -11,10 +13,12 @@ import platform
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 FIELDS = ("name", "driver_version", "compute_cap", "uuid")
 
 # The driver's tool numbers GPUs by their bus, CUDA by their speed unless it is asked to do the same. This takes effect
@@ -112,6 +116,32 @@ def _nvidia_smi(*arguments: str) -> list[str]:
     except (OSError, subprocess.SubprocessError):
         return []
     return done.stdout.strip().splitlines()
+
+
+def core_count() -> int:
+    """Number of cores that this process may use: by its affinity and by the limits of its cgroup."""
+    from joblib import cpu_count  # takes a while to import, and most stages ask for it late
+
+    return cpu_count()
+
+
+def memory_bytes() -> int:
+    """Memory that this process may use: the machine's, or the least limit of its cgroup and those above it."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for file in _cgroup_files("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # no such file, or the word "max"
+            limits.append(int(file.read_text(encoding="utf-8")))
+    return min(limits)
+
+
+def _cgroup_files(name: str, name_v1: str) -> list[Path]:
+    """The files of a limit, of version 2 and of version 1, that may apply to this process (man 7 cgroups)."""
+    try:
+        lines = (PROC / "self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    group = next((Path(line.removeprefix("0::/")) for line in lines if line.startswith("0::/")), Path())
+    return [*(CGROUPS / folder / name for folder in (group, *group.parents)), CGROUPS / name_v1]
 
 
 def processor() -> str:

@@ -120,6 +120,11 @@ class Paths:
         """
         return self.folds / "cache" / "tensorrt" / f"{machine}.timing"
 
+    def written_folders(self) -> list[Path]:
+        """The folders inside the folds folder into which stages write."""
+        caches = [self.strip_cache("").parent, self.pseudo_cache("").parent, self.timing_cache("").parent]
+        return [*caches, self.strip_scores.parent, self.pseudo.folder, *sorted(self.folds.glob("*/[0-9]*"))]
+
     @property
     def submission(self) -> Path:
         return self.submissions / "submission.csv"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
 from collections.abc import Callable
 
 import pytest
 
+from severstal.artifacts import replacing
 from severstal.errors import InputError, first_line, run_stage
+from severstal.run_lock import run_lock
 
 
 def raising(error: BaseException) -> Callable[[], None]:
@@ -35,6 +39,22 @@ def test_a_stage_ends_with_a_message_and_an_exit_code(error, code, message, caps
         run_stage(raising(error))
     assert stopped.value.code == code
     assert capsys.readouterr().err.strip().startswith(message)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_stage_that_is_told_to_stop_leaves_no_temporary_file_and_no_lock(tmp_path, capsys, number, code) -> None:
+    def main() -> None:
+        with run_lock(tmp_path), replacing(tmp_path / "weights") as temporary:
+            temporary.touch()
+            os.kill(os.getpid(), number)
+
+    earlier = signal.getsignal(number)
+    with pytest.raises(SystemExit) as stopped:
+        run_stage(main)
+    assert stopped.value.code == code
+    assert "stopped; run the same command again" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(number) == earlier
 
 
 def test_an_error_of_the_program_keeps_its_traceback() -> None:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 from support.nvidia_smi import A100, MIG, T4_FIRST, T4_SECOND, forget_gpus, install_nvidia_smi
 
-from severstal.hardware import current_gpu, gpu_count, gpus
+from severstal import hardware
+from severstal.hardware import core_count, current_gpu, gpu_count, gpus, memory_bytes
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +73,38 @@ def test_a_machine_without_the_drivers_tool_has_no_gpu(tmp_path, monkeypatch) ->
     (tmp_path / "nvidia-smi").unlink()
     assert gpus() == []
     assert current_gpu() is None
+
+
+def test_cores_are_those_that_the_process_may_use() -> None:
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert core_count() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.parametrize(
+    ("group", "files", "expected"),
+    [
+        ("0::/job/step", {"memory.max": "9000", "job/memory.max": "5000", "job/step/memory.max": "max"}, 5000),
+        ("0::/", {"memory.max": "7000"}, 7000),
+        ("4:memory:/x", {"memory/memory.limit_in_bytes": "6000"}, 6000),
+    ],
+    ids=["a parent's", "of a container", "version 1"],
+)
+def test_memory_is_the_least_limit_of_the_processs_cgroups(tmp_path, monkeypatch, group, files, expected) -> None:
+    monkeypatch.setattr(hardware, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(hardware, "CGROUPS", tmp_path / "cgroup")
+    for name, text in ({"../proc/self/cgroup": group} | files).items():
+        file = tmp_path / "cgroup" / name
+        (tmp_path / "cgroup").mkdir(exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text + "\n")
+    assert memory_bytes() == expected
+
+
+def test_memory_without_limits_is_the_machines(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(hardware, "PROC", tmp_path)
+    monkeypatch.setattr(hardware, "CGROUPS", tmp_path)
+    assert memory_bytes() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

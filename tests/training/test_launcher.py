@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from support.commands import ROOT
 from support.training import ENCODER, job
 
 from severstal.errors import InputError
+from severstal.paths import Paths
 from severstal.training import launcher
 from severstal.training.job import Job
 from severstal.training.launcher import Launcher, default_concurrency
@@ -51,8 +53,8 @@ def test_a_training_that_fails_twice_is_named_after_the_others_are_done(tiny, li
     assert f"{ENCODER} fold 0: done" in lines
 
 
-KILLS_ITSELF = """
-import logging, os, signal
+JOBS = """
+import logging, os, signal, time
 from severstal.training.job import Job
 
 class KillsItself(Job):
@@ -63,39 +65,64 @@ class KillsItself(Job):
             os.kill(os.getpid(), signal.SIGKILL)
         logging.getLogger("severstal.training").info(f"{self.member.name} in process {os.getpid()}")
         return f"{self.member.name}: done"
+
+class NeverEnds(Job):
+    def run(self, **options):
+        print(f"{self.member.name} trains", flush=True)
+        time.sleep(600)
 """
 
 LAUNCH = """
 import sys
 from pathlib import Path
-from kills_itself import KillsItself
+import jobs as kinds
 from severstal import recipe
 from severstal.data.training_set import read_training_set
+from severstal.errors import run_stage
 from severstal.experiment import all_members
 from severstal.paths import Paths
 from severstal.training.launcher import Launcher
 
-paths = Paths(*map(Path, sys.argv[1:]))
+kind = getattr(kinds, sys.argv[1])
+paths = Paths(*map(Path, sys.argv[2:]))
 chosen, data = recipe.read(paths.recipe), read_training_set(paths)
-jobs = [KillsItself.of(member, data, chosen, {}) for member in all_members(paths, chosen)]
-Launcher("local", None, 2).run(jobs, print)
+jobs = [kind.of(member, data, chosen, {}) for member in all_members(paths, chosen)]
+run_stage(lambda: Launcher("local", None, 2).run(jobs, print))
 """
+
+
+def launch(paths: Paths, kind: str) -> subprocess.Popen[str]:
+    """A process that runs jobs of a kind, two at a time."""
+    (paths.folds / "jobs.py").write_text(JOBS)
+    return subprocess.Popen(
+        [sys.executable, "-c", LAUNCH, kind, paths.input, paths.folds, paths.submissions],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(paths.folds)])},
+    )
 
 
 def test_two_trainings_run_side_by_side_and_one_whose_process_is_killed_is_tried_again(tiny) -> None:
     """A killed process ends the other one of its pool too; the second attempt finishes what is left."""
-    (tiny.folds / "kills_itself.py").write_text(KILLS_ITSELF)
-    done = subprocess.run(
-        [sys.executable, "-c", LAUNCH, tiny.input, tiny.folds, tiny.submissions],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(tiny.folds)])},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "a training process was killed" in done.stdout
+    with launch(tiny, "KillsItself") as launcher_process:
+        printed, _ = launcher_process.communicate()
+    assert launcher_process.returncode == 0, printed
+    assert "a training process was killed" in printed
     for fold in (0, 1):
-        assert f"{ENCODER} fold {fold}: done" in done.stdout
-        assert f"   {ENCODER} fold {fold} in process" in done.stdout, "worker processes log to the console too"
+        assert f"{ENCODER} fold {fold}: done" in printed
+        assert f"   {ENCODER} fold {fold} in process" in printed, "worker processes log to the console too"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
+def test_no_training_goes_on_when_the_launcher_is_killed(tiny, number) -> None:
+    with launch(tiny, "NeverEnds") as launcher_process:
+        assert {launcher_process.stdout.readline() for _ in range(2)} == {
+            f"{ENCODER} fold {fold} trains\n" for fold in (0, 1)
+        }
+        launcher_process.send_signal(number)
+        launcher_process.stdout.read()  # until every process that has it has ended
+    assert launcher_process.returncode == (143 if number == signal.SIGTERM else -number)
 
 
 def test_a_worker_that_does_not_see_the_folders_names_them(tiny, tmp_path) -> None:
@@ -108,11 +135,11 @@ def test_a_worker_that_does_not_see_the_folders_names_them(tiny, tmp_path) -> No
 
 def test_as_many_train_at_once_as_gpus_or_cores_and_memory_allow(monkeypatch) -> None:
     monkeypatch.setattr(launcher, "gpu_count", lambda: 0)
-    monkeypatch.setattr(launcher.os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(launcher, "_memory_bytes", lambda: 64 << 30)
+    monkeypatch.setattr(launcher, "core_count", lambda: 8)
+    monkeypatch.setattr(launcher, "memory_bytes", lambda: 64 << 30)
     assert [default_concurrency(None, num_jobs) for num_jobs in (0, 1, 4, 20)] == [1, 1, 4, 8]
     assert default_concurrency(2, 20) == 2
-    monkeypatch.setattr(launcher, "_memory_bytes", lambda: 10 << 30)
+    monkeypatch.setattr(launcher, "memory_bytes", lambda: 10 << 30)
     assert default_concurrency(None, 20) == 2
     monkeypatch.setattr(launcher, "gpu_count", lambda: 4)
     assert default_concurrency(None, 20) == 4

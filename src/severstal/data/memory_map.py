@@ -8,7 +8,6 @@ strips are decoded every time, and a log line says so.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from severstal.artifacts import listing_hash, replacing
 from severstal.data import pseudo_labels, strips
 from severstal.data.run_length_masks import RunLengthMasks
 from severstal.data.training_set import TrainingSet
+from severstal.hardware import core_count
 
 FREE = 2 << 30  # bytes of the disk that the cache leaves free
 
@@ -91,7 +91,7 @@ class DecodedStrips:
         """Decode all strips into the cache file; False where the disk is too small for it."""
         for stale in path.parent.glob(f"*{path.suffix}"):
             logger.info("%s holds other strips: decoding the strips again", stale.name)
-            stale.unlink()
+            stale.unlink(missing_ok=True)  # another training of the experiment may have deleted it
         size = int(np.prod(self._shape))
         path.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(path.parent).free
@@ -112,7 +112,7 @@ class DecodedStrips:
             decoded[self._position[image]] = strips.read_sized(self._folder / image, *self._size)
 
         # Named, not preferred: on a worker of a Ray cluster, Ray's backend would be taken, which gives no generator.
-        jobs = Parallel(n_jobs=os.cpu_count(), backend="threading", return_as="generator")(
+        jobs = Parallel(n_jobs=core_count(), backend="threading", return_as="generator")(
             delayed(decode)(image) for image in self._position
         )
         for _ in tqdm(jobs, "decoding", total=len(self._position), unit="strip", leave=False, disable=None):

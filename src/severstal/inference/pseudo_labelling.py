@@ -7,7 +7,6 @@ the strips held out from them in the same way; as the truth of these is known, t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from severstal.data.training_set import TrainingSet
 from severstal.engines import catalog
 from severstal.errors import InputError
 from severstal.experiment import Member, all_members
+from severstal.hardware import core_count
 from severstal.inference.assessment import Assessment, Limits, assess
 from severstal.inference.members import check_ready
 from severstal.inference.prediction import in_batches
@@ -89,7 +89,7 @@ class Labeller:
         """
         engine_class = catalog.engine_class(engine)
         engines = [[engine_class.load(member) for member in fold.members] for fold in self.folds]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(core_count()) as pool:
             for batch in in_batches(images):
                 read = np.stack([strips.read_sized(folder / image, *self.size) for image in batch])
                 steel = [strips.steel_columns(strip) for strip in read]
@@ -116,7 +116,7 @@ class Labeller:
             for fold in self.folds
             for image in self.data.images(fold.fold, held_out=True)
         )
-        accepted, dices = zip(*Parallel(n_jobs=os.cpu_count(), prefer="threads")(jobs), strict=True)
+        accepted, dices = zip(*Parallel(n_jobs=core_count(), prefer="threads")(jobs), strict=True)
         return np.array(accepted), np.array(dices).reshape(-1, len(CLASSES))
 
     def _assess_held_out(self, fold: FoldLabeller, image: str) -> tuple[bool, np.ndarray]:
@@ -134,7 +134,7 @@ class Labeller:
 
     def near_duplicates_of_labelled(self, folder: Path, images: list[str]) -> list[str]:
         """The strips that are near-duplicates of a labelled one: they have a label, and some fold validates on it."""
-        workers, labelled = os.cpu_count() or 1, self.data.paths.train_images
+        workers, labelled = core_count(), self.data.paths.train_images
         own = near_duplicates.read_thumbnails(folder, images, *self.size, workers)
         others = near_duplicates.read_thumbnails(labelled, sorted(self.data.labels), *self.size, workers)
         return [images[i] for i in np.flatnonzero(near_duplicates.has_near_duplicate(own, others))]

@@ -94,8 +94,12 @@ def _predict_with(engine: str, package: Path, paths: Paths, seconds_left: float)
     command = [sys.executable, str(KaggleDatasetPaths(package).code / "predict.py"), "--engine", engine]
     command += [*folder_options(paths), "--time-limit", f"{int(seconds_left)}s", "--skip-corrupt"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        for line in process.stdout or ():
-            logger.info(line.rstrip("\n"))
+        try:
+            for line in process.stdout or ():
+                logger.info(line.rstrip("\n"))
+        except BaseException:
+            process.kill()  # or a notebook that is stopped would wait for the end of the prediction
+            raise
     return process.returncode == 0
 
 

@@ -6,7 +6,6 @@ the table that tuning writes (folds/tuning/strips.csv).
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import cv2
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from severstal.data.labels import CLASSES
 from severstal.data.out_of_fold import EnsembleMaps
+from severstal.hardware import core_count
 from severstal.postprocess.ensemble_mean import mean_map
 from severstal.postprocess.metric import dice_of_counts
 from severstal.postprocess.rules import Rule
@@ -64,7 +64,7 @@ def evaluate(maps: EnsembleMaps, values: TunedValues) -> Evaluation:
     strips = [(fold, image) for fold, images in enumerate(maps.folds) for image in images]
     tasks = [strips[start : start + STRIPS_PER_TASK] for start in range(0, len(strips), STRIPS_PER_TASK)]
     # Threads: decompression, OpenCV and NumPy release the interpreter's lock.
-    results = Parallel(n_jobs=os.cpu_count() or 1, prefer="threads", return_as="generator")(
+    results = Parallel(n_jobs=core_count(), prefer="threads", return_as="generator")(
         delayed(_evaluate_strips)(maps, values, task) for task in tasks
     )
     parts = list(tqdm(results, "evaluate", total=len(tasks), unit="task", leave=False, disable=None))

@@ -24,6 +24,7 @@ import numpy as np
 from severstal.artifacts import Artifact, write_text
 from severstal.errors import InputError
 from severstal.paths import Paths
+from severstal.processes import process_pool
 from severstal.synthetic.plan import TEST, TRAIN, PlannedStrip, plan
 from severstal.synthetic.variety import VARIETIES
 
@@ -69,6 +70,11 @@ def existing_data(folder: Path) -> list[str]:
     return parts + sorted(path.name for path in folder.glob("*.zip"))
 
 
+def is_unfinished(folder: Path) -> bool:
+    """Whether a run was stopped while it drew the set or moved its parts, or is doing so now."""
+    return Paths(folder).synthetic_build.exists()
+
+
 def finish_interrupted(folder: Path) -> None:
     """Move a completely drawn set into place, whether it was just drawn or a run stopped while it moved the parts.
 
@@ -112,7 +118,8 @@ def _draw_all(paths: Paths, strips: list[PlannedStrip], seed: int, variety: str,
         _images(paths, part).mkdir(parents=True)
     batches = np.array_split(np.arange(len(strips)), min(len(strips), 4 * workers))
     jobs = (delayed(_draw_batch)(paths, [strips[i] for i in batch], seed, variety) for batch in batches)
-    return [labels for batch in Parallel(n_jobs=workers)(jobs) for labels in batch]
+    with process_pool():
+        return [labels for batch in Parallel(n_jobs=workers)(jobs) for labels in batch]
 
 
 def _draw_batch(paths: Paths, strips: list[PlannedStrip], seed: int, variety: str) -> list[dict[int, str]]:

@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import nn
 
 from severstal.models.unused_parameters import freeze_unused_parameters
+from severstal.processes import end_with_parent
 from severstal.training.all_reduce import differentiable_all_reduce
 from severstal.training.sync_batchnorm import convert_sync_batchnorm
 
@@ -79,6 +80,7 @@ def init_distributed() -> Distributed:
         torch.cuda.set_device(device)
     if not started_by_torchrun():
         return Distributed(0, 1, device)
+    end_with_parent()
     # Without device_id NCCL guesses the GPU from the rank, which is wrong on the second machine.
     dist.init_process_group("nccl" if cuda else "gloo", device_id=device if cuda else None)
     return Distributed(dist.get_rank(), dist.get_world_size(), device)

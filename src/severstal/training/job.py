@@ -8,6 +8,7 @@ inside their own file, so that neither can be mistaken for another network's.
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from severstal.errors import InputError
 from severstal.experiment import FoldConfig, Member, current_versions, training_fingerprint
 from severstal.models import weights
 from severstal.recipe import NO_FILE, Recipe
+from severstal.run_lock import run_lock
 from severstal.training import pretrained
 from severstal.training.changed_values import refuse_changes
 
@@ -106,7 +108,10 @@ class Job:
 
         # torch and its friends are imported here, so that finding a fold finished costs no seconds.
         distributed = init_distributed()
-        try:
+        with ExitStack() as held:
+            held.callback(distributed.close)
+            if distributed.is_main:
+                held.enter_context(run_lock(self.member.files.folder))
             if not self.is_trained():
                 if distributed.is_main:
                     refuse_changes([self])
@@ -116,8 +121,6 @@ class Job:
             distributed.close()  # while all processes are here: the others end before the maps are predicted
             if distributed.is_main:
                 self._predict(distributed.device, bars=alone)
-        finally:
-            distributed.close()
         return self._summary()
 
     def new_config(self) -> FoldConfig:

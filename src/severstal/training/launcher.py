@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,8 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from severstal.console import set_up_logging
 from severstal.errors import InputError, first_line
-from severstal.hardware import gpu_count
+from severstal.hardware import core_count, gpu_count, memory_bytes
+from severstal.processes import process_pool
 from severstal.training.clusters import dask_backend, ray_backend
 from severstal.training.gpu_lock import claim_gpu
 from severstal.training.job import Job
@@ -100,7 +101,7 @@ class Launcher:
 
     def _backend(self) -> AbstractContextManager[Any]:
         if self.backend == "local":
-            return nullcontext()
+            return process_pool()
         return dask_backend(self.address) if self.backend == "dask" else ray_backend(self.address)
 
 
@@ -156,10 +157,5 @@ def default_concurrency(requested: int | None, num_jobs: int) -> int:
     """
     if requested is not None and requested < 1:
         raise InputError(f"--jobs {requested}: at least one network is trained at a time")
-    capacity = gpu_count() or min(os.cpu_count() or 1, max(_memory_bytes() // MEMORY_PER_JOB, 1))
+    capacity = gpu_count() or min(core_count(), max(memory_bytes() // MEMORY_PER_JOB, 1))
     return max(min(requested or capacity, num_jobs), 1)
-
-
-def _memory_bytes() -> int:
-    """Memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +13,7 @@ from severstal.data.memory_map import TrainingStrips
 from severstal.data.training_set import TrainingSet
 from severstal.errors import InputError
 from severstal.experiment import Member
+from severstal.hardware import core_count
 from severstal.recipe import Recipe
 from severstal.training.crops import CropDataset, StripDataset
 from severstal.training.distributed import Distributed
@@ -97,4 +97,4 @@ def default_num_workers(world_size: int) -> int:
     """
     if torch.get_num_threads() == 1 and not torch.cuda.is_available():
         return 0
-    return max(1, min(8, (os.cpu_count() or 1) // world_size - 1))
+    return max(1, min(8, core_count() // world_size - 1))

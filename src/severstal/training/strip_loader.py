@@ -7,12 +7,15 @@ line for a person.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from severstal.errors import InputError
+from severstal.processes import end_with_parent
 
 
 class StripLoader(DataLoader):
@@ -20,14 +23,15 @@ class StripLoader(DataLoader):
 
     Args:
         dataset: with indexed samples.
-        options: of :class:`torch.utils.data.DataLoader`, without ``collate_fn``.
+        options: of :class:`torch.utils.data.DataLoader`, without ``collate_fn`` and ``worker_init_fn``.
 
     Raises:
         InputError: while it is iterated, as the dataset raised it.
     """
 
     def __init__(self, dataset: Dataset, **options: Any) -> None:
-        super().__init__(_ErrorsAsSamples(dataset), collate_fn=_collate, **options)
+        end_with_training = partial(_end_with, os.getpid())
+        super().__init__(_ErrorsAsSamples(dataset), collate_fn=_collate, worker_init_fn=end_with_training, **options)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch names its own class of iterators
         for batch in super().__iter__():
@@ -50,6 +54,11 @@ class _ErrorsAsSamples(Dataset):
             return self._dataset[key]
         except InputError as error:
             return error
+
+
+def _end_with(training: int, _: int) -> None:
+    """Called by torch in each loader process, with its number; torch's own check takes up to five seconds."""
+    end_with_parent(training)
 
 
 def _collate(samples: list[Any]) -> Any:

@@ -20,6 +20,7 @@ from severstal.artifacts import replacing
 from severstal.engines.tensorrt.builder import Profile, build_plan
 from severstal.engines.tensorrt.library import library
 from severstal.errors import InputError
+from severstal.processes import end_with_parent
 
 COMMAND = (sys.executable, "-P", "-m", "severstal.engines.tensorrt.build_process")
 SOURCE = Path(__file__).resolve().parents[3]  # the folder that holds the package
@@ -35,6 +36,7 @@ def build_file(onnx: Path, engine: Path, profile: Profile, timing_cache: Path | 
         reason = Path(folder) / "reason.txt"
         batches = [str(batch) for batch in (profile.min_batch, profile.opt_batch, profile.max_batch)]
         arguments = [str(onnx), str(temporary), str(reason), "--batches", *batches]
+        arguments += ["--parent", str(os.getpid())]
         if timing_cache:
             arguments += ["--timing-cache", str(timing_cache)]
         code = _run([*COMMAND, *arguments])
@@ -48,10 +50,14 @@ def _run(command: list[str]) -> int:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     process = subprocess.Popen(command, env=environment)
     with process, tqdm(bar_format="building the engine {elapsed}", leave=False, disable=None) as clock:
-        while process.poll() is None:
-            clock.refresh()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=1)
+        try:
+            while process.poll() is None:
+                clock.refresh()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=1)
+        except BaseException:
+            process.kill()  # or a stage that is stopped would wait for the end of the build
+            raise
     return process.returncode
 
 
@@ -68,7 +74,9 @@ def main() -> None:
     parser.add_argument("reason", type=Path)
     parser.add_argument("--batches", type=int, nargs=3)
     parser.add_argument("--timing-cache", type=Path)
+    parser.add_argument("--parent", type=int, required=True, help="the process with which this one ends")
     options = parser.parse_args()
+    end_with_parent(options.parent)
     try:
         plan = build_plan(library(), options.onnx.read_bytes(), Profile(*options.batches), options.timing_cache)
     except InputError as error:

@@ -1,0 +1,187 @@
+"""Two runs never write into one folder at the same time: the second one ends with an error that names the first.
+
+A run holds a file lock on ``.lock`` in the folder, or on ``.lock-<unit>`` where it writes one part of it only, such as
+one network of an experiment. The system releases the lock of a process that was killed, so a file that was left behind
+is no obstacle; the next run also deletes the temporary files that the killed one left.
+
+A run that is refused has changed nothing. Runs that only read take no lock: files are replaced as a whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import logging
+import os
+import re
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from severstal.errors import InputError
+
+NAME = ".lock"
+TEMPORARY = re.compile(r"\..+\.(\d+)")  # of severstal.artifacts.replacing
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # a file system without locks
+ENDING_SECONDS = 15.0  # for the processes of a killed run to end
+POLL_SECONDS = 0.1
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def run_lock(folder: Path, units: Sequence[str] = (), leftovers: Sequence[Path] = ()) -> Iterator[None]:
+    """Keep other runs from writing into a folder, as long as the context lasts.
+
+    Args:
+        folder: it is created if it is missing.
+        units: the parts of the folder that are written; runs with other units are then allowed. Empty: all of it.
+        leftovers: further folders, written under this lock alone, in which temporary files of killed runs are deleted.
+
+    Raises:
+        InputError: if another run writes there, with its process, host and start time.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        for unit in units:
+            held.enter_context(_held(folder / f"{NAME}-{quote(unit, safe='')}"))
+        if not units:
+            held.enter_context(_held(folder / NAME))
+        for other in [folder / NAME] if units else sorted(folder.glob(f"{NAME}-*")):
+            _refuse_if_held(other)
+        for place in leftovers if units else [folder, *leftovers]:
+            _delete_temporary_files(place)
+        yield
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    descriptor = _acquire(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while it is locked: whoever opened it meanwhile looks whether it is still there
+        os.close(descriptor)
+
+
+def _acquire(path: Path) -> int:
+    """The descriptor of the locked file, with a record of this process in it."""
+    deadline = time.monotonic() + ENDING_SECONDS
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            if not _try_lock(descriptor, path):
+                _wait_or_refuse(path, deadline)
+            elif _is_at(descriptor, path):
+                _write_record(descriptor, path)
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int, path: Path) -> bool:
+    """Whether this process has the lock now, or the file system has none."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        logger.warning(
+            "the file system of %s has no locks (%s): start no second run there while this one writes",
+            path.parent,
+            error.strerror,
+        )
+    return True
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether the open file is still the one at its path: the run that held it may have deleted it."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _write_record(descriptor: int, path: Path) -> None:
+    earlier = _read_record(path)
+    if earlier:
+        logger.info("the run of %s was stopped before its end; this one goes on", _describe(earlier))
+    record = {
+        "pid": os.getpid(),
+        "host": os.uname().nodename,
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "command": shlex.join(sys.argv),
+    }
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(record).encode(), 0)
+
+
+def _wait_or_refuse(path: Path, deadline: float) -> None:
+    """Raise if a run that is alive holds the lock; wait a moment for one that is just beginning or ending."""
+    record = _read_record(path)
+    if time.monotonic() > deadline or (record and _is_alive(record)):
+        raise _in_use(path, record)
+    time.sleep(POLL_SECONDS)
+
+
+def _refuse_if_held(path: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _in_use(path, _read_record(path)) from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _in_use(path: Path, record: dict[str, Any]) -> InputError:
+    who = _describe(record) if record else "another process"
+    stop = f", or stop it (`kill {record['pid']}` on {record['host']})" if record else ""
+    return InputError(f"{path.parent} is in use by {who}: wait until it has ended{stop}, then run this again")
+
+
+def _describe(record: dict[str, Any]) -> str:
+    return f"`{record['command']}` (process {record['pid']} on {record['host']}, started {record['started']})"
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """Who holds, or held, the lock; empty where that is not known."""
+    try:
+        record = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    known = isinstance(record, dict) and record.keys() >= {"pid", "host", "started", "command"}
+    return record if known and isinstance(record["pid"], int) else {}
+
+
+def _is_alive(record: dict[str, Any]) -> bool:
+    """Whether the process runs; one on another machine counts as running."""
+    return record["host"] != os.uname().nodename or _runs(record["pid"])
+
+
+def _runs(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def _delete_temporary_files(folder: Path) -> None:
+    for file in folder.glob(".*"):
+        name = TEMPORARY.fullmatch(file.name)
+        if name and not _runs(int(name[1])) and file.is_file():
+            file.unlink(missing_ok=True)
