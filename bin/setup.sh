@@ -7,6 +7,10 @@
 set -euo pipefail
 unset CDPATH
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+# uv needs a place for its cache: without a home folder that can be written to it goes without.
+if ! mkdir -p "${UV_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/uv}" 2>/dev/null; then
+  export UV_NO_CACHE=1
+fi
 
 files=(-r requirements.txt -r requirements-kaggle.txt -r requirements-demo.txt)
 if [ "${1:-}" = --dev ] || [ -e .venv/.dev ]; then files+=(-r requirements-dev.txt -r requirements-cluster.txt); fi
@@ -25,6 +29,12 @@ install() {  # with the locked versions of what the requirements bring along
   fi
 }
 
+fail_download() {
+  echo "error: the packages could not be installed (the reason stands above). Without a way to PyPI: behind a proxy set" \
+    "HTTPS_PROXY=http://HOST:PORT, a mirror is named by UV_DEFAULT_INDEX=URL and PIP_INDEX_URL=URL; then run this again" >&2
+  exit 2
+}
+
 find_python() {  # prints $PYTHON, or the first Python that fits
   if [ -n "${PYTHON:-}" ]; then echo "$PYTHON" && return; fi
   for candidate in python3.12 python3.11 python3; do
@@ -40,14 +50,14 @@ find_python() {  # prints $PYTHON, or the first Python that fits
 install_dependencies() {
   echo "== setup: installing into .venv with ${INSTALLER:-uv} (a minute or two, about 6 GB)"
   python="$(find_python)"
-  if [ ! -x .venv/bin/pip ] && ! "$python" -m venv --clear .venv; then
+  if { [ ! -x .venv/bin/pip ] || ! has_python; } && ! "$python" -m venv --clear .venv; then
     echo "error: $python cannot create a virtual environment: apt-get install python3-venv (or python3.12-venv)," \
       "then run this again" >&2
     exit 2
   fi
   rm -f .venv/.complete
-  if [ "${INSTALLER:-uv}" = uv ]; then .venv/bin/python -m pip install -qq --disable-pip-version-check uv==0.13.9; fi
-  install "${files[@]}" setuptools  # which builds the package
+  if [ "${INSTALLER:-uv}" = uv ]; then .venv/bin/python -m pip install -qq --disable-pip-version-check uv==0.13.9 || fail_download; fi
+  install "${files[@]}" setuptools || fail_download  # setuptools builds the package
   if [ "$gpu" = 1 ]; then install_gpu; fi
   case " ${files[*]} " in *requirements-dev*) touch .venv/.dev ;; esac
   echo "$dependencies" > .venv/.complete
@@ -65,13 +75,33 @@ install_gpu() {
   fi
 }
 
-if [ "$(cat .venv/.complete 2>/dev/null)" != "$dependencies" ]; then install_dependencies; fi
-if [ "$package" != none ] && [ "$(cat .venv/.package 2>/dev/null)" != "$package" ]; then
+has_python() { [ -x .venv/bin/python ]; }  # not where the Python that the environment was made with is gone
+
+is_complete() { [ "$(cat .venv/.complete 2>/dev/null)" = "$dependencies" ] && has_python; }
+
+# An environment that belongs to another checkout (a link) or to another user stays as it is: the scripts of this one
+# run their own sources all the same.
+is_installed() {
+  [ "$package" = none ] || [ -L .venv ] || [ ! -w .venv ] || [ "$(cat .venv/.package 2>/dev/null)" = "$package" ]
+}
+
+install_package() {
   moved_from="$(cut -d' ' -f3- .venv/.package 2>/dev/null || true)"
-  if [ -n "$moved_from" ] && [ "$moved_from" != "$PWD" ] && [ ! -L .venv ]; then
+  if [ -n "$moved_from" ] && [ "$moved_from" != "$PWD" ]; then
     # The scripts of an environment name its folder in their first line.
     { grep -lIF "$moved_from/.venv" .venv/bin/* || true; } | xargs -r sed -i "s|$moved_from/.venv|$PWD/.venv|g"
   fi
   install --no-deps --no-build-isolation --editable .
   echo "$package" > .venv/.package
+}
+
+if is_complete && is_installed; then exit; fi
+if [ ! -w . ]; then
+  echo "error: $PWD has no environment for its requirements and cannot be written to: let its owner run bin/setup.sh" >&2
+  exit 2
 fi
+# Of two runs that start at the same time one installs, the other one waits.
+exec 9< requirements.txt
+if command -v flock >/dev/null; then flock 9 || true; fi
+if ! is_complete; then install_dependencies 9<&-; fi
+if ! is_installed; then install_package 9<&-; fi

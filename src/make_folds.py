@@ -19,7 +19,7 @@ from severstal.artifacts import replacing
 from severstal.console import Stage, parser, paths_of
 from severstal.data import near_duplicates, split, strips
 from severstal.data.labels import CLASSES, read_labels
-from severstal.errors import run_stage
+from severstal.errors import InputError, run_stage
 from severstal.experiment import experiment_lock
 from severstal.hardware import core_count
 from severstal.paths import Paths
@@ -102,6 +102,8 @@ def make_split(stage: Stage, paths: Paths, chosen: recipe.Recipe, images: list[s
     stage.read(paths.train_csv, f"{len(images)} strips")
     height, width, groups = near_duplicates.scan(paths.train_images, images, core_count())
     labels = read_labels(paths.train_csv, height, width, images)
+    if not any(labels.values()):
+        raise InputError(f"{paths.train_csv} holds no defect of any strip, so there is nothing to learn: complete it")
     frame = split.assign_folds(labels, groups, chosen.num_folds, chosen.seed)
     with replacing(paths.folds_csv) as temporary:
         frame.to_csv(temporary, index=False)
@@ -110,6 +112,8 @@ def make_split(stage: Stage, paths: Paths, chosen: recipe.Recipe, images: list[s
     clean = sum(not codes for codes in labels.values())
     counts = ", ".join(f"{sum(d in codes for codes in labels.values())} of class {d}" for d in CLASSES)
     stage.say(f"{height}x{width} pixels; {clean} clean strips, {counts}; {duplicates} near-duplicates kept together")
+    for gap in split.describe_gaps(frame):
+        stage.say(f"warning: {gap}")
 
 
 if __name__ == "__main__":

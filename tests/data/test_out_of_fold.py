@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
 
 import numpy as np
@@ -37,6 +38,15 @@ def test_a_flipped_bit_in_a_map_is_found_when_the_map_is_read(tmp_path) -> None:
         file.write_bytes(intact[:place] + bytes([intact[place] ^ 0x55]) + intact[place + 1 :])
         with pytest.raises(InputError, match=r"a\.jpg.*delete the file and run `train`"):
             out_of_fold.FoldMaps(file, "train")["a.jpg"]
+
+
+def test_equal_maps_give_equal_files_whatever_the_clock_says(tmp_path, monkeypatch) -> None:
+    strip = ("a.jpg", np.zeros((4, 2, 2), dtype=np.uint8), NO_CLASS)
+    for name, seconds in (("now", 1.8e9), ("1970", 1000.0)):
+        monkeypatch.setattr("time.time", lambda seconds=seconds: seconds)
+        monkeypatch.setattr("time.localtime", lambda _=None, seconds=seconds: time.gmtime(seconds))
+        out_of_fold.write(tmp_path / name, [strip], {"weights": "w"})
+    assert (tmp_path / "now").read_bytes() == (tmp_path / "1970").read_bytes()
 
 
 def test_a_file_that_lacks_a_strip_or_has_one_twice_is_refused(tmp_path) -> None:

@@ -11,7 +11,11 @@ from support.commands import ROOT
 
 FILES = "-r requirements.txt -r requirements-kaggle.txt -r requirements-demo.txt"
 UV = """#!/bin/sh
-echo "$@" >> "$(dirname "$0")/../installed"
+echo "$@${UV_NO_CACHE:+ without a cache}" >> "$(dirname "$0")/../installed"
+"""
+MAKES_ENVIRONMENTS = """#!/bin/sh
+rm .venv/bin/python
+cp .venv/bin/pip .venv/bin/python
 """
 
 
@@ -41,11 +45,14 @@ def checksum(folder: Path, files: str) -> str:
     return subprocess.run(command, shell=True, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def set_up(folder: Path) -> list[str]:
+def run_setup(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    variables = {"PATH": "/usr/bin:/bin", "WITH_GPU": "1"} | environment  # the same with and without a GPU
+    return subprocess.run(["bash", "bin/setup.sh"], cwd=folder, env=variables, capture_output=True, text=True)
+
+
+def set_up(folder: Path, **environment: str) -> list[str]:
     """Run setup.sh; the lines of what it installed."""
-    environment = {"PATH": "/usr/bin:/bin", "WITH_GPU": "1"}  # the same with and without a GPU
-    command = ["bash", "bin/setup.sh"]
-    setup = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    setup = run_setup(folder, **environment)
     assert setup.returncode == 0, setup.stdout + setup.stderr
     log = folder / ".venv" / "installed"
     return log.read_text().splitlines() if log.exists() else []
@@ -81,6 +88,44 @@ def test_a_moved_checkout_installs_its_package_again_and_mends_the_scripts_of_it
     assert (moved / ".venv" / "bin" / "dask").read_text() == f"#!{moved}/.venv/bin/python\n"
     (moved / ".venv" / "installed").unlink()
     assert set_up(moved) == []
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(checkout) -> None:
+    python = checkout / ".venv" / "bin" / "python"
+    python.unlink()
+    python.symlink_to("/usr/bin/python3.99")
+    (checkout / "python3.11").write_text(MAKES_ENVIRONMENTS)
+    (checkout / "python3.11").chmod(0o755)
+    installed = set_up(checkout, PYTHON="./python3.11")
+    assert any(FILES in line for line in installed)
+
+
+def test_an_environment_that_is_a_link_to_another_checkouts_is_not_changed(checkout) -> None:
+    other = checkout.with_name("other")
+    shutil.copytree(checkout, other)
+    shutil.rmtree(other / ".venv")
+    (other / ".venv").symlink_to(checkout / ".venv")
+    assert set_up(other) == []
+
+
+@pytest.mark.parametrize("home", ["/proc/nowhere", None], ids=["a home that cannot be written to", "no home"])
+def test_without_a_home_uv_goes_without_its_cache(checkout, home) -> None:
+    (checkout / "pyproject.toml").write_text("changed")
+    (line,) = set_up(checkout, **({"HOME": home} if home else {}))
+    assert line.endswith("without a cache")
+
+
+def test_packages_that_cannot_be_downloaded_name_the_proxy(checkout) -> None:
+    uv = checkout / ".venv" / "bin" / "uv"
+    uv.write_text("#!/bin/sh\nexit 1\n")
+    (checkout / "requirements.txt").write_text("changed")
+    failed = run_setup(checkout)
+    assert failed.returncode == 2
+    assert "behind a proxy set HTTPS_PROXY=" in failed.stderr.splitlines()[-1]
+
+
+def test_a_checkout_on_windows_keeps_the_line_ends_of_unix() -> None:
+    assert "* text=auto eol=lf" in (ROOT / ".gitattributes").read_text(encoding="utf-8")
 
 
 def test_a_containers_layer_of_dependencies_is_complete_without_the_package(checkout) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import shutil
 
 import pytest
 import torch
@@ -26,4 +27,14 @@ def test_a_daemonic_process_loads_without_loader_processes_and_says_so(tiny, mon
 
 @pytest.mark.parametrize(("requested", "expected"), [(0, 0), (3, 3)])
 def test_other_processes_start_as_many_as_requested(requested: int, expected: int) -> None:
-    assert usable_num_workers(requested, 1) == expected
+    assert usable_num_workers(requested, 1, 1000) == expected
+
+
+@pytest.mark.parametrize(("free", "expected"), [(10 << 20, 3), (5 << 20, 1), (0, 0)])
+def test_no_more_loader_processes_start_than_the_shared_memory_holds_batches_of(
+    monkeypatch, caplog, free: int, expected: int
+) -> None:
+    usage = shutil.disk_usage("/")._replace(free=free)
+    monkeypatch.setattr("severstal.training.loaders.shutil.disk_usage", lambda _: usage)
+    assert usable_num_workers(3, 1, 1 << 20) == expected
+    assert ("--shm-size" in caplog.text) == (expected < 3)

@@ -7,6 +7,7 @@ strips are decoded every time, and a log line says so.
 
 from __future__ import annotations
 
+import errno
 import logging
 import shutil
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from severstal.data.training_set import TrainingSet
 from severstal.hardware import core_count
 
 FREE = 2 << 30  # bytes of the disk that the cache leaves free
+NO_MAPPING = (errno.ENODEV, errno.ENOSYS, errno.EOPNOTSUPP)  # a file system whose files cannot be mapped
+DECODED_EVERY_TIME = "%s: strips are decoded every time, which slows training down"
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +83,14 @@ class DecodedStrips:
         self._position = {image: number for number, image in enumerate(images)}
         path = cache_path(listing_hash(folder, images))
         self._shape = len(images), *size
-        self._map = np.memmap(path, np.uint8, "r", shape=self._shape) if path.exists() or self._write(path) else None
+        try:
+            is_written = path.exists() or self._write(path)
+            self._map = np.memmap(path, np.uint8, "r", shape=self._shape) if is_written else None
+        except OSError as error:
+            if error.errno not in NO_MAPPING:
+                raise
+            self._map = None
+            logger.warning(DECODED_EVERY_TIME, f"files of {path.parent} cannot be mapped into memory")
 
     def __getitem__(self, image: str) -> np.ndarray:
         if self._map is None:
@@ -96,11 +106,8 @@ class DecodedStrips:
         path.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(path.parent).free
         if free < size + FREE:
-            text = (
-                "%s has %d MB left and the decoded strips take %d MB: they are decoded every time, which slows "
-                "training down"
-            )
-            logger.warning(text, path.parent, free >> 20, size >> 20)
+            needed = f"{path.parent} has {free >> 20} MB left and the decoded strips take {size >> 20} MB"
+            logger.warning(DECODED_EVERY_TIME, needed)
             return False
         # Two trainings that start at the same time both write; the later file replaces the other, which is equal.
         with replacing(path) as temporary:

@@ -37,18 +37,24 @@ def write(path: Path, predictions: Iterable[tuple[str, np.ndarray, np.ndarray]],
         meta: what the predictions are made from.
     """
     class_probabilities = []
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         for image, probability, class_probability in predictions:
             _add(archive, f"{image}.npy", probability)
             class_probabilities.append(class_probability)
         _add(archive, CLASS_PROBABILITY, np.array(class_probabilities, dtype=np.uint8).reshape(-1, len(CLASSES)))
-        archive.writestr(META, json.dumps(meta))
+        _add_bytes(archive, META, json.dumps(meta))
     return len(class_probabilities)
 
 
 def _add(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
-    with archive.open(name, "w", force_zip64=True) as file:
-        np.lib.format.write_array(file, np.ascontiguousarray(array))
+    data = io.BytesIO()
+    np.lib.format.write_array(data, np.ascontiguousarray(array))
+    _add_bytes(archive, name, data.getvalue())
+
+
+def _add_bytes(archive: zipfile.ZipFile, name: str, data: bytes | str) -> None:
+    """Add an entry without a time: equal maps give equal files, also where the clock stands before 1980."""
+    archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED, compresslevel=1)
 
 
 def read_meta(path: Path, remake: str) -> dict[str, Any]:

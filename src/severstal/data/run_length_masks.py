@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from severstal.compiler import compiled
 from severstal.data import rle
 
 
@@ -52,7 +52,7 @@ class RunLengthMasks:
         return _find_pixel(*self.runs[defect], self.height, number)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _draw(
     starts: np.ndarray,
     lengths: np.ndarray,
@@ -80,7 +80,7 @@ def _draw(
                     bits[row - top, column - left] |= bit
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _find_pixel(starts: np.ndarray, lengths: np.ndarray, strip_height: int, number: int) -> tuple[int, int]:
     """Row and column of the pixel with this number along the rows; (-1, -1) beyond the last."""
     per_row = np.zeros(strip_height, np.int64)

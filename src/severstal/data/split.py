@@ -1,18 +1,21 @@
 """The split, ``folds/folds.csv``: every training strip is in one fold, near-duplicates in the same one.
 
-Combinations of classes are spread evenly over the folds. The file is written once and then only read: another split
-would mean training every fold again.
+Combinations of classes are spread evenly over the folds; where every combination is rarer than the folds, strips with
+and without a defect are. The file is written once and then only read: another split would mean training every fold
+again.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from severstal.data.labels import Labels
+from severstal.data.labels import CLASSES, Labels
 from severstal.errors import InputError
 
 COLUMNS = ["ImageId", "fold", "classes", "group"]
@@ -26,22 +29,50 @@ def assign_folds(labels: Labels, groups: np.ndarray, count: int, seed: int) -> p
         count: of folds.
 
     Raises:
-        InputError: if there are fewer groups of strips than folds.
+        InputError: if there are fewer groups of strips than folds, or near-duplicates leave a fold empty.
     """
+    images, unlike = sorted(labels), len(set(groups))
+    if unlike < count:
+        cure = "choose fewer (--num-folds)" if unlike > 1 else "add strips, as two folds are the least"
+        raise InputError(f"{len(images)} strips, {unlike} unlike each other, cannot make {count} folds: {cure}")
+    classes = [" ".join(str(defect) for defect in sorted(labels[image])) for image in images]
+    for strata in (classes, [bool(combination) for combination in classes], [True] * len(images)):
+        fold = _split(strata, groups, count, seed)
+        if fold is not None:
+            return pd.DataFrame({"ImageId": images, "fold": fold, "classes": classes, "group": groups})
+    raise InputError(f"the near-duplicates among {len(images)} strips leave a fold empty: choose fewer (--num-folds)")
+
+
+def _split(strata: list[Any], groups: np.ndarray, count: int, seed: int) -> np.ndarray | None:
+    """The fold of each strip, ``int64 [n]``, each stratum spread evenly; None where all are rarer than the folds."""
     from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import
 
-    images = sorted(labels)
-    if len(set(groups)) < count:
-        raise InputError(f"{len(set(groups))} unlike strips cannot make {count} folds: choose fewer (--num-folds)")
-    classes = [" ".join(str(defect) for defect in sorted(labels[image])) for image in images]
+    if max(Counter(strata).values()) < count:
+        return None
     splitter = StratifiedGroupKFold(n_splits=count, shuffle=True, random_state=seed)
-    fold = np.zeros(len(images), dtype=int)
+    fold = np.zeros(len(strata), dtype=int)
     with warnings.catch_warnings():
         # scikit-learn warns of every combination that is rarer than the number of folds.
         warnings.filterwarnings("ignore", message="The least populated class")
-        for k, (_, held_out) in enumerate(splitter.split(images, classes, groups)):
+        for k, (_, held_out) in enumerate(splitter.split(strata, strata, groups)):
             fold[held_out] = k
-    return pd.DataFrame({"ImageId": images, "fold": fold, "classes": classes, "group": groups})
+    return fold if len(set(fold)) == count else None
+
+
+def describe_gaps(frame: pd.DataFrame) -> list[str]:
+    """What the split cannot show, a line each: classes that no strip has, and folds that validate none of a class."""
+    shows = {defect: frame["classes"].str.split().map(lambda shown, d=str(defect): d in shown) for defect in CLASSES}
+    lines = []
+    for defect, shown in shows.items():
+        folds = sorted(set(frame["fold"]) - set(frame["fold"][shown]))
+        if not shown.any():
+            lines.append(f"no strip shows class {defect}: no network can learn it")
+        elif folds:
+            where = ", ".join(map(str, folds))
+            lines.append(f"no strip of class {defect} is in fold {where}: the class's score there says nothing")
+    if (frame["classes"] != "").all():
+        lines.append("no strip is without a defect: how often the networks find defects that are none stays unknown")
+    return lines
 
 
 def read(path: Path) -> pd.DataFrame:

@@ -6,8 +6,8 @@ Compiled by numba; prediction does not import this module, because importing num
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from severstal.compiler import compiled
 from severstal.postprocess.classifier import FULL
 from severstal.postprocess.map_statistics import MapStatistics
 
@@ -52,7 +52,7 @@ def count_levels(
     return MapStatistics(probability, truth, counts, truth_area, area_weight)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _count(field: np.ndarray, words: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Pixels and pixels of the truth from each level up, ``int64 [256, 2]``; see :class:`MapStatistics`."""
     counts = np.zeros((LEVELS, 2), np.int64)

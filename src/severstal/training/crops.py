@@ -75,8 +75,13 @@ class StripDataset(Dataset[Item]):
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the strips."""
+        return self._source.shape[1:]
+
     def __getitem__(self, index: int) -> Item:
-        image, (_, height, width) = self.images[index], self._source.shape
+        image, (height, width) = self.images[index], self.shape
         strip, bit_map = self._source.grey(image), self._source.masks(image).bit_map(0, 0, height, width)
         return torch.from_numpy(np.array(strip))[None], torch.from_numpy(bit_map)
 

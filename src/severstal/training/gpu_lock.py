@@ -29,7 +29,9 @@ def claim_gpu(folder: Path | None = None) -> str | None:
     if len(visible) < 2 or _locks:
         return None
     for uuid in (gpu["uuid"] for gpu in visible):
-        lock = paths.gpu_lock(uuid, folder).open("w")
+        lock = _open(paths.gpu_lock(uuid, folder))
+        if lock is None:
+            continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system releases it when the process ends
         except OSError:
@@ -39,3 +41,13 @@ def claim_gpu(folder: Path | None = None) -> str | None:
         os.environ["CUDA_VISIBLE_DEVICES"] = uuid
         return uuid
     return None
+
+
+def _open(path: Path) -> TextIO | None:
+    """The open lock file; None for one that this user may not even read. Another user's is locked without writing."""
+    try:
+        if not path.exists():
+            path.touch(mode=0o666)
+        return path.open()
+    except PermissionError:
+        return None

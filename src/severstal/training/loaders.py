@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch.utils.data import Subset
@@ -19,6 +21,10 @@ from severstal.training.crops import CropDataset, StripDataset
 from severstal.training.distributed import Distributed
 from severstal.training.sampling import ClassSampler, PseudoLabelSampler
 from severstal.training.strip_loader import StripLoader
+
+SHARED_MEMORY = Path("/dev/shm")  # through which loader processes hand over their batches
+BATCHES_PER_WORKER = 3  # two that wait (torch's prefetch_factor) and the one in use
+BYTES_PER_PIXEL = 2  # grey and bit map
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +62,9 @@ def build_loaders(member: Member, data: TrainingSet, recipe: Recipe, distributed
     sampler_class = ClassSampler if data.pseudo is None else PseudoLabelSampler
     sampler = sampler_class(data, training_images, recipe, rank, world_size)
     own_part = Subset(validation_set, range(rank, len(validation_set), world_size))
-    num_workers = usable_num_workers(recipe.num_workers, world_size)
+    pixels = recipe.batch_size // world_size * recipe.crop_height * recipe.crop_width
+    pixels += recipe.eval_batch_size * data.height * data.width
+    num_workers = usable_num_workers(recipe.num_workers, world_size, pixels * BYTES_PER_PIXEL)
     pin = distributed.device.type == "cuda"
     return Loaders(
         sampler,
@@ -78,8 +86,13 @@ def build_loaders(member: Member, data: TrainingSet, recipe: Recipe, distributed
     )
 
 
-def usable_num_workers(requested: int, world_size: int) -> int:
-    """Loader processes per training process: as requested, -1 for the default; none where they cannot be started."""
+def usable_num_workers(requested: int, world_size: int, batch_bytes: int) -> int:
+    """Loader processes per training process, as many as can be started and have shared memory for their batches.
+
+    Args:
+        requested: -1 for the default.
+        batch_bytes: size of a batch, of all loaders together that run at the same time.
+    """
     num_workers = requested if requested >= 0 else default_num_workers(world_size)
     if num_workers and multiprocessing.current_process().daemon:
         logger.warning(
@@ -87,7 +100,15 @@ def usable_num_workers(requested: int, world_size: int) -> int:
             "slower: start Dask workers with DASK_DISTRIBUTED__WORKER__DAEMON=False"
         )
         return 0
-    return num_workers
+    free = shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.is_dir() else 0
+    fitting = free // (BATCHES_PER_WORKER * batch_bytes * world_size)
+    if fitting < num_workers:
+        logger.warning(
+            "%s has %d MB left, and a loader process takes %d MB of it: %d loader processes instead of %d; "
+            "`docker run` gives more by --shm-size=2g",
+            *(SHARED_MEMORY, free >> 20, BATCHES_PER_WORKER * batch_bytes >> 20, fitting, num_workers),
+        )
+    return min(num_workers, fitting)
 
 
 def default_num_workers(world_size: int) -> int:

@@ -18,7 +18,7 @@ from severstal.postprocess.level_counts import Workspace, count_levels
 from severstal.postprocess.rules import DEFAULT, MaskArea
 from severstal.training.crops import StripDataset, unpack_masks
 from severstal.training.distributed import Distributed
-from severstal.training.loaders import usable_num_workers
+from severstal.training.loaders import BYTES_PER_PIXEL, usable_num_workers
 from severstal.training.strip_loader import StripLoader
 
 
@@ -62,7 +62,9 @@ def predict_out_of_fold(
 
     They are computed in float32, not TF32: every engine is compared with them.
     """
-    loader = StripLoader(validation_set, batch_size=batch_size, num_workers=usable_num_workers(-1, 1))
+    height, width = validation_set.shape
+    num_workers = usable_num_workers(-1, 1, batch_size * height * width * BYTES_PER_PIXEL)
+    loader = StripLoader(validation_set, batch_size=batch_size, num_workers=num_workers)
     images = iter(validation_set.images)
     for strips, _ in tqdm(loader, "out-of-fold", leave=False, disable=None if show_progress else True):
         with without_tf32():  # not around the yield, where it would reach the caller

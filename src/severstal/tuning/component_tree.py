@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 
+from severstal.compiler import compiled
 from severstal.postprocess.classifier import FULL
 from severstal.postprocess.level_counts import LEVELS, Workspace, count_levels
 from severstal.postprocess.map_statistics import MapStatistics
@@ -112,7 +112,7 @@ def _touch(a: tuple[int, int], b: tuple[int, int]) -> bool:
 REPRESENTATIVES = _representatives()
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _sort(field: np.ndarray, words: np.ndarray, level_counts: np.ndarray, order: np.ndarray) -> None:
     """Put the places of all pixels above 0 into ``order``, brightest first, within a level in raster order."""
     place = np.zeros(LEVELS, np.int64)
@@ -127,7 +127,7 @@ def _sort(field: np.ndarray, words: np.ndarray, level_counts: np.ndarray, order:
                     place[value] += 1
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _score(kept: np.ndarray, truth_area: int, row: np.ndarray) -> None:
     """Write the Dice at every minimum area to ``row``: of what is in its bin of ``kept`` and in those above."""
     area, overlap = np.int64(0), np.int64(0)
@@ -137,7 +137,7 @@ def _score(kept: np.ndarray, truth_area: int, row: np.ndarray) -> None:
         row[j] = 2 * overlap / (area + truth_area) if area + truth_area else 1.0
 
 
-@njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 def _root(parent: np.ndarray, p: np.uint64) -> np.uint64:
     """The root of a pixel's set. Others on the way there are hung to their grandparents: paths stay short."""
     above = np.uint64(parent[p])
@@ -150,7 +150,7 @@ def _root(parent: np.ndarray, p: np.uint64) -> np.uint64:
     return p
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _add_tree(  # noqa: PLR0915
     field: np.ndarray,
     truth: np.ndarray,
