@@ -135,6 +135,11 @@ def print_scores(stage: Stage, values: TunedValues) -> None:
     stage.say(f"nested is {low:.4f} to {high:.4f} in 95 % of resamples of the {values.strips} strips")
     for defect, rule in enumerate(values.rules, start=1):
         stage.say(f"class {defect}: {rule}; {gain(values, str(defect))}")
+    for defect in useless_classes(values):
+        stage.say(
+            f"warning: class {defect} is found no better than by predicting it nowhere: train longer, or see its curve "
+            "and strips in the report (`bash bin/report.sh`)"
+        )
     if len(set(values.ensemble_weights.values())) > 1:
         stage.say(
             "ensemble weights: "
@@ -142,6 +147,12 @@ def print_scores(stage: Stage, values: TunedValues) -> None:
         )
     elif len(values.ensemble_weights) > 1:
         stage.say("ensemble weights: all encoders alike; no others are better by more than noise")
+
+
+def useless_classes(values: TunedValues) -> list[int]:
+    """Classes that occur and of which even the values tuned on these strips find nothing."""
+    empty, tuned = values.scores["all_empty"], values.scores["tuned"]
+    return [defect for defect in CLASSES if empty[str(defect)] < 1 and tuned[str(defect)] <= empty[str(defect)]]
 
 
 def gain(values: TunedValues, key: str) -> str:

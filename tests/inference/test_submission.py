@@ -53,3 +53,25 @@ def test_the_form_is_that_of_either_sample(tiny) -> None:
 def test_shares_are_those_of_the_competition() -> None:
     counts = np.array([897, 247, 5150, 801])
     assert np.allclose(submission.TRAINING_SHARES, counts / 12568, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("codes", "occurring", "expected"),
+    [
+        ([["1 2", "", "", ""], ["3 4", "", "", ""]], [1], []),
+        ([["", "", "", ""]] * 2, [1, 3], ["no defect is predicted on any of 2 strips"]),
+        ([["", "", "", ""]] * 2, [], []),
+        (
+            [["1 2", "", "", ""], ["3 4", "", "", ""]],
+            [1, 3],
+            ["class 3 is on no strip, though training strips show it"],
+        ),
+        ([["1 64", "", "", ""]] * 2, [1], ["class 1 has the same mask on every strip"]),
+    ],
+    ids=["sound", "nothing", "nothing to find", "a class that is never found", "one constant"],
+)
+def test_a_submission_that_cannot_be_meant_is_not_silent(tmp_path, codes, occurring, expected) -> None:
+    form = Form(["a.jpg", "b.jpg"], submission.DEFAULT_COLUMNS)
+    submission.write(tmp_path / "s.csv", form, dict(zip(form.images, codes, strict=True)))
+    warnings = submission.check(tmp_path / "s.csv", form, 8, 8).warnings(occurring)
+    assert [warning.split(":")[0] for warning in warnings] == expected

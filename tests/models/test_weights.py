@@ -19,6 +19,16 @@ def test_weights_that_were_cut_short_are_refused(tmp_path) -> None:
         weights.read_metadata(file, "train")
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("-inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, number) -> None:
+    """An engine would turn them into a map without any defect."""
+    file = tmp_path / "weights.safetensors"
+    network = torch.nn.Linear(2, 1)
+    weights.save(file, network.state_dict() | {"bias": torch.tensor([number])}, {})
+    with pytest.raises(InputError, match=r"weights\.safetensors has NaN or infinity in bias: delete .* run `train`"):
+        weights.load(file, network, "train")
+
+
 def test_weights_of_another_network_are_refused(tmp_path) -> None:
     file = tmp_path / "weights.safetensors"
     weights.save(file, {"layer": torch.zeros(1)}, {})

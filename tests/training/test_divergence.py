@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from support.training import ENCODER, SHARED_VALUES, interrupt, job
 
 from severstal.errors import InputError
+from severstal.models.weights import nonfinite_names
 from severstal.training import checkpoint
-from severstal.training.divergence import check_finite, nonfinite_names
+from severstal.training.divergence import check_finite, warn_if_constant
 from severstal.training.learner import Learner
 
 
@@ -50,3 +52,13 @@ def test_the_error_names_a_precision_that_does_not_overflow(tiny, mode: str, cur
 def test_every_float_tensor_is_looked_at_and_counters_are_not() -> None:
     state = {"good": torch.ones(3), "counter": torch.tensor(7), "infinite": torch.tensor([1.0, -torch.inf])}
     assert nonfinite_names(state) == ["infinite"]
+
+
+@pytest.mark.parametrize(("change", "warned"), [(0, True), (1, False)], ids=["constant", "one pixel differs"])
+def test_a_network_that_predicts_one_constant_is_named_with_a_cure(tiny, caplog, change, warned) -> None:
+    maps = np.full((2, 4, 8, 8), 127, np.uint8)
+    maps[1, 3, 7, 7] += change
+    predictions = [(f"{number}.jpg", probability, probability[:, 0, 0]) for number, probability in enumerate(maps)]
+    assert list(warn_if_constant(job(tiny).member, iter(predictions))) == predictions
+    assert (f"{ENCODER} fold 0 predicts the same probability, 0.50" in caplog.text) == warned
+    assert ("--learning-rate" in caplog.text) == warned

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from severstal.artifacts import Artifact, file_hash, fingerprint, listing_hash, read_json, replacing
 from severstal.data import strips
+from severstal.data.labels import CLASSES
 from severstal.experiment import Member
 from severstal.inference import submission
 from severstal.inference.corrupt_strips import StripReader
@@ -112,6 +113,7 @@ class PredictionRun:
         facts = self._choices(ensemble) | {
             "strips_per_second": round(rate, 3),
             "counts": counts.lines(),
+            "warnings": counts.warnings(self._occurring()),
             "corrupt": reader.corrupt,
             "score": self._score(codes, height, width),
         }
@@ -145,6 +147,11 @@ class PredictionRun:
             "expected": self.tuned.scores,
         }
 
+    def _occurring(self) -> list[int]:
+        """The classes that training strips show: without them an empty submission is right about a class."""
+        empty = self.tuned.scores["all_empty"]
+        return [defect for defect in CLASSES if empty[str(defect)] < 1]
+
     def _score(self, codes: dict[str, list[str]], height: int, width: int) -> dict[str, float] | None:
         """The score of the test strips, where their truth lies beside them, as that of the synthetic set does."""
         if self.folder != self.paths.test_images or not self.paths.test_truth.exists():
@@ -154,7 +161,7 @@ class PredictionRun:
     def summary(self) -> list[str]:
         """Lines on the submission on disk: defects found, corrupt strips, expected and real score."""
         record, scores = self.record(), self.tuned.scores
-        lines = [*record["counts"]]
+        lines = [*record["counts"], *(f"warning: {text}" for text in record.get("warnings", ()))]
         lines += [f"corrupt, predicted empty: {image}: {reason}" for image, reason in record["corrupt"].items()]
         low, high = self.tuned.intervals["nested"]["mean"]
         lines.append(

@@ -6,6 +6,7 @@ and the columns of the sample's header.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +80,9 @@ def write(path: Path, form: Form, codes: dict[str, list[str]]) -> None:
     frame.to_csv(path, index=False)
 
 
+SUSPICIOUS = "look at the networks' scores and curves (`bash bin/report.sh`) before you submit it"
+
+
 @dataclass(frozen=True)
 class Counts:
     """What a submission predicts.
@@ -87,11 +91,25 @@ class Counts:
         strips: number of strips.
         with_class: strips that show each class.
         shared_pixels: pixels that have more than one class; true masks have none.
+        same_mask: classes that have one and the same mask on every one of several strips.
     """
 
     strips: int
     with_class: tuple[int, ...]
     shared_pixels: int
+    same_mask: tuple[int, ...] = ()
+
+    def warnings(self, occurring: Collection[int]) -> list[str]:
+        """What makes the submission suspicious, a line each.
+
+        Args:
+            occurring: the classes that training strips show.
+        """
+        missing = [defect for defect in CLASSES if defect in occurring and not self.with_class[defect - 1]]
+        lines = [f"class {defect} has the same mask on every strip: {SUSPICIOUS}" for defect in self.same_mask]
+        if missing and not any(self.with_class):
+            return [f"no defect is predicted on any of {self.strips} strips: {SUSPICIOUS}"]
+        return lines + [f"class {d} is on no strip, though training strips show it: {SUSPICIOUS}" for d in missing]
 
     def lines(self) -> list[str]:
         """A line per class with its share of the strips, beside that in the competition's training set."""
@@ -123,6 +141,8 @@ def check(path: Path, form: Form, height: int, width: int) -> Counts:
         image, defect = missing[0]
         raise InputError(f"{path} has no row for image {image}, class {defect} ({len(missing)} such rows): {CURE}")
     with_class, shared = [0] * len(CLASSES), 0
+    different = {defect: {codes[image, defect][1].strip() for image in form.images} for defect in CLASSES}
+    same = tuple(d for d, texts in different.items() if len(texts) == 1 and texts != {""} and len(form.images) > 1)
     for image in form.images:
         classes_per_pixel = np.zeros((height, width), dtype=np.uint8)
         for defect in CLASSES:
@@ -132,7 +152,7 @@ def check(path: Path, form: Form, height: int, width: int) -> Counts:
                 with_class[defect - 1] += 1
                 classes_per_pixel += rle.decode(code, height, width)
         shared += int(np.count_nonzero(classes_per_pixel > 1))
-    return Counts(len(form.images), tuple(with_class), shared)
+    return Counts(len(form.images), tuple(with_class), shared, same)
 
 
 def _codes(table: Table, images: set[str]) -> dict[tuple[str, int], tuple[int, str]]:

@@ -6,6 +6,7 @@ it is imported only where tensors are written or loaded.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,13 +56,28 @@ def load(path: Path, network: torch.nn.Module, remake: str) -> None:
     """Load weights into a network.
 
     Raises:
-        InputError: as :func:`read_metadata`, and if the file holds the weights of another network.
+        InputError: as :func:`read_metadata`, and if the file holds the weights of another network, or a weight that is
+            no finite number: such a network predicts nothing, and no engine says so.
     """
     from safetensors.torch import load_file
 
     read_metadata(path, remake)
+    state = load_file(path)
+    if names := nonfinite_names(state):
+        raise InputError(f"{path} has NaN or infinity in {names[0]}: delete {path.parent} and run `{remake}`")
     try:
-        network.load_state_dict(load_file(path))
+        network.load_state_dict(state)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise InputError(f"{path} does not fit the network ({reason}): delete it and run `{remake}`") from None
+
+
+def nonfinite_names(state: Mapping[str, torch.Tensor]) -> list[str]:
+    """Names of the tensors that hold a NaN or an infinity; it waits for the GPU once."""
+    import torch
+
+    tensors = {name: value for name, value in state.items() if value.is_floating_point()}
+    if not tensors:
+        return []
+    is_finite = torch.stack([torch.isfinite(value).all() for value in tensors.values()]).tolist()
+    return [name for name, finite in zip(tensors, is_finite, strict=True) if not finite]

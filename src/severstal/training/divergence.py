@@ -7,24 +7,20 @@ plausible log lines and predicts nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from severstal.errors import InputError
 from severstal.experiment import Member
+from severstal.models.weights import nonfinite_names
+
+logger = logging.getLogger(__name__)
 
 MAX_NAMES = 3  # of the tensors that an error names
-
-
-def nonfinite_names(state: Mapping[str, torch.Tensor]) -> list[str]:
-    """Names of the tensors that hold a NaN or an infinity; it waits for the GPU once."""
-    tensors = {name: value for name, value in state.items() if value.is_floating_point()}
-    if not tensors:
-        return []
-    is_finite = torch.stack([torch.isfinite(value).all() for value in tensors.values()]).tolist()
-    return [name for name, finite in zip(tensors, is_finite, strict=True) if not finite]
 
 
 def check_finite(
@@ -50,6 +46,28 @@ def check_finite(
         raise InputError(
             f"{member.name}: training diverged in epoch {epoch} with --amp {mode}: {'; '.join(problems)}. "
             f"{_kept(member.files.checkpoint, epoch)}. {_cure(member, mode)}"
+        )
+
+
+def warn_if_constant(
+    member: Member, predictions: Iterable[tuple[str, np.ndarray, np.ndarray]]
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """The predictions unchanged; a log line follows them if no map shows any difference between two pixels.
+
+    Args:
+        predictions: name, map ``uint8 [4, H, W]`` and class probabilities ``uint8 [4]`` of each strip.
+    """
+    is_constant, level = True, None
+    for image, probability, class_probability in predictions:
+        if is_constant and probability.size:
+            level = probability.flat[0] if level is None else level
+            is_constant = bool((probability == level).all())
+        yield image, probability, class_probability
+    if is_constant and level is not None:
+        logger.warning(
+            "%s predicts the same probability, %.2f, for every class and pixel: it has learned nothing, or its numbers "
+            "overflowed. Delete %s and run `%s` with a lower --learning-rate, more --epochs or --amp off",
+            *(member.name, level / 255, member.files.folder, member.remake),
         )
 
 

@@ -160,6 +160,7 @@ class Job:
         from severstal.data.memory_map import TrainingStrips
         from severstal.models.inference_graph import load_inference_graph
         from severstal.training.crops import StripDataset
+        from severstal.training.divergence import warn_if_constant
         from severstal.training.validation import predict_out_of_fold
 
         member = self.member
@@ -169,7 +170,7 @@ class Job:
         validation = StripDataset(TrainingStrips(self.data), self.data.images(member.fold, held_out=True))
         answers = predict_out_of_fold(model, validation, self.recipe.eval_batch_size, device, show_progress=bars)
         with replacing(member.files.oof) as temporary:
-            out_of_fold.write(temporary, answers, self._oof_meta())
+            out_of_fold.write(temporary, warn_if_constant(member, answers), self._oof_meta())
         member.files.checkpoint.unlink(missing_ok=True)
 
     def _oof_meta(self) -> dict[str, Any]:

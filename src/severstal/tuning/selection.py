@@ -84,7 +84,8 @@ def plateau(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
     best = peak(sums, counts, ())
     total = sums.sum(axis=0)
     error = standard_error(_at(sums, best), counts)
-    within = (total[best] - total) / counts.sum() <= error + 1e-12
+    strips = max(counts.sum(), 1)  # none where a data set is so small that nothing is left beside the held-out fold
+    within = (total[best] - total) / strips <= error + 1e-12
     labels, _ = ndimage.label(within, structure=np.ones((3,) * within.ndim))
     return labels == labels[best]
 
