@@ -13,6 +13,7 @@ from severstal.inference.submission import Form
 
 IMAGES = ["a.jpg", "b.jpg"]
 CODES = {"a.jpg": ["1 3", "", "10 2", ""], "b.jpg": ["", "", "", "2 5"]}
+FOUND = [["1 2", "", "", ""], ["3 4", "", "", ""]]  # codes of two strips
 FORMS = [
     ["ImageId", "EncodedPixels", "ClassId"],
     ["ImageId", "ClassId", "EncodedPixels"],
@@ -58,7 +59,7 @@ def test_shares_are_those_of_the_competition() -> None:
 @pytest.mark.parametrize(
     ("codes", "occurring", "expected"),
     [
-        ([["1 2", "", "", ""], ["3 4", "", "", ""]], [1], []),
+        (FOUND, [1], []),
         ([["", "", "", ""]] * 2, [1, 3], ["no defect is predicted on any of 2 strips"]),
         ([["", "", "", ""]] * 2, [], []),
         (
