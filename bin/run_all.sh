@@ -13,7 +13,7 @@ while [ $# -gt 0 ]; do
     --input=* | --folds=* | --submissions=*) folders+=("$1"); shift ;;
     --engine=*) engine=(--engine "${1#*=}"); shift ;;
     --input | --folds | --submissions | --engine)
-      if [ $# -lt 2 ]; then echo "error: $1 takes a value" >&2; exit 2; fi
+      case "${2---}" in --*) echo "error: $1 takes a value, as in $1=VALUE" >&2; exit 2 ;; esac
       if [ "$1" = --engine ]; then engine=("$1" "$2"); else folders+=("$1=$2"); fi
       shift 2 ;;
     *) recipe+=("$1"); shift ;;
@@ -26,7 +26,7 @@ bash "$ROOT"/bin/make_folds.sh "${folders[@]}" "${recipe[@]}" --show-recipe > /d
 "$PYTHON" -c 'import sys
 from severstal.engines.catalog import choose
 from severstal.errors import run_stage
-run_stage(lambda: choose(sys.argv[1]))' "${engine[1]:-auto}"
+run_stage(lambda: choose(sys.argv[1]))' "${engine[1]-auto}"
 
 bash "$ROOT"/bin/make_input.sh "${folders[@]}"
 bash "$ROOT"/bin/make_folds.sh "${folders[@]}" "${recipe[@]}"

@@ -6,9 +6,14 @@
 #   WITH_GPU=1 bash bin/setup.sh         TensorRT and pycuda too, though this machine has no GPU (building a container)
 set -euo pipefail
 unset CDPATH
+case "${1:-}" in
+  "" | --dev) ;;
+  -h | --help) sed -n '2,6s/^# *//p' "${BASH_SOURCE[0]}"; exit ;;
+  *) echo "error: unknown option $1: bin/setup.sh takes --dev or nothing" >&2; exit 2 ;;
+esac
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 # uv needs a place for its cache: without a home folder that can be written to it goes without.
-if ! mkdir -p "${UV_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/uv}" 2>/dev/null; then
+if ! mkdir -p "${UV_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/dev/null}/.cache}/uv}" 2>/dev/null; then
   export UV_NO_CACHE=1
 fi
 

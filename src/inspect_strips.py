@@ -10,9 +10,8 @@ defects.csv into --output. (Not called inspect.py: that would hide Python's own 
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
 
-from severstal.console import Stage, parser, paths_of
+from severstal.console import Stage, parser, path, paths_of
 from severstal.engines import catalog
 from severstal.errors import run_stage
 from severstal.inference import inspection
@@ -41,10 +40,10 @@ def main() -> None:
 def parse() -> Namespace:
     command_line = parser(__doc__)
     command_line.add_argument(
-        "strips", type=Path, metavar="FILE|FOLDER", help="an image of a strip, or a folder of them"
+        "strips", type=path, metavar="FILE|FOLDER", help="an image of a strip, or a folder of them"
     )
     command_line.add_argument(
-        "--output", type=Path, metavar="DIR", help="default: inspected/ in the submissions folder"
+        "--output", type=path, metavar="DIR", help="default: inspected/ in the submissions folder"
     )
     command_line.add_argument("--engine", default="auto", help=catalog.OPTION_HELP)
     return command_line.parse_args()

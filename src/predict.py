@@ -11,9 +11,8 @@ engine, and folds/postprocess.json; writes submissions/submission.csv and submis
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
 
-from severstal.console import Stage, parser, paths_of, seconds_of
+from severstal.console import Stage, parser, path, paths_of, seconds_of
 from severstal.engines import catalog
 from severstal.errors import run_stage
 from severstal.inference.prediction_run import PredictionRun
@@ -40,7 +39,7 @@ def main() -> None:
 def parse() -> Namespace:
     command_line = parser(__doc__)
     command_line.add_argument(
-        "--images", type=Path, metavar="DIR", help="a folder of strips; default: test_images of --input"
+        "--images", type=path, metavar="DIR", help="a folder of strips; default: test_images of --input"
     )
     command_line.add_argument("--engine", default="auto", help=catalog.OPTION_HELP)
     command_line.add_argument(

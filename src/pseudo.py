@@ -12,11 +12,10 @@ which never saw its validation strips, and from post-processing values chosen wi
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
 
 import numpy as np
 
-from severstal.console import Stage, parser, paths_of
+from severstal.console import Stage, parser, path, paths_of
 from severstal.engines import catalog
 from severstal.errors import InputError, run_stage
 from severstal.inference.assessment import Limits
@@ -50,9 +49,9 @@ def main() -> None:
 def parse() -> Namespace:
     command_line = parser(__doc__)
     command_line.add_argument(
-        "--images", type=Path, metavar="DIR", help="a folder of strips; default: test_images of --input"
+        "--images", type=path, metavar="DIR", help="a folder of strips; default: test_images of --input"
     )
-    command_line.add_argument("--output", type=Path, metavar="DIR", help="default: pseudo/ in the folds folder")
+    command_line.add_argument("--output", type=path, metavar="DIR", help="default: pseudo/ in the folds folder")
     command_line.add_argument("--engine", default="auto", help=catalog.OPTION_HELP)
     for name, value, meaning in LIMITS:
         command_line.add_argument(

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from severstal.console import Stage, parser, paths_of
+from severstal.console import Stage, parser, path, paths_of
 from severstal.data import strips
 from severstal.errors import InputError, run_stage
 from severstal.inference import submission
@@ -26,7 +26,7 @@ from severstal.paths import Paths
 
 def main() -> None:
     command_line = parser(__doc__)
-    command_line.add_argument("file", nargs="?", type=Path, help="default: submission.csv of --submissions")
+    command_line.add_argument("file", nargs="?", type=path, help="default: submission.csv of --submissions")
     command_line.add_argument("--dry-run", action="store_true", help="stop before the upload")
     command_line.add_argument("--message", default="severstal", help="shown beside the score on Kaggle")
     command_line.add_argument("--notebook", action="store_true", help="submit the packaged notebook")

@@ -24,7 +24,7 @@ from benchmarks import tuning_baselines
 from benchmarks.synthetic_maps import SyntheticMaps
 from benchmarks.timing import timed
 from severstal import recipe
-from severstal.console import Stage, duration, parser, paths_of
+from severstal.console import Stage, duration, parser, path, paths_of
 from severstal.data.labels import CLASSES, read_labels
 from severstal.data.out_of_fold import EnsembleMaps
 from severstal.data.training_set import read_training_set
@@ -54,7 +54,7 @@ BASELINES: dict[str, Contestant] = {
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--labels", type=Path, help="real masks, in the form of train.csv; default: that of --input")
+    arguments.add_argument("--labels", type=path, help="real masks, in the form of train.csv; default: that of --input")
     arguments.add_argument("--strips", type=int, default=STRIPS, help=f"default: {STRIPS}")
     options = arguments.parse_args()
     paths = paths_of(options)

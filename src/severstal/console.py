@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,13 +28,28 @@ class StageParser(argparse.ArgumentParser):
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """The options, all of which are known."""
-        options, unknown = self.parse_known_args(args, namespace)
+        options, unknown = self.parse_known_args(self._joined(sys.argv[1:] if args is None else args), namespace)
         if unknown:
             # An unknown option leaves its value behind: only the option is named.
             name = next((text for text in unknown if text.startswith("--")), unknown[0]).split("=")[0]
             kind = "option" if name.startswith("-") else "argument"
             self.error(f"unknown {kind} {name}{did_you_mean(name, self._option_string_actions)}")
         return options
+
+    def _joined(self, args: Sequence[str]) -> list[str]:
+        """The arguments with ``--input -dir`` written as ``--input=-dir``: both spellings mean the same.
+
+        What begins with two dashes stays an option, so that a misspelt one is never taken for a value.
+        """
+        joined: list[str] = []
+        for text in args:
+            action = self._option_string_actions.get(joined[-1]) if joined else None
+            is_value = re.match(r"-[^-]", text) and text not in self._option_string_actions
+            if is_value and action is not None and action.nargs is None:
+                joined[-1] += f"={text}"
+            else:
+                joined.append(text)
+        return joined
 
     def error(self, message: str) -> NoReturn:
         """Raise an InputError in place of a page of usage."""
@@ -47,8 +63,19 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     )
     where = stage_parser.add_argument_group("folders")
     for name in ("input", "folds", "submissions"):
-        where.add_argument(f"--{name}", type=Path, default=getattr(Paths(), name), metavar="DIR")
+        where.add_argument(f"--{name}", type=path, default=getattr(Paths(), name), metavar="DIR")
     return stage_parser
+
+
+def path(text: str) -> Path:
+    """A path of the command line.
+
+    Raises:
+        ArgumentTypeError: if it is empty, as an unset variable of a script is: it would mean the working folder.
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the path is empty; is a variable of your script not set?")
+    return Path(text)
 
 
 def paths_of(options: argparse.Namespace) -> Paths:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from joblib import Parallel, delayed
 
 from severstal import console
@@ -85,3 +88,30 @@ def test_a_length_of_time_is_read_in_hours_minutes_and_seconds(text, seconds) ->
 def test_a_length_of_time_that_cannot_be_read_is_an_error(text) -> None:
     with pytest.raises(InputError, match="write it like 55m, 90s or 1h30m"):
         console.seconds_of(text)
+
+
+@pytest.mark.parametrize("value", ["a b", "it's", '"', "Straße", "-dir", "-", "a=b", "$HOME", "*", "new\nline"])
+@pytest.mark.parametrize("option", ["--input", "--folds", "--submissions"])
+def test_a_value_means_the_same_in_both_spellings(option, value) -> None:
+    spellings = ([option, value], [f"{option}={value}"])
+    first, second = (vars(console.parser("").parse_args(arguments)) for arguments in spellings)
+    assert first == second
+    assert first[option.removeprefix("--")] == Path(value)
+
+
+@given(st.text(min_size=1).filter(lambda text: text.strip() and not text.startswith("--") and text != "-h"))
+def test_any_folder_can_be_named_in_both_spellings(value) -> None:
+    parser = console.parser("")
+    assert parser.parse_args(["--input", value]).input == parser.parse_args([f"--input={value}"]).input == Path(value)
+
+
+@pytest.mark.parametrize("arguments", [["--input", "--folds", "x"], ["--input"], ["--input", "-h-", "--fold=x"]])
+def test_a_forgotten_value_or_a_misspelt_option_is_not_taken_for_a_value(arguments) -> None:
+    with pytest.raises(InputError, match=r"--input: expected one argument|unknown option --fold"):
+        console.parser("").parse_args(arguments)
+
+
+@pytest.mark.parametrize("arguments", [["--input="], ["--input", ""], ["--folds", " "]])
+def test_a_path_from_an_unset_variable_is_not_the_working_folder(arguments) -> None:
+    with pytest.raises(InputError, match="the path is empty; is a variable of your script not set"):
+        console.parser("").parse_args(arguments)
