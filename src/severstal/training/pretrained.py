@@ -8,7 +8,6 @@ near-duplicates under other names are found where the other experiment's strips 
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,6 +19,7 @@ from severstal.data import near_duplicates, pseudo_labels, split
 from severstal.data.training_set import TrainingSet
 from severstal.errors import InputError
 from severstal.experiment import Member, Pretrained
+from severstal.hardware import core_count
 from severstal.paths import Paths, PseudoPaths
 from severstal.recipe import NO_PSEUDO_LABELS
 
@@ -73,7 +73,7 @@ class PretrainedNetwork:
         real = [lesson for lesson in self.lessons if not lesson.synthetic]
         if not real:
             return "pictures"  # drawn strips are no pictures of real ones
-        held_out, workers = data.images(fold, held_out=True), os.cpu_count() or 1
+        held_out, workers = data.images(fold, held_out=True), core_count()
         size = (data.height, data.width)
         own = near_duplicates.read_thumbnails(data.paths.train_images, held_out, *size, workers)
         compared: Literal["pictures", "names"] = "pictures"
