@@ -38,7 +38,7 @@ def main() -> None:
     stage.done(keep_time=False)
 
 
-def fill(stage: console.Stage, paths: Paths, values: dict[str, int], is_requested: bool, workers: int) -> None:
+def fill(stage: console.Stage, paths: Paths, values: dict[str, Any], is_requested: bool, workers: int) -> None:
     """Finish what an interrupted run drew, or draw a set."""
     dataset.finish_interrupted(paths.input)
     if dataset.existing_data(paths.input):
