@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import multiprocessing
 import shutil
@@ -10,8 +11,9 @@ import pytest
 import torch
 from support.training import job
 
+from severstal.errors import InputError
 from severstal.training.distributed import Distributed
-from severstal.training.loaders import build_loaders, usable_num_workers
+from severstal.training.loaders import build_loaders, check_memory, usable_num_workers
 
 
 def test_a_daemonic_process_loads_without_loader_processes_and_says_so(tiny, monkeypatch, caplog) -> None:
@@ -38,3 +40,13 @@ def test_no_more_loader_processes_start_than_the_shared_memory_holds_batches_of(
     monkeypatch.setattr("severstal.training.loaders.shutil.disk_usage", lambda _: usage)
     assert usable_num_workers(3, 1, 1 << 20) == expected
     assert ("--shm-size" in caplog.text) == (expected < 3)
+
+
+def test_strips_that_cannot_fit_into_the_memory_are_refused_before_the_training(tiny, monkeypatch) -> None:
+    monkeypatch.setattr("severstal.training.loaders.memory_bytes", lambda: 10**9)
+    training = job(tiny, {"eval_batch_size": 1})
+    check_memory(training.member, training.data, training.recipe)
+    huge = dataclasses.replace(training.data, height=4096, width=16384)
+    with pytest.raises(InputError, match=r"1 strips of 4096x16384 at a time take more than 2 GB.*--downscale"):
+        check_memory(training.member, huge, training.recipe)
+    check_memory(training.member, huge, training.recipe.model_copy(update={"downscale": 2}))

@@ -15,7 +15,7 @@ from severstal.data.memory_map import TrainingStrips
 from severstal.data.training_set import TrainingSet
 from severstal.errors import InputError
 from severstal.experiment import Member
-from severstal.hardware import core_count
+from severstal.hardware import core_count, memory_bytes
 from severstal.recipe import Recipe
 from severstal.training.crops import CropDataset, StripDataset
 from severstal.training.distributed import Distributed
@@ -59,6 +59,8 @@ def build_loaders(member: Member, data: TrainingSet, recipe: Recipe, distributed
             f"{member.name}: {len(training_images)} strips to train on, {len(validation_set)} to validate on, batches "
             f"of {recipe.batch_size} over {world_size} processes: choose a --batch-size that divides evenly"
         )
+    if distributed.device.type == "cpu":
+        check_memory(member, data, recipe)
     sampler_class = ClassSampler if data.pseudo is None else PseudoLabelSampler
     sampler = sampler_class(data, training_images, recipe, rank, world_size)
     own_part = Subset(validation_set, range(rank, len(validation_set), world_size))
@@ -84,6 +86,25 @@ def build_loaders(member: Member, data: TrainingSet, recipe: Recipe, distributed
             pin_memory=pin,
         ),
     )
+
+
+def check_memory(member: Member, data: TrainingSet, recipe: Recipe) -> None:
+    """Refuse strips of which one batch of validation is certain not to fit into the memory.
+
+    Counted are the input and the output of the decoder's last block, in 16 bits: less is impossible.
+
+    Raises:
+        InputError: with the options that need less.
+    """
+    shrinks = (recipe.downscale * recipe.decoder_stride) ** 2
+    channels = sum(recipe.decoder_channels[-2:])
+    needed = recipe.eval_batch_size * data.height * data.width // shrinks * channels * 2
+    if needed > memory_bytes():
+        raise InputError(
+            f"{member.name}: {recipe.eval_batch_size} strips of {data.height}x{data.width} at a time take more than "
+            f"{needed / 1e9:.0f} GB and this process may use {memory_bytes() / 1e9:.0f} GB: choose a smaller "
+            "--eval-batch-size, or a larger --downscale or --decoder-stride"
+        )
 
 
 def usable_num_workers(requested: int, world_size: int, batch_bytes: int) -> int:
