@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Set up the environment .venv: once, and again when a requirements file changes or the checkout has moved.
 #   bash bin/setup.sh [--dev]            --dev adds what linting and the tests need
+#   bash bin/setup.sh --cluster          adds Ray and Dask: training on several machines, bin/predict_lake.sh
 #   INSTALLER=pip bash bin/setup.sh      plain pip instead of uv
 #   PYTHON=python3.12 bash bin/setup.sh  that Python
 #   WITH_GPU=1 bash bin/setup.sh         TensorRT and pycuda too, though this machine has no GPU (building a container)
@@ -18,10 +19,13 @@ if ! mkdir -p "${UV_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/dev/null}/.cache}/uv}"
 fi
 
 files=(-r requirements.txt -r requirements-kaggle.txt -r requirements-demo.txt)
-if [ "${1:-}" = --dev ] || [ -e .venv/.dev ]; then files+=(-r requirements-dev.txt -r requirements-cluster.txt); fi
+if [ "${1:-}" = --dev ] || [ -e .venv/.dev ]; then files+=(-r requirements-dev.txt); fi
+if [ "${1:-}" = --cluster ] || [ -e .venv/.cluster ] || [[ " ${files[*]} " == *requirements-dev* ]]; then
+  files+=(-r requirements-cluster.txt)
+fi
 gpu="${WITH_GPU:-0}"
 if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then gpu=1; fi
-dependencies="$(cat requirements*.txt requirements.lock | cksum) ${files[*]} gpu=$gpu"
+dependencies="$(cat requirements*.txt requirements*.lock | cksum) ${files[*]} gpu=$gpu"
 # The editable install names this folder. A container's layer of dependencies has no package yet.
 package=none
 if [ -e pyproject.toml ]; then package="$(cksum < pyproject.toml) $PWD"; fi
@@ -64,8 +68,15 @@ install_dependencies() {
   if [ "${INSTALLER:-uv}" = uv ]; then .venv/bin/python -m pip install -qq --disable-pip-version-check uv==0.13.9 || fail_download; fi
   install "${files[@]}" setuptools || fail_download  # setuptools builds the package
   if [ "$gpu" = 1 ]; then install_gpu; fi
-  case " ${files[*]} " in *requirements-dev*) touch .venv/.dev ;; esac
+  case " ${files[*]} " in *requirements-dev*) install_moto && touch .venv/.dev ;; esac
+  case " ${files[*]} " in *requirements-cluster*) touch .venv/.cluster ;; esac
   echo "$dependencies" > .venv/.complete
+}
+
+install_moto() {
+  .venv/bin/python -m venv .venv/moto
+  .venv/moto/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements-moto.lock \
+    -r requirements-moto.txt
 }
 
 install_gpu() {

@@ -1,9 +1,9 @@
 """Run all stages on a data set of the competition's size, and print time, peak memory and disk of each.
 
-Makes 12,568 training and 5,506 test strips (Severstal's numbers) from some hundreds of synthetic ones, shifted along the
-strip and flipped; then splits, trains one small network per fold for a few steps, tunes, exports and predicts. Networks
-with so little training are worth nothing: the table shows whether a stage fits this machine. ``--train`` and ``--test``
-take smaller numbers, to see how a stage grows.
+Makes 12,568 training and 5,506 test strips (Severstal's numbers) from some hundreds of synthetic ones, shifted along
+the strip and flipped; then splits, trains one small network per fold for a few steps, tunes, exports and predicts.
+Networks with so little training are worth nothing: the table shows whether a stage fits this machine. ``--train`` and
+``--test`` take smaller numbers, to see how a stage grows.
 
     .venv/bin/python src/benchmarks/competition_size.py /big/disk/competition-size
 """

@@ -144,6 +144,15 @@ def _cgroup_files(name: str, name_v1: str) -> list[Path]:
     return [*(CGROUPS / folder / name for folder in (group, *group.parents)), CGROUPS / name_v1]
 
 
+def thread_limit() -> int | None:
+    """Threads that a network may compute with, from ``OMP_NUM_THREADS``; None for all cores.
+
+    PyTorch reads the variable itself; OpenVINO's and ONNX Runtime's packages do not.
+    """
+    text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return int(text) if text.isdigit() and int(text) else None
+
+
 def processor() -> str:
     """The name of the processor."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -35,22 +35,22 @@ def test_with_flips_a_flipped_strip_gets_the_flipped_map(tta, axes) -> None:
     torch.manual_seed(0)
     asymmetric = nn.Conv2d(1, 4, 3, padding=1)
     strips = torch.randint(0, 256, (2, 1, 32, 64), dtype=torch.uint8)
-    graph = InferenceGraph(asymmetric, 0.5, 0.2, (32, 64), 32, tta).eval()
+    graph = InferenceGraph(asymmetric, 0.5, 0.2, 32, tta).eval()
     straight, flipped_back = graph(strips)[0], torch.flip(graph(torch.flip(strips, axes))[0], axes)
     assert (straight.int() - flipped_back.int()).abs().max() <= 1
-    without = InferenceGraph(asymmetric, 0.5, 0.2, (32, 64), 32, ()).eval()
+    without = InferenceGraph(asymmetric, 0.5, 0.2, 32, ()).eval()
     assert not torch.equal(without(strips)[0], torch.flip(without(torch.flip(strips, axes))[0], axes))
 
 
 def test_probabilities_are_the_sigmoid_from_0_to_255() -> None:
-    graph = InferenceGraph(Constant(), 0.5, 0.2, (64, 96), 32, ())
+    graph = InferenceGraph(Constant(), 0.5, 0.2, 32, ())
     probability, class_probability = graph(torch.zeros((1, 1, 64, 96), dtype=torch.uint8))
     assert probability[0, :, 0, 0].tolist() == [128, 255, 0, 186]  # round(255 / (1 + 1/e)) = 186
     assert class_probability.tolist() == [[128, 255, 0, 186]], "without a classifier: the maximum of the map"
 
 
 def test_a_classifier_gives_the_class_probabilities() -> None:
-    graph = InferenceGraph(Constant(100.0, 0.0, 1.0, -100.0), 0.5, 0.2, (64, 96), 32, ("horizontal",))
+    graph = InferenceGraph(Constant(100.0, 0.0, 1.0, -100.0), 0.5, 0.2, 32, ("horizontal",))
     _, class_probability = graph(torch.zeros((1, 1, 64, 96), dtype=torch.uint8))
     assert class_probability.tolist() == [[255, 128, 186, 0]]
 
@@ -65,7 +65,7 @@ def test_strips_of_any_size_are_padded_and_cut_back() -> None:
             return x.expand(-1, 4, -1, -1)
 
     strips = torch.randint(0, 256, (1, 1, 70, 100), dtype=torch.uint8)
-    probability, _ = InferenceGraph(Recorder(), 0.5, 0.2, (70, 100), 32, ())(strips)
+    probability, _ = InferenceGraph(Recorder(), 0.5, 0.2, 32, ())(strips)
     assert received == [(1, 1, 96, 128)]
     expected = torch.sigmoid((strips[0, 0] / 255 - 0.5) / 0.2) * 255
     assert probability.shape == (1, 4, 70, 100)

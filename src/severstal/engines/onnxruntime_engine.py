@@ -15,7 +15,7 @@ from severstal.engines.onnx_file import INPUT, OUTPUTS
 from severstal.engines.outputs import Outputs
 from severstal.errors import InputError, first_line
 from severstal.experiment import Member
-from severstal.hardware import gpu_count
+from severstal.hardware import gpu_count, thread_limit
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 CUDA_OPTIONS = {"use_tf32": 0}  # the default is 1, and this engine is compared in float32's tolerance
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class OnnxRuntimeEngine(Engine):
-    """A session on the GPU, or on all cores."""
+    """A session on the GPU, or on all cores, or on as many as ``OMP_NUM_THREADS`` says."""
 
     name = "onnxruntime"
     packages = ("onnxruntime",)
@@ -35,6 +35,7 @@ class OnnxRuntimeEngine(Engine):
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.intra_op_num_threads = thread_limit() or 0  # 0: all cores
         providers = _providers(onnxruntime)
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)

@@ -12,16 +12,17 @@ from severstal.engines.onnx_file import INPUT, OUTPUTS
 from severstal.engines.outputs import Outputs
 from severstal.errors import InputError
 from severstal.experiment import Member
+from severstal.hardware import thread_limit
 
 if TYPE_CHECKING:
     import openvino
 
 # By default it computes in bfloat16 where the processor has it, and pixels flip.
-CONFIG = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+CONFIG: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
 
 
 class OpenVinoEngine(Engine):
-    """A compiled model on all cores."""
+    """A compiled model on all cores, or on as many as ``OMP_NUM_THREADS`` says."""
 
     name = "openvino"
     packages = ("openvino",)
@@ -35,7 +36,9 @@ class OpenVinoEngine(Engine):
         """Compile a model, or the file of that path, for this processor."""
         import openvino
 
-        return cls(openvino.Core().compile_model(model, "CPU", CONFIG))
+        threads = thread_limit()
+        limit = {} if threads is None else {"INFERENCE_NUM_THREADS": threads}
+        return cls(openvino.Core().compile_model(model, "CPU", CONFIG | limit))
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from severstal import recipe
+from severstal.artifacts import file_hash
 from severstal.engines import onnx_file
 from severstal.errors import InputError
 from severstal.experiment import Member, all_members
@@ -35,3 +39,13 @@ def check_ready(member: Member, tuned: TunedValues) -> None:
     if tuned.members.get(member.name) != member.weights_hash():
         raise InputError(f"{member.name} was trained after tuning: run `bash bin/tune.sh` again")
     onnx_file.check_identity(member)
+
+
+def identity(members: Sequence[Member], tuned: TunedValues, engine: str) -> dict[str, Any]:
+    """All that decides the masks of a strip, by name: the networks, their weights in the mean, the rules, the engine."""
+    return {
+        "networks": {member.name: file_hash(member.files.onnx) for member in members},
+        "ensemble weights": {member.encoder: tuned.ensemble_weights[member.encoder] for member in members},
+        "rules": [rule.model_dump(mode="json") for rule in tuned.rules],
+        "engine": engine,
+    }

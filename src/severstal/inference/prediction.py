@@ -47,9 +47,9 @@ def predict_codes(
         return [(image, codes.get(image, [""] * len(rules))) for image in batch.images]
 
     with ThreadPoolExecutor(2) as reading, ThreadPoolExecutor(2) as encoding:
-        decoded = _ahead(reading, reader.read_batch, batches)
+        decoded = ahead(reading, reader.read_batch, batches)
         predicted = ((batch, None if batch.strips is None else predict(batch.strips)) for batch in decoded)
-        for codes in _ahead(encoding, encode_batch, predicted):
+        for codes in ahead(encoding, encode_batch, predicted):
             yield from codes
 
 
@@ -64,12 +64,14 @@ def in_batches(items: list[Item], size: int = BATCH_SIZE) -> Iterator[list[Item]
         yield items[start : start + size]
 
 
-def _ahead(pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Results of ``work`` in order, with up to ``AHEAD`` items under way in the pool."""
+def ahead(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], count: int = AHEAD
+) -> Iterator[Result]:
+    """Results of ``work`` in order, with up to ``count`` items under way in the pool."""
     pending: deque[Future[Result]] = deque()
     for item in items:
         pending.append(pool.submit(work, item))
-        if len(pending) >= AHEAD:
+        if len(pending) >= count:
             yield pending.popleft().result()
     while pending:
         yield pending.popleft().result()

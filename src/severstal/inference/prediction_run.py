@@ -19,7 +19,7 @@ from severstal.experiment import Member
 from severstal.inference import submission
 from severstal.inference.corrupt_strips import StripReader
 from severstal.inference.ensemble import Ensemble, load_ensemble
-from severstal.inference.members import ready_members
+from severstal.inference.members import identity, ready_members
 from severstal.inference.prediction import in_batches, predict_codes
 from severstal.inference.scoring import score_against_truth
 from severstal.inference.time_budget import MEASURED_STRIPS, TimeBudget
@@ -73,13 +73,7 @@ class PredictionRun:
             "strips": listing_hash(self.folder, self.form.images),
             "order of the strips": fingerprint(self.form.images),
             "columns": self.form.columns,
-            "networks": {member.name: file_hash(member.files.onnx) for member in self.members},
-            "ensemble weights": {
-                member.encoder: self.tuned.ensemble_weights[member.encoder] for member in self.members
-            },
-            "rules": [rule.model_dump(mode="json") for rule in self.tuned.rules],
-            "engine": self.engine,
-        }
+        } | identity(self.members, self.tuned, self.engine)
         return Artifact(self.paths.submission_report, inputs, files=(self.paths.submission,))
 
     def record(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 
@@ -20,8 +21,9 @@ import numpy as np
 from severstal.data import strips
 from severstal.engines import catalog
 from severstal.engines.base import BATCH_SIZE
+from severstal.engines.outputs import Outputs
 from severstal.errors import InputError
-from severstal.inference.ensemble import load_ensemble
+from severstal.inference.ensemble import Ensemble, load_ensemble
 from severstal.inference.members import ready_members
 from severstal.inference.strip_prediction import StripPrediction
 from severstal.inference.time_budget import MemberTime, fit_to_budget
@@ -30,6 +32,7 @@ from severstal.postprocess import tuned_values
 from severstal.postprocess.rules import masks_of
 
 Image = np.ndarray | str | Path
+ANY_SIZE_ENGINE = "torch"  # runs strips of another size than the exported graphs take
 
 
 class Predictor:
@@ -63,6 +66,7 @@ class Predictor:
         self.left_out: list[str] = []
         self._rules = tuned.rules
         self._ensemble = load_ensemble(members, tuned.ensemble_weights, self.engine)
+        self._load_any_size = partial(load_ensemble, members, tuned.ensemble_weights, ANY_SIZE_ENGINE)
 
     def predict(self, image: Image) -> StripPrediction:
         """Find the defects of one strip.
@@ -73,7 +77,7 @@ class Predictor:
         Raises:
             InputError: if the image is corrupt, or not of the networks' size.
         """
-        (prediction,) = self._predict_batch([self._strip(image)])
+        (prediction,) = self.predict_arrays(self._strip(image)[np.newaxis])
         return prediction
 
     def predict_many(self, images: Iterable[Image], batch_size: int = BATCH_SIZE) -> Iterator[StripPrediction]:
@@ -84,7 +88,36 @@ class Predictor:
         """
         remaining = iter(images)
         while batch := [self._strip(image) for image in islice(remaining, batch_size)]:
-            yield from self._predict_batch(batch)
+            yield from self.predict_arrays(np.stack(batch))
+
+    def predict_arrays(self, batch: np.ndarray) -> list[StripPrediction]:
+        """Find the defects of decoded strips, which may have another size than those that the networks were trained on.
+
+        Exported graphs take strips of one size. Others run in PyTorch, which pads them to the network's stride and cuts
+        the maps back; its networks are loaded when the first such strip occurs.
+
+        Args:
+            batch: ``uint8 [N, H, W]``.
+        """
+        return self.post_process(batch, *self.probabilities(batch))
+
+    def probabilities(self, batch: np.ndarray) -> tuple[Outputs, float]:
+        """The ensemble's outputs for strips ``uint8 [N, H, W]`` of any size, and the seconds that a strip took."""
+        started = time.monotonic()
+        trained_size = batch.shape[1:] == (self.height, self.width)
+        outputs = (self._ensemble if trained_size else self._any_size_ensemble)(batch)
+        return outputs, (time.monotonic() - started) / len(batch)
+
+    def post_process(self, batch: np.ndarray, outputs: Outputs, seconds: float) -> list[StripPrediction]:
+        """Masks of strips ``uint8 [N, H, W]`` from what :meth:`probabilities` returned; may run in another thread."""
+        started = time.monotonic()
+        answers = list(zip(*outputs, strict=True))
+        masks = [masks_of(*answer, self._rules) for answer in answers]
+        seconds += (time.monotonic() - started) / len(batch)
+        return [
+            StripPrediction(strip, mask, maps, class_probabilities / 255, seconds)
+            for strip, mask, (maps, class_probabilities) in zip(batch, masks, answers, strict=True)
+        ]
 
     def decode(self, data: bytes, name: str) -> np.ndarray:
         """A strip ``uint8 [H, W]`` from the content of an image file.
@@ -131,13 +164,9 @@ class Predictor:
             raise InputError(f"the image has the shape {image.shape}: give an array [H, W] or [H, W, 3]")
         return strips.sized(image, "the image", self.height, self.width)
 
-    def _predict_batch(self, batch: list[np.ndarray]) -> Iterator[StripPrediction]:
-        started = time.monotonic()
-        answers = list(zip(*self._ensemble(np.stack(batch)), strict=True))
-        masks = [masks_of(*answer, self._rules) for answer in answers]
-        seconds = (time.monotonic() - started) / len(batch)
-        for strip, mask, (maps, class_probabilities) in zip(batch, masks, answers, strict=True):
-            yield StripPrediction(strip, mask, maps, class_probabilities / 255, seconds)
+    @cached_property
+    def _any_size_ensemble(self) -> Ensemble:
+        return self._load_any_size()
 
 
 def experiment_paths(folder: Path) -> Paths:

@@ -3,7 +3,8 @@
 ``strips: uint8 [N, 1, H, W]`` -> ``probability: uint8 [N, 4, H, W]`` and ``class_probability: uint8 [N, 4]``, both
 0-255. The second is the classifier's; a network without a classifier gives the maximum of the map instead.
 Normalisation, padding to the network's stride, test-time flips and the sigmoid are part of the graph, so out-of-fold
-maps, PyTorch, ONNX Runtime, OpenVINO and TensorRT all run the same definition.
+maps, PyTorch, ONNX Runtime, OpenVINO and TensorRT all run the same definition. In PyTorch it takes strips of any size; an
+exported graph takes strips of the size that it was exported for.
 """
 
 from __future__ import annotations
@@ -38,7 +39,6 @@ class InferenceGraph(nn.Module):
         network: maps ``float32 [N, 1, h, w]`` to logits ``[N, 4, h, w]``, or to these and class logits ``[N, 4]``.
         mean: mean grey of the training strips, as a share of 255.
         std: its standard deviation, likewise.
-        size: height and width of the strips in pixels.
         stride: pixels by which ``h`` and ``w`` must be divisible; strips are padded to that.
         tta: flipped views whose probabilities are averaged with those of the plain view, keys of ``FLIP_AXES``.
     """
@@ -48,26 +48,25 @@ class InferenceGraph(nn.Module):
         network: nn.Module,
         mean: float,
         std: float,
-        size: tuple[int, int],
         stride: int,
         tta: tuple[str, ...],
     ) -> None:
         super().__init__()
         self.network, self.normalise = network, Normalise(mean, std)
-        self._size, self._axes = size, [FLIP_AXES[flip] for flip in tta]
-        self._pad = tuple(-length % stride for length in size)
+        self._stride, self._axes = stride, [FLIP_AXES[flip] for flip in tta]
 
     @classmethod
     def of(cls, config: FoldConfig, network: nn.Module, tta: tuple[str, ...]) -> InferenceGraph:
         """The graph of a fold's network, in evaluation mode."""
-        size = (config.height, config.width)
-        return cls(network, config.mean, config.std, size, input_stride(network), tta).eval()
+        return cls(network, config.mean, config.std, input_stride(network), tta).eval()
 
     def forward(self, strips: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``probability`` and ``class_probability`` as in the module's docstring."""
+        height, width = strips.shape[2:]
+        below, beside = -height % self._stride, -width % self._stride
         x = self.normalise(strips)
-        if any(self._pad):
-            x = F.pad(x, (0, self._pad[1], 0, self._pad[0]), mode="replicate")
+        if below or beside:
+            x = F.pad(x, (0, beside, 0, below), mode="replicate")
         probability, class_probability = self._predict_view(x)
         for axes in self._axes:
             flipped, of_flipped = self._predict_view(torch.flip(x, axes))
@@ -75,7 +74,7 @@ class InferenceGraph(nn.Module):
             if class_probability is not None and of_flipped is not None:
                 class_probability = class_probability + of_flipped
         views = 1 + len(self._axes)
-        probability = probability[:, :, : self._size[0], : self._size[1]] / views
+        probability = probability[:, :, :height, :width] / views
         if class_probability is None:
             class_probability = torch.amax(probability, dim=(2, 3))
         else:

@@ -32,7 +32,7 @@ def dask_backend(address: str | None) -> Iterator[None]:
     try:
         from distributed import Client
     except ImportError:
-        raise InputError("Dask is not installed: run `.venv/bin/pip install -r requirements-cluster.txt`") from None
+        raise InputError("Dask is not installed: run `bash bin/setup.sh --cluster`") from None
     try:
         client = Client(address)  # waits as long as Dask's own setting comm.timeouts.connect says
     except OSError as error:
@@ -79,7 +79,7 @@ def ray_backend(address: str | None) -> Iterator[None]:
         import ray
         from ray.util.joblib import register_ray
     except ImportError:
-        raise InputError("Ray is not installed: run `.venv/bin/pip install -r requirements-cluster.txt`") from None
+        raise InputError("Ray is not installed: run `bash bin/setup.sh --cluster`") from None
     try:
         ray.init(address=address or "auto")
     except (ConnectionError, ValueError) as error:
