@@ -20,7 +20,7 @@ USER 1000:1000
 
 # Dependencies first: a change of the code does not install them anew. setup.sh leaves .venv as on any machine, and its
 # later calls find the dependencies complete.
-COPY --chown=1000:1000 requirements*.txt requirements.lock ./
+COPY --chown=1000:1000 requirements*.txt requirements*.lock ./
 COPY --chown=1000:1000 bin/setup.sh bin/
 RUN WITH_GPU=1 bash bin/setup.sh \
     && .venv/bin/uv pip install --quiet --no-cache --python .venv/bin/python \

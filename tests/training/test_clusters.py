@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from support.commands import ROOT, run_stage_alone
+from support.ray_cluster import ray_cluster
 from support.training import ENCODER
 
 from severstal.errors import InputError
@@ -22,12 +19,6 @@ PATIENT = {
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "600s",
     "DASK_DISTRIBUTED__WORKER__DAEMON": "False",  # so that loader processes can be started
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1 hour",
-    "RAY_worker_register_timeout_seconds": "600",
-    "RAY_agent_register_timeout_ms": "600000",
-    "RAY_gcs_server_request_timeout_seconds": "600",
-    "RAY_gcs_server_port_wait_time_s": "600",
-    "RAY_health_check_timeout_ms": "600000",
-    "RAY_USAGE_STATS_ENABLED": "0",
 }
 
 
@@ -55,30 +46,10 @@ def test_a_worker_of_a_dask_cluster_trains_a_network(tiny, cluster_environment) 
     assert "Traceback" not in logs
 
 
-def until_it_starts(get_node: Callable[..., Any]) -> Callable[..., Any]:
-    """Ray gives a new node 30 s to start and has no setting for it: ask again for up to 10 minutes."""
-
-    def get_started_node(*arguments: Any) -> Any:
-        for _ in range(6000):
-            try:
-                return get_node(*arguments)
-            except RuntimeError:
-                time.sleep(0.1)
-        return get_node(*arguments)
-
-    return get_started_node
-
-
 @pytest.mark.slow
-def test_a_worker_of_a_ray_cluster_trains_a_network(tiny, cluster_environment, monkeypatch) -> None:
-    ray = pytest.importorskip("ray")
-    monkeypatch.setattr(ray._private.services, "get_node", until_it_starts(ray._private.services.get_node))
-    context = ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=100 << 20)
-    try:
-        address = context.address_info["gcs_address"]
+def test_a_worker_of_a_ray_cluster_trains_a_network(tiny) -> None:
+    with ray_cluster() as address:
         done = run_stage_alone("train", tiny, *SHORT, "--backend", "ray", "--address", address)
-    finally:
-        ray.shutdown()
     assert done.stdout.count("epoch 1 of 1") == 1, done.stdout
     assert tiny.fold(ENCODER, 0).oof.exists()
 

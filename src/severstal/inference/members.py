@@ -42,7 +42,7 @@ def check_ready(member: Member, tuned: TunedValues) -> None:
 
 
 def identity(members: Sequence[Member], tuned: TunedValues, engine: str) -> dict[str, Any]:
-    """All that decides the masks of a strip, by name: the networks, their weights in the mean, the rules, the engine."""
+    """All that decides a strip's masks, by name: the networks, their weights in the mean, the rules, the engine."""
     return {
         "networks": {member.name: file_hash(member.files.onnx) for member in members},
         "ensemble weights": {member.encoder: tuned.ensemble_weights[member.encoder] for member in members},

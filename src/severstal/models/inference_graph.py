@@ -3,8 +3,8 @@
 ``strips: uint8 [N, 1, H, W]`` -> ``probability: uint8 [N, 4, H, W]`` and ``class_probability: uint8 [N, 4]``, both
 0-255. The second is the classifier's; a network without a classifier gives the maximum of the map instead.
 Normalisation, padding to the network's stride, test-time flips and the sigmoid are part of the graph, so out-of-fold
-maps, PyTorch, ONNX Runtime, OpenVINO and TensorRT all run the same definition. In PyTorch it takes strips of any size; an
-exported graph takes strips of the size that it was exported for.
+maps, PyTorch, ONNX Runtime, OpenVINO and TensorRT all run the same definition. In PyTorch it takes strips of any size;
+an exported graph takes strips of the size that it was exported for.
 """
 
 from __future__ import annotations

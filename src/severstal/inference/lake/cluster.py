@@ -84,7 +84,8 @@ def ray_data(address: str | None, environment: dict[str, Any] | None = None) -> 
     try:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
-        logging.getLogger("ray.data").setLevel(logging.WARNING)
+        # Its warning that no resources are left for a task is what a pool with all cores of a cluster looks like.
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         yield ray
     finally:
         ray.shutdown()

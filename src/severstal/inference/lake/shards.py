@@ -1,4 +1,7 @@
-"""A shard's images become its table: read ahead in threads, grouped by size, predicted, measured beside the networks."""
+"""A shard's images become its table: they are read ahead, grouped by size, predicted, and measured beside the networks.
+
+Reading and measuring run in threads, as in :mod:`severstal.inference.prediction`.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,8 @@ from severstal.inference.predictor import Predictor
 
 READERS = 8  # objects that a worker reads at a time: an object store takes some 50 ms to answer
 WAITING_PIXELS = 2**25  # of decoded images that wait for others of their size; then incomplete batches are predicted
-MAX_BYTES = 2**28  # of an object
 MAX_PIXELS = 2**24  # of an image, 41 strips of the competition; a network takes some 400 bytes for each
+MAX_BYTES = 8 * MAX_PIXELS  # of an object: pixels of four channels with 16 bits each
 METADATA = b"severstal"  # key of a shard's counts in its file
 
 Group = list[ImageFile]  # images of one size
@@ -74,41 +77,54 @@ def predict_shard(predictor: Predictor, images: list[str], version: str) -> tupl
         InputError: if the storage refuses an image for another reason than that it is not there: a permission or a
             connection may come back, so such an image is not damaged.
     """
-    rows: dict[str, list[Row]] = {}
-    counts = Counts(images=len(images))
+    table = _Table(predictor, version)
     with ThreadPoolExecutor(READERS) as readers, ThreadPoolExecutor(2) as measuring:
+        read = ahead(readers, read_image, images, count=2 * READERS)
+        predicted = (
+            (group, batch, *predictor.probabilities(batch)) for group, batch in grouped(table.without_damaged(read))
+        )
+        for rows in ahead(measuring, table.measure, predicted):
+            table.rows |= rows
+    counts = table.counts(images)
+    return to_parquet([row for image in images for row in table.rows[image]], counts.as_metadata()), counts
 
-        def measure(predicted: tuple[Group, np.ndarray, Outputs, float]) -> list[tuple[ImageFile, list[Row], bool]]:
-            group, batch, outputs, seconds = predicted
-            other_size = batch.shape[1:] != (predictor.height, predictor.width)
-            predictions = predictor.post_process(batch, outputs, seconds)
-            return [
-                (image, rows_of(image, prediction, version), other_size)
-                for image, prediction in zip(group, predictions, strict=True)
-            ]
 
-        def predict() -> Iterator[tuple[Group, np.ndarray, Outputs, float]]:
-            for group in grouped(read_undamaged()):
-                batch = np.stack([image.strip for image in group if image.strip is not None])
-                yield group, batch, *predictor.probabilities(batch)
+@dataclass
+class _Table:
+    """The rows of a shard, by image, while it is predicted."""
 
-        def read_undamaged() -> Iterator[ImageFile]:
-            for image in ahead(readers, read_image, images, count=2 * READERS):
-                if image.strip is None:
-                    rows[image.path] = rows_of(image, None, version)
-                    counts.damaged += 1
-                else:
-                    yield image
+    predictor: Predictor
+    version: str
+    rows: dict[str, list[Row]] = field(default_factory=dict)
 
-        for measured in ahead(measuring, measure, predict()):
-            for image, of_image, other_size in measured:
-                rows[image.path] = of_image
-                counts.other_size += other_size
-                for row in of_image:
-                    if row.get("class"):
-                        counts.with_class[row["class"] - 1] += 1
-    ordered = [row for image in images for row in rows[image]]
-    return to_parquet(ordered, counts.as_metadata()), counts
+    def without_damaged(self, images: Iterator[ImageFile]) -> Iterator[ImageFile]:
+        """The images that could be decoded; the rows of the others are added."""
+        for image in images:
+            if image.strip is None:
+                self.rows[image.path] = rows_of(image, None, self.version)
+            else:
+                yield image
+
+    def measure(self, predicted: tuple[Group, np.ndarray, Outputs, float]) -> dict[str, list[Row]]:
+        """The rows of a batch."""
+        group, batch, outputs, seconds = predicted
+        predictions = self.predictor.post_process(batch, outputs, seconds)
+        return {
+            image.path: rows_of(image, prediction, self.version)
+            for image, prediction in zip(group, predictions, strict=True)
+        }
+
+    def counts(self, images: list[str]) -> Counts:
+        size, counts = (self.predictor.height, self.predictor.width), Counts()
+        for image in images:
+            first = self.rows[image][0]
+            counts.images += 1
+            counts.damaged += first["damaged"]
+            counts.other_size += not first["damaged"] and (first["height"], first["width"]) != size
+            for row in self.rows[image]:
+                if "class" in row:
+                    counts.with_class[row["class"] - 1] += 1
+        return counts
 
 
 def read_image(path: str) -> ImageFile:
@@ -137,23 +153,26 @@ def read_image(path: str) -> ImageFile:
     return ImageFile(path, modified, strip)
 
 
-def grouped(images: Iterator[ImageFile]) -> Iterator[Group]:
-    """Groups of images of one size, each as large as a batch where enough images of its size come.
+def grouped(images: Iterator[ImageFile]) -> Iterator[tuple[Group, np.ndarray]]:
+    """Groups of images of one size with their strips ``uint8 [N, H, W]``; full batches where enough of a size come.
 
     Images of one size come in their order, so a shard without others has the batches of ``submission.csv``.
     """
     waiting: dict[tuple[int, ...], Group] = {}
     pixels = 0
     for image in images:
-        if image.strip is None:
-            raise ValueError(f"{image.path} is damaged")
-        group = waiting.setdefault(image.strip.shape, [])
+        size, area = np.shape(image.strip), np.size(image.strip)
+        group = waiting.setdefault(size, [])
         group.append(image)
-        pixels += image.strip.size
-        if len(group) == BATCH_SIZE or len(group) * image.strip.size > MAX_PIXELS // 2:
-            pixels -= len(group) * image.strip.size
-            yield waiting.pop(image.strip.shape)
+        pixels += area
+        if len(group) == BATCH_SIZE or (len(group) + 1) * area > MAX_PIXELS:
+            pixels -= len(group) * area
+            yield _stacked(waiting.pop(size))
         elif pixels > WAITING_PIXELS:
-            yield from waiting.values()
+            yield from map(_stacked, waiting.values())
             waiting, pixels = {}, 0
-    yield from waiting.values()
+    yield from map(_stacked, waiting.values())
+
+
+def _stacked(group: Group) -> tuple[Group, np.ndarray]:
+    return group, np.stack([image.strip for image in group if image.strip is not None])

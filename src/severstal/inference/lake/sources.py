@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,6 @@ from severstal.data import strips
 from severstal.errors import InputError
 from severstal.inference.lake.storage import LOCAL, Location, naming, walk
 
-SUFFIXES = (*strips.SUFFIXES, *strips.OTHER_IMAGES)
 PARQUET = ".parquet"
 COLUMN = "path"  # of a Parquet list
 
@@ -43,7 +43,7 @@ def images_of(source: Location) -> Iterator[str]:
 def _in_folder(folder: Location) -> Iterator[str]:
     others = 0
     for path in walk(folder):
-        if path.lower().endswith(SUFFIXES):
+        if path.lower().endswith(strips.SUFFIXES):
             yield str(Location(folder.scheme, path))
         else:
             others += 1
@@ -54,7 +54,7 @@ def _in_folder(folder: Location) -> Iterator[str]:
 def _in_text(source: Location) -> Iterator[str]:
     """The lines of a text file; empty ones and comments, which start with #, are left out."""
     with naming(source), source.filesystem.open_input_stream(source.path) as stream:
-        for number, line in enumerate(iter(stream.readline, b""), start=1):
+        for number, line in enumerate(io.BufferedReader(stream), start=1):
             try:
                 text = line.decode("utf-8").strip()
             except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What runs in the processes of a Ray cluster: a worker loads the ensemble once and predicts shards one after another."""
+"""What runs in the processes of a Ray cluster: a worker loads the ensemble once and then predicts shard after shard."""
 
 from __future__ import annotations
 
@@ -54,8 +54,6 @@ class ShardWorker:
             threads: that a network computes with.
         """
         os.environ["OMP_NUM_THREADS"] = str(threads)  # before the engines' libraries are imported, which read it
-        import ray
-
         from severstal.console import set_up_logging
         from severstal.inference.lake.output import Output
         from severstal.inference.lake.storage import Location
@@ -65,6 +63,8 @@ class ShardWorker:
         self._copy = tempfile.TemporaryDirectory(prefix="severstal-")
         folder = Path(ensemble) if isinstance(ensemble, str) else Path(self._copy.name)
         if not isinstance(ensemble, str):
+            import ray
+
             ray.get(ensemble).write(folder)
         self._predictor = Predictor(folder, engine)
         self._output, self._version = Output(Location.parse(output)), version

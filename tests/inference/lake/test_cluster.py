@@ -1,0 +1,136 @@
+"""Prediction on a real Ray cluster of two workers, from and to a real interface of S3, through kills of both sides.
+
+``KILLS=10`` kills the driver ten times instead of once.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.commands import ROOT, arguments_of
+from support.ray_cluster import ray_cluster
+from support.s3 import s3_server
+
+pytest.importorskip("pyarrow")
+import psutil
+import pyarrow.parquet as pq
+from support.lake import SIZES, read_result, run_locally, write_lake
+
+from severstal.errors import InputError
+from severstal.inference.lake import storage
+from severstal.inference.lake.cluster import Resources, ray_data
+from severstal.inference.lake.output import Output
+from severstal.inference.lake.sources import images_of
+from severstal.inference.lake.storage import Location, walk
+from severstal.paths import Paths
+
+KILLS = int(os.environ.get("KILLS", "1"))
+IMAGES, SHARD_SIZE = 48, 4
+SHARDS = IMAGES // SHARD_SIZE
+WORKER = "ray::MapWorker"
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[Location]:
+    """A prefix of a bucket; the variables of its server are set."""
+    with s3_server() as variables, pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        storage._filesystem.cache_clear()
+        location = Location.parse("s3://mill/results")
+        location.filesystem.create_dir("mill")
+        yield location
+        storage._filesystem.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("lake")
+    write_lake(folder, IMAGES, SIZES[:1])
+    return folder
+
+
+@pytest.mark.slow
+def test_killed_drivers_and_a_killed_worker_change_nothing(exported, lake, bucket, tmp_path) -> None:
+    for path in walk(Location.parse(str(lake))):  # to a prefix with characters that an address would escape
+        (bucket / "2026 #1%20" / Path(path).relative_to(lake).as_posix()).write(Path(path).read_bytes())
+    source, output = bucket / "2026 #1%20", Output(bucket / "defects")
+    with ray_cluster() as address:
+        command = driver(exported, source, output, address)
+        for kill in range(KILLS):
+            stop_at = random.Random(kill).randint(kill * SHARDS // (KILLS + 1), (kill + 1) * SHARDS // (KILLS + 1) - 1)
+            with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+                wait_for(lambda: len(output.finished()) >= stop_at, process)
+                time.sleep(random.Random(kill).random())  # anywhere in a shard
+                process.send_signal(signal.SIGKILL)
+        kept = {number: output.shard(number).info().mtime for number in output.finished()}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+            already = len(output.finished())
+            wait_for(lambda: len(output.finished()) > already, process)
+            next(worker for worker in psutil.process_iter(["name"]) if WORKER in " ".join(worker.cmdline())).kill()
+            said, _ = process.communicate()
+        assert process.returncode == 0, said
+    assert {number: output.shard(number).info().mtime for number in kept} == kept, (
+        "a finished shard was predicted again"
+    )
+    run_locally(exported, lake, tmp_path / "local", SHARD_SIZE)
+    expected = codes(read_result(tmp_path / "local"), str(lake))
+    assert codes(rows_of(output), str(source)) == expected
+    assert len(expected) > IMAGES
+    with pytest.raises(InputError, match="s3://nowhere/x cannot be used .*credentials, region and endpoint"):
+        list(images_of(Location.parse("s3://nowhere/x")))
+
+
+def test_a_cluster_that_is_not_there_is_an_error_with_a_cure() -> None:
+    ray = pytest.importorskip("ray")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ray, "init", refuse)
+        with (
+            pytest.raises(InputError, match="no Ray cluster answers at nowhere:1 .*RAY_AUTH_MODE"),
+            ray_data("nowhere:1"),
+        ):
+            pass
+
+
+def test_workers_that_do_not_fit_are_refused_and_a_fraction_of_a_gpu_is_shared() -> None:
+    assert Resources(cpus=4, gpus=0.5).fitting({"CPU": 64.0, "GPU": 2.0}) == 4
+    assert Resources(cpus=1).fitting({"CPU": 3.0}) == 3
+    with pytest.raises(InputError, match="lower --cpus-per-worker or --gpus-per-worker"):
+        Resources(cpus=1, gpus=1).fitting({"CPU": 8.0})
+
+
+def refuse(**_: object) -> None:
+    raise ConnectionError("refused")
+
+
+def driver(paths: Paths, source: Location, output: Output, address: str) -> list[str]:
+    command = [sys.executable, str(ROOT / "src" / "predict_lake.py"), str(source), f"--output={output.folder}"]
+    command += [f"--address={address}", "--engine=onnxruntime", f"--shard-size={SHARD_SIZE}"]
+    return [*command, *arguments_of(paths)]
+
+
+def wait_for(condition, process: subprocess.Popen) -> None:
+    while not condition():
+        assert process.poll() is None, f"the driver ended with {process.returncode}"
+        time.sleep(0.05)
+
+
+def rows_of(output: Output):
+    """All rows of a result in a bucket."""
+    files = [output.shard(number) for number in sorted(output.finished())]
+    return pq.read_table([file.path for file in files], filesystem=output.folder.filesystem).to_pandas()
+
+
+def codes(table, prefix: str) -> list[tuple[str, int, str]]:
+    """Image, class and code of every row; an image's rows stand in one shard alone."""
+    table = table.fillna({"class": 0, "rle": ""})
+    names = [path.removeprefix(prefix) for path in table["path"]]
+    return sorted(zip(names, table["class"].astype(int), table["rle"], strict=True))

@@ -1,0 +1,54 @@
+"""A real Ray cluster on this machine, however busy that is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from support.commands import ROOT
+
+# On a busy machine a worker may take minutes to import torch: nothing here may end because of that.
+PATIENT = {
+    "RAY_worker_register_timeout_seconds": "600",
+    "RAY_agent_register_timeout_ms": "600000",
+    "RAY_gcs_server_request_timeout_seconds": "600",
+    "RAY_gcs_server_port_wait_time_s": "600",
+    "RAY_health_check_timeout_ms": "600000",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",  # ray.init would set it for good
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": str(ROOT / "src"),
+}
+
+
+@contextmanager
+def ray_cluster() -> Iterator[str]:
+    """A cluster of two cores; its address. Commands started meanwhile find the token that it asks for."""
+    ray = pytest.importorskip("ray")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in PATIENT.items():
+            patch.setenv(name, value)
+        patch.setattr(ray._private.services, "get_node", until_it_starts(ray._private.services.get_node))
+        context = ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=100 << 20)
+        try:
+            yield context.address_info["gcs_address"]
+        finally:
+            ray.shutdown()
+
+
+def until_it_starts(get_node: Callable[..., Any]) -> Callable[..., Any]:
+    """Ray gives a new node 30 s to start and has no setting for it: ask again for up to 10 minutes."""
+
+    def get_started_node(*arguments: Any) -> Any:
+        for _ in range(6000):
+            try:
+                return get_node(*arguments)
+            except RuntimeError:
+                time.sleep(0.1)
+        return get_node(*arguments)
+
+    return get_started_node
