@@ -68,7 +68,7 @@ def test_killed_drivers_and_a_killed_worker_change_nothing(exported, lake, bucke
         for kill in range(KILLS):
             stop_at = random.Random(kill).randint(kill * SHARDS // (KILLS + 1), (kill + 1) * SHARDS // (KILLS + 1) - 1)
             with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-                wait_for(lambda: len(output.finished()) >= stop_at, process)
+                wait_for(lambda at=stop_at: len(output.finished()) >= at, process)
                 time.sleep(random.Random(kill).random())  # anywhere in a shard
                 process.send_signal(signal.SIGKILL)
         kept = {number: output.shard(number).info().mtime for number in output.finished()}
@@ -85,7 +85,7 @@ def test_killed_drivers_and_a_killed_worker_change_nothing(exported, lake, bucke
     expected = codes(read_result(tmp_path / "local"), str(lake))
     assert codes(rows_of(output), str(source)) == expected
     assert len(expected) > IMAGES
-    with pytest.raises(InputError, match="s3://nowhere/x cannot be used .*credentials, region and endpoint"):
+    with pytest.raises(InputError, match=r"s3://nowhere/x cannot be used .*credentials, region and endpoint"):
         list(images_of(Location.parse("s3://nowhere/x")))
 
 
@@ -94,7 +94,7 @@ def test_a_cluster_that_is_not_there_is_an_error_with_a_cure() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ray, "init", refuse)
         with (
-            pytest.raises(InputError, match="no Ray cluster answers at nowhere:1 .*RAY_AUTH_MODE"),
+            pytest.raises(InputError, match=r"no Ray cluster answers at nowhere:1 .*RAY_AUTH_MODE"),
             ray_data("nowhere:1"),
         ):
             pass
