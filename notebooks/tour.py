@@ -20,7 +20,7 @@ from severstal.paths import ROOT, Paths
 RUN = Path(os.environ.get("SEVERSTAL_RUN", ROOT / "notebooks" / "run"))
 STRIPS = os.environ.get("SEVERSTAL_STRIPS", "60")
 VALUES = os.environ.get("SEVERSTAL_VALUES", "--samples-per-epoch 480 --epochs 3").split()
-ENCODER, FOLD = "tu-mobilenetv4_conv_small", 0
+ENCODER, FOLD = "tu-tf_efficientnet_lite0", 0
 
 paths = Paths(RUN / "input", RUN / "folds", RUN / "submissions")
 warnings.filterwarnings("ignore", message="IProgress not found")  # progress bars are drawn as text

@@ -21,7 +21,7 @@ from severstal.run_lock import run_lock
 from severstal.synthetic import dataset
 from severstal.synthetic.variety import VARIETIES
 
-DEFAULTS: dict[str, Any] = {"train": 160, "test": 48, "seed": 0, "variety": "plain"}
+DEFAULTS: dict[str, Any] = {"train": 480, "test": 96, "seed": 0, "variety": "plain"}
 
 
 def main() -> None:

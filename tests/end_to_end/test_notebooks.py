@@ -28,7 +28,7 @@ def files() -> set[Path]:
 def test_a_notebook_runs_from_start_to_end_and_shows_its_results(name: str, run: Path, monkeypatch) -> None:
     monkeypatch.setenv("SEVERSTAL_RUN", str(run))
     monkeypatch.setenv("SEVERSTAL_STRIPS", "24")
-    monkeypatch.setenv("SEVERSTAL_VALUES", "--samples-per-epoch 8 --epochs 1 --decoder-channels 16,16,8,8,8")
+    monkeypatch.setenv("SEVERSTAL_VALUES", "--samples-per-epoch 8 --epochs 1 --decoder-channels 16,16,8")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     before = files()
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
