@@ -26,7 +26,7 @@ from severstal.postprocess.rules import ComponentArea, DualThreshold
 ENCODERS = ("tu-mobilenetv4_conv_small", "tu-regnety_002")
 TRAIN_STRIPS, TEST_STRIPS = 24, 6
 RECIPE = (
-    f"--recipe=sample --encoders={','.join(ENCODERS)} --encoder-weights none --epochs 1 --samples-per-epoch 16 "
+    f"--recipe=sample --encoders={','.join(ENCODERS)} --epochs 1 --samples-per-epoch 16 "
     "--batch-size 8 --crop-height 64 --crop-width 64 --decoder-channels 16,16,8"
 ).split()
 STAGES = ("make_folds", "train", "tune", "export", "predict", "report")
