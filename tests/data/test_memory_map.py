@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections import namedtuple
 
@@ -59,3 +60,15 @@ def test_on_a_full_disk_strips_are_decoded_every_time_and_the_log_says_so(tiny, 
     image = next(iter(data.labels))
     assert np.array_equal(source.grey(image), strips.read(tiny.train_images / image))
     assert not list((tiny.folds / "cache").glob("*"))
+
+
+def test_on_a_file_system_without_mapping_strips_are_decoded_every_time(tiny, monkeypatch, caplog) -> None:
+    def memmap(*_: object, **options: object) -> None:
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(np, "memmap", memmap)
+    data = read_training_set(tiny)
+    source = TrainingStrips(data)
+    assert "cannot be mapped into memory: strips are decoded every time" in caplog.text
+    image = next(iter(data.labels))
+    assert np.array_equal(source.grey(image), strips.read(tiny.train_images / image))

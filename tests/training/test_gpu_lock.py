@@ -67,3 +67,18 @@ def test_where_at_most_one_gpu_is_visible_nothing_is_claimed(tmp_path, monkeypat
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert claim_gpu(tmp_path) is None
     assert os.environ["CUDA_VISIBLE_DEVICES"] == visible
+
+
+def test_another_users_lock_that_may_not_be_read_is_that_of_a_gpu_in_use(tmp_path, monkeypatch) -> None:
+    opened = Path.open
+
+    def deny(path: Path, *options: str) -> object:
+        if T4_FIRST in path.name:
+            raise PermissionError(path)
+        return opened(path, *options)
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
+    monkeypatch.setattr(Path, "open", deny)
+    claim = start(tmp_path)
+    assert claim.first == T4_SECOND
+    end(claim)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import threading
+
+import joblib  # noqa: F401  # registers its start method
 import numpy as np
 import pytest
 import torch
@@ -38,3 +42,27 @@ def test_batches_are_those_of_a_plain_loader() -> None:
     first, second = loader
     assert first.tolist() == [[[0] * 3] * 2, [[1] * 3] * 2]
     assert second.shape == (1, 2, 3)
+
+
+class Threads(torch.utils.data.Dataset):
+    """One sample: whether the process that makes it watches the one that started it."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, _: int) -> int:
+        return sum(thread.name == "end-with-parent" for thread in threading.enumerate())
+
+
+def test_loader_processes_end_with_the_training() -> None:
+    assert [batch.tolist() for batch in StripLoader(Threads(), num_workers=1)] == [[1]]
+
+
+def test_trainings_side_by_side_may_start_loader_processes() -> None:
+    """They run in processes of joblib, which changes how Python starts processes there."""
+    usual = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("loky", force=True)
+    try:
+        assert len(list(StripLoader(Strips(damaged=False), batch_size=2, num_workers=1))) == 2
+    finally:
+        multiprocessing.set_start_method(usual, force=True)

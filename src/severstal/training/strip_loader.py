@@ -23,7 +23,8 @@ class StripLoader(DataLoader):
 
     Args:
         dataset: with indexed samples.
-        options: of :class:`torch.utils.data.DataLoader`, without ``collate_fn`` and ``worker_init_fn``.
+        options: of :class:`torch.utils.data.DataLoader`, without ``collate_fn``, ``worker_init_fn`` and
+            ``multiprocessing_context``.
 
     Raises:
         InputError: while it is iterated, as the dataset raised it.
@@ -31,6 +32,9 @@ class StripLoader(DataLoader):
 
     def __init__(self, dataset: Dataset, **options: Any) -> None:
         end_with_training = partial(_end_with, os.getpid())
+        if options.get("num_workers"):
+            # Of trainings side by side, joblib's processes have a start method of their own, with which torch fails.
+            options["multiprocessing_context"] = "fork"
         super().__init__(_ErrorsAsSamples(dataset), collate_fn=_collate, worker_init_fn=end_with_training, **options)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch names its own class of iterators

@@ -1,0 +1,81 @@
+"""The soak tests notice what they look for, and repeat by their seed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.commands import ROOT
+
+from benchmarks.soak import __main__ as soak
+from benchmarks.soak import small_run
+from benchmarks.soak.small_run import MARK, Failure, SmallRun, contents_of, wait_until_gone
+from severstal.artifacts import write_json
+
+
+@pytest.fixture
+def run(tmp_path) -> SmallRun:
+    """A run whose stage ``tune`` ended with two files."""
+    folds = tmp_path / "run" / "folds"
+    folds.mkdir(parents=True)
+    (folds / "strips.csv").write_text("a")
+    write_json(folds / "postprocess.json", {"dice": 0.5, "seconds": 3})
+    return SmallRun(tmp_path, reference={"tune": contents_of(tmp_path / "run")})
+
+
+def test_seconds_and_tensorboards_files_may_differ(run) -> None:
+    write_json(run.paths.postprocess, {"dice": 0.5, "seconds": 4})
+    (run.paths.folds / "tensorboard").mkdir()
+    (run.paths.folds / "tensorboard" / "events").touch()
+    run.check("tune")
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda folds: (folds / "strips.csv").write_text("b"), "folds/strips.csv differs"),
+        (lambda folds: (folds / "strips.csv").unlink(), "folds/strips.csv missing"),
+        (lambda folds: (folds / ".strips.csv.123").touch(), r"folds/\.strips.csv.123 left over"),
+        (lambda folds: write_json(folds / "postprocess.json", {"dice": 0.4, "seconds": 3}), "postprocess.json differs"),
+    ],
+    ids=["other bytes", "a lost file", "litter", "another number"],
+)
+def test_a_difference_from_the_undisturbed_run_is_a_failure(run, harm, message) -> None:
+    harm(run.paths.folds)
+    with pytest.raises(Failure, match=message):
+        run.check("tune")
+
+
+def test_a_process_that_is_left_is_a_failure_and_is_ended(monkeypatch) -> None:
+    monkeypatch.setattr(small_run, "ENDING_SECONDS", 0.2)
+    command = [sys.executable, "-c", "import time; print(flush=True); time.sleep(600)"]
+    orphan = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {MARK: "test"})
+    assert orphan.stdout.readline()
+    with pytest.raises(Failure, match=r"orphans 0 s after the end: .*time\.sleep"):
+        wait_until_gone("test")
+    assert orphan.wait() == -9
+    orphan.stdout.close()
+    wait_until_gone("test")
+
+
+def test_each_check_makes_its_attempts_and_the_table_names_the_seeds_that_failed(run, monkeypatch, capsys) -> None:
+    def odd_seeds_fail(_: SmallRun, seed: int) -> None:
+        if seed % 2:
+            raise Failure("odd")
+
+    monkeypatch.setitem(soak.CHECKS, "kill", odd_seeds_fail)
+    monkeypatch.setitem(soak.CHECKS, "two-at-once", lambda *_: None)
+    rows = soak.soak(run, ["kill", "two-at-once"], 60, seed=4, attempts=3)
+    assert soak.table(rows, 4)[2:] == [
+        "| kill | 3 | 4 to 6 | seed 5: odd |",
+        "| two-at-once | 3 | 4 to 6 | none |",
+    ]
+    assert "kill, seed 5: odd" in capsys.readouterr().out
+
+
+def test_every_stage_that_writes_an_experiment_is_harmed() -> None:
+    without = {"demo", "download_data", "submit", "gpu_check"}  # they write nothing, need Kaggle, or need a GPU
+    assert {file.stem for file in Path(ROOT / "src").glob("*.py")} - without == set(small_run.STAGES)
