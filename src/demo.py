@@ -5,6 +5,7 @@ the page says so; --all keeps them.
 
     bash bin/demo.sh
     bash bin/demo.sh --engine openvino-int8 --port 8080
+    bash bin/demo.sh --result s3://mill/defects
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from severstal.data import strips
 from severstal.demo.app import EXAMPLES, application
 from severstal.engines import catalog
 from severstal.errors import InputError, run_stage
+from severstal.inference.cluster_packages import check_cluster_packages
 from severstal.inference.predictor import Predictor
 
 HOST = "127.0.0.1"
@@ -39,7 +41,14 @@ def main() -> None:
         seconds = sum(member.seconds for member in times if member.name in predictor.members)
         stage.say(f"it takes {seconds:.2f} s with {', '.join(predictor.members)} alone; --all keeps the others")
     examples = strips.listing(paths.test_images)[:EXAMPLES] if paths.test_images.is_dir() else []
-    app = application(predictor, [paths.test_images / name for name in examples], paths.is_synthetic)
+    stored = None
+    if options.result:
+        check_cluster_packages()
+        from severstal.inference.lake.result import Result
+
+        stored = Result.at(options.result).defects
+        stage.read(options.result)
+    app = application(predictor, [paths.test_images / name for name in examples], paths.is_synthetic, stored)
     server = listen(app, options.port)
     stage.say(f"open http://{HOST}:{server.effective_port}/ in a browser; Ctrl-C stops the server")
     server.run()
@@ -67,6 +76,9 @@ def parse() -> Namespace:
         default=MAX_SECONDS,
         metavar="SECONDS",
         help=f"leave out networks so that a strip takes no longer; default: {MAX_SECONDS}",
+    )
+    command_line.add_argument(
+        "--result", metavar="DEST", help="a result of bin/predict_lake.sh, whose images the page opens by their path"
     )
     command_line.add_argument("--all", action="store_true", help="run every network, however long a strip takes")
     return command_line.parse_args()

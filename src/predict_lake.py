@@ -10,19 +10,18 @@ the same command is given again; images that are new in SOURCE are added.
 
 from __future__ import annotations
 
-import importlib.util
 from argparse import Namespace
 from typing import Any
 
 from severstal.console import Stage, parser, paths_of
 from severstal.engines import catalog
-from severstal.errors import InputError, run_stage
+from severstal.errors import run_stage
+from severstal.inference.cluster_packages import check_cluster_packages
 
 
 def main() -> None:
     options = parse()
-    if not all(importlib.util.find_spec(package) for package in ("ray", "pyarrow")):
-        raise InputError("Ray is not installed: run `bash bin/setup.sh --cluster`")
+    check_cluster_packages()
     from severstal.inference.lake.cluster import Resources
     from severstal.inference.lake.run import LakeRun
 
@@ -32,12 +31,13 @@ def main() -> None:
     resources = Resources(cpus, options.gpus_per_worker, options.workers)
     run = LakeRun.of(paths, options.source, options.output, options.engine, options.address, resources)
     stage.read(str(run.source), f"{len(run.members)} networks, engine {run.engine}, version {run.version}")
-    shards = run.plan(options.shard_size)
-    if shards or not run.output.summary.exists():
-        run.predict(shards)
-        stage.wrote(str(run.output.folder))
-    else:
-        stage.cached(str(run.output.folder))
+    with run.output.lock():
+        shards = run.plan(options.shard_size)
+        if shards or not run.output.summary.exists():
+            run.predict(shards)
+            stage.wrote(str(run.output.folder))
+        else:
+            stage.cached(str(run.output.folder))
     for line in lines_of(run.summary()):
         stage.say(line)
     stage.done(keep_time=False)

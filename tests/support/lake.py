@@ -47,7 +47,8 @@ class LocalRun(LakeRun):
 def run_locally(paths: Paths, source: object, output: object, shard_size: int = 8) -> LocalRun:
     """A complete run in this process."""
     run = LocalRun.of(paths, str(source), str(output), "onnxruntime", None, Resources())
-    run.predict(run.plan(shard_size))
+    with run.output.lock():
+        run.predict(run.plan(shard_size))
     return run
 
 

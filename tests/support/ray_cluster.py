@@ -19,7 +19,6 @@ PATIENT = {
     "RAY_gcs_server_port_wait_time_s": "600",
     "RAY_health_check_timeout_ms": "600000",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AUTH_MODE": "token",  # ray.init would set it for good
     "OMP_NUM_THREADS": "1",
     "PYTHONPATH": str(ROOT / "src"),
 }
@@ -32,6 +31,10 @@ def ray_cluster() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in PATIENT.items():
             patch.setenv(name, value)
+        # ray.init sets this variable for good, and commands that are started meanwhile need it. Set before, it would
+        # not reach the settings that Ray has read already.
+        patch.setenv("RAY_AUTH_MODE", "")
+        patch.delenv("RAY_AUTH_MODE")
         patch.setattr(ray._private.services, "get_node", until_it_starts(ray._private.services.get_node))
         context = ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=100 << 20)
         try:

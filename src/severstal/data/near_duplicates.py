@@ -39,7 +39,11 @@ def read_thumbnails(folder: Path, images: list[str], height: int, width: int, wo
         InputError: naming the first strip that is damaged or of another size.
     """
     jobs = (delayed(_read_thumbnail)(folder / image, height, width) for image in images)
-    return np.stack(Parallel(n_jobs=workers, prefer="threads")(jobs))
+    thumbnails = np.empty((len(images), THUMBNAIL[0] * THUMBNAIL[1]), dtype=np.float32)
+    # One by one: a list of them beside the array would take the memory twice, 300 MB for the competition's strips.
+    for row, found in enumerate(Parallel(n_jobs=workers, prefer="threads", return_as="generator")(jobs)):
+        thumbnails[row] = found
+    return thumbnails
 
 
 def groups_of(thumbnails: np.ndarray) -> np.ndarray:
@@ -54,10 +58,10 @@ def groups_of(thumbnails: np.ndarray) -> np.ndarray:
 
     count = len(thumbnails)
     left, right = [], []
-    for start in range(0, count, BLOCK):
-        rows, columns = np.nonzero(thumbnails[start : start + BLOCK] @ thumbnails.T > MIN_CORRELATION)
+    for start in range(0, count, BLOCK):  # with those from there on: every pair is compared once
+        rows, columns = np.nonzero(thumbnails[start : start + BLOCK] @ thumbnails[start:].T > MIN_CORRELATION)
         left.append(rows + start)
-        right.append(columns)
+        right.append(columns + start)
     i, j = np.concatenate(left), np.concatenate(right)
     links = coo_matrix((np.ones(len(i), dtype=bool), (i, j)), shape=(count, count))
     return connected_components(links, directed=False)[1]

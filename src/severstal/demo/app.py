@@ -6,30 +6,39 @@ cannot reach it under another name. The size of an upload is limited before it i
 
 from __future__ import annotations
 
+import base64
 import threading
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from flask import Flask, Response, abort, jsonify, render_template_string, request
 from werkzeug.exceptions import HTTPException
 
 from severstal.errors import InputError
-from severstal.inference.outlines import COLOURS, svg_path
+from severstal.inference.outlines import COLOURS, encode_jpeg, svg_path
 from severstal.inference.predictor import Predictor
-from severstal.inference.strip_prediction import StripPrediction
+from severstal.inference.strip_prediction import MeasuredDefects, StoredDefects
 
 TRUSTED_HOSTS = ["127.0.0.1", "localhost"]
 MAX_UPLOAD = 4 * 2**20  # bytes; a strip of 256x1600 has about 100 KB
 EXAMPLES = 6  # strips that the page offers
 
 
-def application(predictor: Predictor, examples: list[Path], synthetic: bool) -> Flask:
+def application(
+    predictor: Predictor,
+    examples: list[Path],
+    synthetic: bool,
+    stored: Callable[[str], StoredDefects] | None = None,
+) -> Flask:
     """The application around a loaded ensemble.
 
     Args:
         examples: strips that the page offers to try.
         synthetic: whether the networks were trained on synthetic steel; the page then says so.
+        stored: reads the defects of an image of a result by its path; None where the demo has no result.
     """
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_UPLOAD
@@ -45,6 +54,7 @@ def application(predictor: Predictor, examples: list[Path], synthetic: bool) -> 
             colours=COLOURS,
             synthetic=synthetic,
             max_upload=MAX_UPLOAD,
+            has_result=stored is not None,
         )
 
     @app.post("/strip")
@@ -56,6 +66,14 @@ def application(predictor: Predictor, examples: list[Path], synthetic: bool) -> 
         with lock:
             prediction = predictor.predict(decoded)
         return jsonify(as_json(prediction))
+
+    @app.get("/stored")
+    def stored_strip() -> Response:
+        if stored is None:
+            raise InputError("The demo has no result: start it with --result DEST")
+        defects = stored(request.args.get("path", ""))
+        picture = encode_jpeg(np.repeat(defects.strip[..., np.newaxis], 3, axis=2))
+        return jsonify(as_json(defects) | {"picture": base64.b64encode(picture).decode()})
 
     @app.get("/examples/<int:number>")
     def example(number: int) -> Response:
@@ -75,7 +93,7 @@ def application(predictor: Predictor, examples: list[Path], synthetic: bool) -> 
     return app
 
 
-def as_json(prediction: StripPrediction) -> dict[str, Any]:
+def as_json(prediction: MeasuredDefects) -> dict[str, Any]:
     """The answer to the page: size and time, and for each class that occurs its measurements and outline."""
     height, width = prediction.strip.shape
     return {

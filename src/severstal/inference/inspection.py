@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -13,8 +14,7 @@ from severstal.data import strips
 from severstal.data.labels import CLASSES
 from severstal.errors import InputError
 from severstal.inference.outlines import encode_jpeg
-from severstal.inference.predictor import Predictor
-from severstal.inference.strip_prediction import StripPrediction
+from severstal.inference.strip_prediction import MeasuredDefects
 from severstal.paths import InspectionPaths
 
 
@@ -44,8 +44,11 @@ def check_output(folder: Path, output: Path) -> None:
         raise InputError(f"{output} holds the strips themselves: choose another folder with --output")
 
 
-def inspect_strips(predictor: Predictor, folder: Path, names: list[str], output: InspectionPaths) -> pd.DataFrame:
+def inspect_strips(names: list[str], predictions: Iterable[MeasuredDefects], output: InspectionPaths) -> pd.DataFrame:
     """Write an overlay of every strip and the table of their defects.
+
+    Args:
+        predictions: of the strips, in the order of their names; each is asked for when the one before is written.
 
     Returns:
         The table: a row per strip; for each class the number of defects, area in pixels and in percent, confidence.
@@ -54,7 +57,6 @@ def inspect_strips(predictor: Predictor, folder: Path, names: list[str], output:
         InputError: if a strip is corrupt or not of the networks' size; the table is not written then.
     """
     rows = []
-    predictions = predictor.predict_many((folder / name for name in names), batch_size=1)
     bar = tqdm(predictions, "inspect", total=len(names), unit="strip", leave=False, disable=None)
     for name, prediction in zip(names, bar, strict=True):
         with replacing(output.overlay(name)) as temporary:
@@ -66,7 +68,7 @@ def inspect_strips(predictor: Predictor, folder: Path, names: list[str], output:
     return table
 
 
-def row_of(name: str, prediction: StripPrediction) -> dict[str, int | float | str]:
+def row_of(name: str, prediction: MeasuredDefects) -> dict[str, int | float | str]:
     """A strip's row of the table; the confidence of a class that does not occur is left empty."""
     row: dict[str, int | float | str] = {"ImageId": name}
     for defect in CLASSES:

@@ -1,6 +1,7 @@
 """What an ensemble finds on one strip: masks, their areas and confidences, and a picture of them.
 
-:class:`StripDefects` is what masks alone tell; :class:`StripPrediction` adds the maps that they were made from.
+:class:`StripDefects` is what masks alone tell; :class:`StripPrediction` adds the maps that they were made from, and
+:class:`StoredDefects` is what a table of results keeps of them.
 """
 
 from __future__ import annotations
@@ -71,3 +72,19 @@ class StripPrediction(StripDefects):
     def probabilities(self) -> np.ndarray:
         """The ensemble's mean probability of each pixel, ``float32 [4, H, W]``, 0 to 1."""
         return self.probability_maps.astype(np.float32) / 255
+
+
+@dataclass(frozen=True)
+class StoredDefects(StripDefects):
+    """Defects of a strip that was predicted earlier.
+
+    Attributes:
+        confidences: mean probability inside each class's mask, ``float64 [4]``, 0 to 1; 0 where the mask is empty.
+        seconds: that the prediction took now, none.
+    """
+
+    confidences: np.ndarray
+    seconds: float = 0.0
+
+
+MeasuredDefects = StripPrediction | StoredDefects

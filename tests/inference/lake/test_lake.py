@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from support.commands import run_stage_in_process
+from support.commands import ROOT, run_stage_in_process
 from support.experiments import write_tiny_strips
 
 pytest.importorskip("pyarrow")
@@ -20,11 +22,12 @@ from severstal import Predictor
 from severstal.artifacts import write_json
 from severstal.data import rle, strips
 from severstal.data.labels import CLASSES
+from severstal.demo.app import application
 from severstal.errors import InputError
 from severstal.inference.lake import shards
 from severstal.inference.lake.result import Result
 from severstal.inference.lake.sources import images_of
-from severstal.inference.lake.storage import Location
+from severstal.inference.lake.storage import Location, naming
 from severstal.paths import Paths
 from severstal.postprocess.components import connected_components
 
@@ -117,7 +120,7 @@ def test_a_second_run_adds_new_images_and_leaves_finished_shards_alone(exported,
     before = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in output.glob("shard-*")}
     lost = output / "shard-00000001.parquet"
     lost.unlink()
-    (output / ".shard-00000001.parquet.77").write_bytes(b"half of a table")  # as a killed worker leaves it
+    (output / ".shard-00000001.parquet.99999999").write_bytes(b"half of a table")  # as a killed worker leaves it
     write_lake(lake, 9)
     run = run_locally(exported, lake, output, shard_size=2)
     assert run.plan(2) == []
@@ -158,6 +161,13 @@ def test_an_image_without_permission_leaves_its_shard_open_until_it_can_be_read(
     assert len(list(output.glob("shard-*"))) == 1
     monkeypatch.setattr(Location, "read", read)
     assert run_locally(exported, lake, output).summary()["damaged"] == 0
+
+
+def test_what_a_storage_refuses_is_named_with_a_cure() -> None:
+    bucket = Location.parse("s3://mill/2026")
+    with pytest.raises(InputError, match=r"s3://mill/2026 cannot be used \(AWS Error ACCESS_DENIED\): .*credentials"):
+        with naming(bucket):
+            raise OSError("AWS Error ACCESS_DENIED\nrequest 12")
 
 
 def test_an_image_that_went_away_after_the_listing_is_damaged(tmp_path) -> None:
@@ -213,3 +223,30 @@ def test_a_strip_is_opened_from_a_result_by_its_path(exported, lake, result) -> 
         Result.at(str(result)).defects("/elsewhere.jpg")
     with pytest.raises(InputError, match="holds no result: make one"):
         Result.at(str(lake))
+
+
+def test_inspect_and_the_demo_open_a_strip_of_a_result(exported, lake, result, tmp_path) -> None:
+    path = lake / "day1" / "0001.png"
+    paths = Paths(exported.input, exported.folds, tmp_path)
+    run_stage_in_process("inspect_strips", paths, path, "--result", result)
+    assert cv2.imread(str(paths.inspected.overlay(path.name))).shape == (*SIZES[1], 3)
+    row = pd.read_csv(paths.inspected.table).iloc[0]
+    expected = read_result(result).query("path == @path.as_posix()").set_index("class")["area_px"]
+    assert {defect: row[f"class_{defect}_area_px"] for defect in expected.index} == expected.to_dict()
+    predictor = Predictor(exported.folds, "onnxruntime")
+    client = application(predictor, [], synthetic=False, stored=Result.at(str(result)).defects).test_client()
+    answer = client.get("/stored", query_string={"path": str(path)}).get_json()
+    assert {defect["class"]: defect["area"] for defect in answer["defects"]} == expected.to_dict()
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(answer["picture"]), np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert picture.shape == SIZES[1]
+    assert 'id="path"' in client.get("/").text
+    assert "has no row of" in client.get("/stored", query_string={"path": "/elsewhere.jpg"}).get_json()["error"]
+
+
+def test_the_queries_of_the_documentation_run(result) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    queries = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(queries) == 3
+    for query in queries:
+        rows = duckdb.sql(query.replace("s3://mill/defects", str(result))).fetchall()
+        assert rows, query

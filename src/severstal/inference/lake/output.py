@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from severstal.errors import InputError
 from severstal.inference.lake.manifest import Manifest
 from severstal.inference.lake.shards import READERS, Counts
 from severstal.inference.lake.storage import LOCAL, Location
+from severstal.run_lock import run_lock
 
 SHARD = re.compile(r"shard-(\d{8})\.parquet")
 TABLE_VERSION = 1  # raise it when the same ensemble gives other rows
@@ -94,9 +97,15 @@ class Output:
     def write_json(self, file: Location, value: dict[str, Any]) -> None:
         file.write((json.dumps(value, indent=2) + "\n").encode())
 
-    def delete_unfinished(self) -> None:
-        """Delete the temporary files of a run on this machine that was killed; object stores keep none."""
-        if self.folder.scheme == LOCAL:
-            for name in (".shard-*", "._*", "_manifest/.*"):
-                for file in Path(self.folder.path).glob(name):
-                    file.unlink(missing_ok=True)
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other runs from this result. Object stores have no locks: there it is the user who starts one at a time.
+
+        Raises:
+            InputError: if another run writes this result.
+        """
+        if self.folder.scheme != LOCAL:
+            yield
+            return
+        with run_lock(Path(self.folder.path), leftovers=[Path(self.manifest.folder.path)]):
+            yield

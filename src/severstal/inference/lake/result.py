@@ -13,20 +13,7 @@ from severstal.errors import InputError
 from severstal.inference.lake.output import Output
 from severstal.inference.lake.shards import read_image
 from severstal.inference.lake.storage import Location, naming
-from severstal.inference.strip_prediction import StripDefects
-
-
-@dataclass(frozen=True)
-class StoredDefects(StripDefects):
-    """Defects of an image as a result holds them.
-
-    Attributes:
-        confidences: mean probability inside each class's mask, ``float64 [4]``, 0 to 1; 0 where the mask is empty.
-        seconds: that it took to read them.
-    """
-
-    confidences: np.ndarray
-    seconds: float = 0.0
+from severstal.inference.strip_prediction import StoredDefects
 
 
 @dataclass(frozen=True)

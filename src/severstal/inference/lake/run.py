@@ -84,7 +84,6 @@ class LakeRun:
         Raises:
             InputError: if there is no image at all, or the storage refuses to list them.
         """
-        self.output.delete_unfinished()
         added = self.output.manifest.add(images_of(self.source), shard_size)
         shards, finished = self.output.manifest.shards(), self.output.finished()
         if not shards:

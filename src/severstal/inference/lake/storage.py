@@ -48,6 +48,8 @@ class Location:
         Raises:
             InputError: for another scheme, or a bucket without a name.
         """
+        if not text.strip():
+            raise InputError("the location is empty; is a variable of your script not set?")
         scheme, separator, rest = text.partition("://")
         if not separator:
             return cls(LOCAL, os.path.normpath((base or Path.cwd()) / text))
