@@ -165,9 +165,9 @@ def test_an_image_without_permission_leaves_its_shard_open_until_it_can_be_read(
 
 def test_what_a_storage_refuses_is_named_with_a_cure() -> None:
     bucket = Location.parse("s3://mill/2026")
-    with pytest.raises(InputError, match=r"s3://mill/2026 cannot be used \(AWS Error ACCESS_DENIED\): .*credentials"):
-        with naming(bucket):
-            raise OSError("AWS Error ACCESS_DENIED\nrequest 12")
+    message = r"s3://mill/2026 cannot be used \(AWS Error ACCESS_DENIED\): .*credentials"
+    with pytest.raises(InputError, match=message), naming(bucket):
+        raise OSError("AWS Error ACCESS_DENIED\nrequest 12")
 
 
 def test_an_image_that_went_away_after_the_listing_is_damaged(tmp_path) -> None:
@@ -231,7 +231,8 @@ def test_inspect_and_the_demo_open_a_strip_of_a_result(exported, lake, result, t
     run_stage_in_process("inspect_strips", paths, path, "--result", result)
     assert cv2.imread(str(paths.inspected.overlay(path.name))).shape == (*SIZES[1], 3)
     row = pd.read_csv(paths.inspected.table).iloc[0]
-    expected = read_result(result).query("path == @path.as_posix()").set_index("class")["area_px"]
+    rows = read_result(result).query("path == @path.as_posix()").astype({"class": int})
+    expected = rows.set_index("class")["area_px"]
     assert {defect: row[f"class_{defect}_area_px"] for defect in expected.index} == expected.to_dict()
     predictor = Predictor(exported.folds, "onnxruntime")
     client = application(predictor, [], synthetic=False, stored=Result.at(str(result)).defects).test_client()
