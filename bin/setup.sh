@@ -118,6 +118,9 @@ if [ ! -w . ]; then
 fi
 # Of two runs that start at the same time one installs, the other one waits.
 exec 9< requirements.txt
-if command -v flock >/dev/null; then flock 9 || true; fi
+if command -v flock >/dev/null && ! flock --nonblock 9; then
+  echo "== setup: waiting for another setup of $PWD to end"
+  flock 9 || true
+fi
 if ! is_complete; then install_dependencies 9<&-; fi
 if ! is_installed; then install_package 9<&-; fi

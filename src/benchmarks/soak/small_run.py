@@ -29,7 +29,8 @@ HEIGHT, WIDTH = 64, 96
 TRAIN_STRIPS, TEST_STRIPS = 12, 4
 RECIPE = (
     "--recipe sample --encoders tu-resnet10t --num-folds 2 --epochs 3 --samples-per-epoch 16 --batch-size 4 "
-    "--crop-height 64 --crop-width 64 --downscale 1 --decoder-channels 16,16,8,8,8 --num-workers 1"
+    "--crop-height 64 --crop-width 64 --downscale 1 --decoder-stride 1 --decoder-channels 16,16,8,8,8 "
+    "--num-workers 1"
 )
 ENGINE = "--engine onnxruntime"
 STAGES = {
