@@ -8,9 +8,9 @@
 set -euo pipefail
 unset CDPATH
 case "${1:-}" in
-  "" | --dev) ;;
+  "" | --dev | --cluster) ;;
   -h | --help) sed -n '2,6s/^# *//p' "${BASH_SOURCE[0]}"; exit ;;
-  *) echo "error: unknown option $1: bin/setup.sh takes --dev or nothing" >&2; exit 2 ;;
+  *) echo "error: unknown option $1: bin/setup.sh takes --dev, --cluster or nothing" >&2; exit 2 ;;
 esac
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 # uv needs a place for its cache: without a home folder that can be written to it goes without.

@@ -83,7 +83,7 @@ def multiply(images: Path, table: Path, target_images: Path, target_table: Path,
     lines = ["ImageId,ClassId,EncodedPixels"]
     for number in range(count):
         variant, source = divmod(number, len(names))
-        axes = [axis for bit, axis in enumerate((0, 1)) if variant >> bit & 1]
+        axes = tuple(axis for axis in (0, 1) if variant >> axis & 1)
         moved = partial(shift, columns=width * variant // variants, axes=axes)
         name = f"{number:09x}.jpg"
         strip = moved(strips.read(images / names[source]))
@@ -93,7 +93,7 @@ def multiply(images: Path, table: Path, target_images: Path, target_table: Path,
     write_text(target_table, "\n".join(lines) + "\n")
 
 
-def shift(strip: np.ndarray, columns: int, axes: list[int]) -> np.ndarray:
+def shift(strip: np.ndarray, columns: int, axes: tuple[int, ...]) -> np.ndarray:
     """A strip or mask ``[H, W]`` whose last columns come first, flipped along the axes."""
     return np.flip(np.roll(strip, columns, axis=1), axes)
 

@@ -34,8 +34,8 @@ from severstal.inference.lake.storage import Location, walk
 from severstal.paths import Paths
 
 KILLS = int(os.environ.get("KILLS", "1"))
-IMAGES, SHARD_SIZE = 48, 4
-SHARDS = IMAGES // SHARD_SIZE
+SHARD_SIZE = 4
+IMAGES = SHARD_SIZE * 4 * (KILLS + 2)
 WORKER = "ray::MapWorker"
 
 
@@ -66,10 +66,11 @@ def test_killed_drivers_and_a_killed_worker_change_nothing(exported, lake, bucke
     with ray_cluster() as address:
         command = driver(exported, source, output, address)
         for kill in range(KILLS):
-            stop_at = random.Random(kill).randint(kill * SHARDS // (KILLS + 1), (kill + 1) * SHARDS // (KILLS + 1) - 1)
+            chance = random.Random(kill)
+            stop_at = len(output.finished()) + chance.randint(0, 2)
             with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
                 wait_for(lambda at=stop_at: len(output.finished()) >= at, process)
-                time.sleep(random.Random(kill).random())  # anywhere in a shard
+                time.sleep(chance.random() / 4)  # anywhere in a shard
                 process.send_signal(signal.SIGKILL)
         kept = {number: output.shard(number).info().mtime for number in output.finished()}
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:

@@ -161,13 +161,13 @@ def grouped(images: Iterator[ImageFile]) -> Iterator[tuple[Group, np.ndarray]]:
     waiting: dict[tuple[int, ...], Group] = {}
     pixels = 0
     for image in images:
-        size, area = np.shape(image.strip), np.size(image.strip)
-        group = waiting.setdefault(size, [])
+        strip = _strip_of(image)
+        group = waiting.setdefault(strip.shape, [])
         group.append(image)
-        pixels += area
-        if len(group) == BATCH_SIZE or (len(group) + 1) * area > MAX_PIXELS:
-            pixels -= len(group) * area
-            yield _stacked(waiting.pop(size))
+        pixels += strip.size
+        if len(group) == BATCH_SIZE or (len(group) + 1) * strip.size > MAX_PIXELS:
+            pixels -= len(group) * strip.size
+            yield _stacked(waiting.pop(strip.shape))
         elif pixels > WAITING_PIXELS:
             yield from map(_stacked, waiting.values())
             waiting, pixels = {}, 0
@@ -175,4 +175,10 @@ def grouped(images: Iterator[ImageFile]) -> Iterator[tuple[Group, np.ndarray]]:
 
 
 def _stacked(group: Group) -> tuple[Group, np.ndarray]:
-    return group, np.stack([image.strip for image in group if image.strip is not None])
+    return group, np.stack([_strip_of(image) for image in group])
+
+
+def _strip_of(image: ImageFile) -> np.ndarray:
+    if image.strip is None:
+        raise ValueError(f"{image.path} is damaged: such images are not predicted")
+    return image.strip
