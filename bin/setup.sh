@@ -9,7 +9,7 @@ set -euo pipefail
 unset CDPATH
 case "${1:-}" in
   "" | --dev | --cluster) ;;
-  -h | --help) sed -n '2,6s/^# *//p' "${BASH_SOURCE[0]}"; exit ;;
+  -h | --help) sed -n '2,7s/^# *//p' "${BASH_SOURCE[0]}"; exit ;;
   *) echo "error: unknown option $1: bin/setup.sh takes --dev, --cluster or nothing" >&2; exit 2 ;;
 esac
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."

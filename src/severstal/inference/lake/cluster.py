@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import severstal
 from severstal.errors import InputError, first_line
@@ -52,14 +51,18 @@ class Resources:
         return fitting if self.workers is None else self.workers
 
 
+def is_client_address(address: str | None) -> bool:
+    """Whether an address is one of Ray's client server, which a machine outside of the cluster connects to."""
+    return address is not None and address.startswith("ray://")
+
+
 @contextmanager
-def ray_data(address: str | None, environment: dict[str, Any] | None = None) -> Iterator[ModuleType]:
-    """Ray, connected; its data module is loaded and prints no progress of its own.
+def ray_data(address: str | None) -> Iterator[ModuleType]:
+    """Ray, connected, with its data module loaded.
 
     Args:
         address: such as ``ray://HOST:10001``, or ``auto`` for the cluster that this machine belongs to; None to start
             Ray here.
-        environment: Ray's ``runtime_env``; by default a cluster's workers get this package.
 
     Raises:
         InputError: if no cluster answers.
@@ -74,18 +77,15 @@ def ray_data(address: str | None, environment: dict[str, Any] | None = None) -> 
                 address="local", include_dashboard=False, object_store_memory=OBJECT_STORE, logging_level=logging.ERROR
             )
         else:
+            # The cluster's workers get this package.
             package = {"py_modules": [str(Path(severstal.__file__).parent)]}
-            ray.init(address=address, runtime_env=environment or package, logging_level=logging.ERROR)
+            ray.init(address=address, runtime_env=package, logging_level=logging.ERROR)
     except (ConnectionError, ValueError) as error:
         raise InputError(
             f"no Ray cluster answers at {address} ({first_line(error)}): start one, and set RAY_AUTH_MODE=token "
             "where it asks for a token; see docs/scaling.md"
         ) from None
     try:
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        # Its warning that no resources are left for a task is what a pool with all cores of a cluster looks like.
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
         yield ray
     finally:
         ray.shutdown()

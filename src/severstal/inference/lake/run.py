@@ -6,25 +6,23 @@ written once, under its final name, and the next run predicts the shards that ha
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from types import ModuleType
 from typing import Any
 
 from severstal.engines import catalog
 from severstal.errors import InputError
 from severstal.experiment import Member
-from severstal.inference.lake.cluster import Resources, ray_data
+from severstal.inference.lake.cluster import Resources
 from severstal.inference.lake.manifest import Shard
 from severstal.inference.lake.output import Output
+from severstal.inference.lake.pipeline import Report, predict_shards
 from severstal.inference.lake.progress import Progress
-from severstal.inference.lake.shards import Counts
 from severstal.inference.lake.sources import images_of
 from severstal.inference.lake.storage import Location
-from severstal.inference.lake.worker import EnsembleFiles, ShardWorker
+from severstal.inference.lake.worker import EnsembleFiles
 from severstal.inference.members import identity, ready_members
 from severstal.paths import Paths
 from severstal.postprocess import tuned_values
@@ -113,40 +111,17 @@ class LakeRun:
         """The summary of the last complete run."""
         return self.output.read_json(self.output.summary)
 
-    def _predict_all(self, shards: list[Shard]) -> Iterator[tuple[Counts, str]]:
+    def _predict_all(self, shards: list[Shard]) -> Iterator[Report]:
         """Counts and error of each shard as it ends."""
-        with ray_data(self.address) as ray:
-            workers = self.resources.fitting(ray.cluster_resources())
-            logger.info("%d workers of %d cores and %g GPUs", workers, self.resources.cpus, self.resources.gpus)
-            predicted = self._dataset(ray, shards).map_batches(
-                ShardWorker,
-                batch_size=1,
-                fn_constructor_kwargs=self._worker_arguments(ray),
-                compute=ray.data.ActorPoolStrategy(size=min(workers, len(shards)), max_tasks_in_flight_per_actor=1),
-                num_cpus=self.resources.cpus,
-                num_gpus=self.resources.gpus,
-            )
-            for batch in predicted.iter_batches(batch_size=1, prefetch_batches=0):
-                yield Counts(**json.loads(str(batch["counts"][0]))), str(batch["error"][0])
-
-    def _dataset(self, ray: ModuleType, shards: list[Shard]) -> Any:
-        """A block for each shard, so that a shard is a task, which Ray repeats if its worker dies."""
-        rows = [
-            {"number": shard.number, "file": str(shard.file), "row_group": shard.row_group, "size": shard.size}
-            for shard in shards
-        ]
-        return ray.data.from_items(rows, override_num_blocks=len(rows))
-
-    def _worker_arguments(self, ray: ModuleType) -> dict[str, Any]:
-        shared_disk = self.address is None
-        ensemble = str(self.paths.folds) if shared_disk else ray.put(EnsembleFiles.read(self.paths, self.members))
-        return {
-            "ensemble": ensemble,
+        settings = {
             "engine": self.engine,
             "output": str(self.output.folder),
             "version": self.version,
             "threads": self.resources.cpus,
         }
+        here = self.address is None
+        ensemble = str(self.paths.folds) if here else EnsembleFiles.read(self.paths, self.members)
+        return predict_shards(self.address, shards, ensemble, settings, self.resources)
 
     def _write_summary(self, images: int, seconds: float) -> None:
         counts = self.output.counts()
