@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -76,7 +77,7 @@ def test_killed_drivers_and_a_killed_worker_change_nothing(exported, lake, bucke
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
             already = len(output.finished())
             wait_for(lambda: len(output.finished()) > already, process)
-            next(worker for worker in psutil.process_iter(["name"]) if WORKER in " ".join(worker.cmdline())).kill()
+            a_worker().kill()
             said, _ = process.communicate()
         assert process.returncode == 0, said
     assert {number: output.shard(number).info().mtime for number in kept} == kept, (
@@ -122,6 +123,15 @@ def wait_for(condition, process: subprocess.Popen) -> None:
     while not condition():
         assert process.poll() is None, f"the driver ended with {process.returncode}"
         time.sleep(0.05)
+
+
+def a_worker() -> psutil.Process:
+    """A worker of this test's cluster."""
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # a process that has ended meanwhile
+            if WORKER in " ".join(child.cmdline()):
+                return child
+    pytest.fail("the cluster has no worker")
 
 
 def rows_of(output: Output):
