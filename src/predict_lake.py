@@ -15,7 +15,7 @@ from typing import Any
 
 from severstal.console import Stage, parser, paths_of
 from severstal.engines import catalog
-from severstal.errors import run_stage
+from severstal.errors import InputError, run_stage
 from severstal.inference.cluster_packages import check_cluster_packages
 
 
@@ -25,6 +25,9 @@ def main() -> None:
     from severstal.inference.lake.cluster import Resources
     from severstal.inference.lake.run import LakeRun
 
+    for name in ("shard_size", "workers", "cpus_per_worker"):
+        if (value := getattr(options, name)) is not None and value < 1:
+            raise InputError(f"--{name.replace('_', '-')} takes a number from 1, not {value}")
     paths = paths_of(options)
     stage = Stage("predict lake", paths)
     cpus = options.cpus_per_worker or (4 if options.gpus_per_worker else 1)

@@ -28,6 +28,7 @@ from severstal.inference.lake import shards
 from severstal.inference.lake.result import Result
 from severstal.inference.lake.sources import images_of
 from severstal.inference.lake.storage import Location, naming
+from severstal.inference.lake.worker import ShardWorker
 from severstal.paths import Paths
 from severstal.postprocess.components import connected_components
 
@@ -161,6 +162,19 @@ def test_an_image_without_permission_leaves_its_shard_open_until_it_can_be_read(
     assert len(list(output.glob("shard-*"))) == 1
     monkeypatch.setattr(Location, "read", read)
     assert run_locally(exported, lake, output).summary()["damaged"] == 0
+
+
+def test_a_worker_that_cannot_load_the_ensemble_reports_why_for_each_shard(tmp_path) -> None:
+    worker = ShardWorker(str(tmp_path), "onnxruntime", str(tmp_path / "result"), "version", threads=1)
+    fields = {"number": 0, "file": str(tmp_path / "manifest.parquet"), "row_group": 0, "size": 1}
+    report = worker({name: np.array([value]) for name, value in fields.items()})
+    assert "holds no trained ensemble" in report["error"][0]
+
+
+def test_numbers_below_one_are_refused(exported, tmp_path) -> None:
+    done = run_stage_in_process("predict_lake", exported, tmp_path, f"--output={tmp_path}", "--workers=0", check=False)
+    assert done.returncode == 2
+    assert "--workers takes a number from 1, not 0" in done.stderr
 
 
 def test_what_a_storage_refuses_is_named_with_a_cure() -> None:

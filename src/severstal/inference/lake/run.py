@@ -27,8 +27,6 @@ from severstal.inference.members import identity, ready_members
 from severstal.paths import Paths
 from severstal.postprocess import tuned_values
 
-SHARD_SIZE = 1024  # images
-
 logger = logging.getLogger(__name__)
 
 

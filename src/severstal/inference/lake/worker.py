@@ -55,6 +55,7 @@ class ShardWorker:
         """
         os.environ["OMP_NUM_THREADS"] = str(threads)  # before the engines' libraries are imported, which read it
         from severstal.console import set_up_logging
+        from severstal.errors import InputError
         from severstal.inference.lake.output import Output
         from severstal.inference.lake.storage import Location
         from severstal.inference.predictor import Predictor
@@ -66,8 +67,11 @@ class ShardWorker:
             import ray
 
             ray.get(ensemble).write(folder)
-        self._predictor = Predictor(folder, engine)
-        self._output, self._version = Output(Location.parse(output)), version
+        self._output, self._version, self._failure = Output(Location.parse(output)), version, ""
+        try:
+            self._predictor = Predictor(folder, engine)
+        except InputError as error:  # Ray would start this worker again and again
+            self._failure = str(error)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
         """Predict the one shard of a batch and write its table.
@@ -87,6 +91,8 @@ class ShardWorker:
         shard = Shard(number, Location.parse(str(batch["file"][0])), row_group, size)
         counts, error = Counts(), ""
         try:
+            if self._failure:
+                raise InputError(self._failure)
             content, counts = predict_shard(self._predictor, shard.images(), self._version)
             self._output.shard(shard.number).write(content)
         except InputError as reason:
