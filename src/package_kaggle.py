@@ -39,8 +39,7 @@ def main() -> None:
         package.write_dataset(paths.kaggle_dataset, paths, members, values, options.user)
         package.write_kernel(paths.kaggle_kernel, options.user)
         if not options.no_wheels:
-            extra = list(package.TENSORRT) if options.tensorrt else []
-            package.fetch_wheels(dataset.wheels, extra)
+            package.fetch_wheels(dataset.wheels, package.TENSORRT if options.tensorrt else ())
     stage.wrote(paths.kaggle_dataset, paths.kaggle_kernel)
     for folder in (dataset.code, dataset.folds, dataset.wheels):
         files = files_of(folder)

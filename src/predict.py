@@ -5,7 +5,7 @@ engine, and folds/postprocess.json; writes submissions/submission.csv and submis
 
     bash bin/predict.sh
     bash bin/predict.sh --images /mill/today --submissions /mill/today-masks
-    bash bin/predict.sh --time-limit 55m --skip-corrupt
+    bash bin/predict.sh --time-limit 55m --skip-corrupt --skip-late
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> None:
     stage.read(f"{len(run.form.images)} strips of {run.folder}", f"{len(run.members)} networks, engine {run.engine}")
     if not stage.is_cached(run.artifact(), paths.submission):
         with run_lock(paths.submissions):
-            run.predict(budget, options.skip_corrupt)
+            run.predict(budget, skip_corrupt=options.skip_corrupt, skip_late=options.skip_late)
         stage.wrote(paths.submission)
     for line in run.summary():
         stage.say(line)
@@ -49,6 +49,11 @@ def parse() -> Namespace:
     )
     command_line.add_argument(
         "--time-limit", metavar="TIME", help="such as 55m: leave out members of the ensemble that would not finish"
+    )
+    command_line.add_argument(
+        "--skip-late",
+        action="store_true",
+        help="predict strips empty that the time limit leaves no time for; default: exceed it, or refuse to start",
     )
     return command_line.parse_args()
 

@@ -68,6 +68,10 @@ class FoldPaths:
         """Layers that an engine of lower precision keeps in float32."""
         return self.folder / f"model.{engine}-layers.json"
 
+    def all_float32_layers(self) -> list[Path]:
+        """The lists of float32 layers on disk, of all engines."""
+        return sorted(self.folder.glob("model.*-layers.json"))
+
     def sidecars(self) -> list[Path]:
         """The JSON files of all engines on disk."""
         return sorted(self.folder.glob("model.*.json"))

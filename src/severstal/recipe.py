@@ -117,6 +117,9 @@ class Recipe(BaseModel):
     amp: Literal["auto", "fp16", "bf16", "apex", "off"] = Field(
         "auto", description="mixed precision; auto: fp16 on CUDA, bf16 on a CPU that supports it, otherwise off"
     )
+    torch_compile: bool = Field(
+        False, description="compile the network for training on a GPU (torch.compile), which takes minutes at first"
+    )
     # inference
     tta: tuple[Literal["horizontal", "vertical", "both"], ...] = Field(
         ("horizontal",), description="flips averaged with the plain view in the exported graph, or none"

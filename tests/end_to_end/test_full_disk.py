@@ -6,6 +6,7 @@ import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from support.files import contents
 from severstal.artifacts import write_json
 from severstal.errors import InputError
 from severstal.models import weights
-from severstal.training import checkpoint
+from severstal.training.checkpoint import CheckpointWriter
 
 
 @contextmanager
@@ -29,12 +30,17 @@ def files_up_to(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+def write_checkpoint(file: Path) -> None:
+    with CheckpointWriter(file) as writer:
+        writer.save({"layer": torch.zeros(10_000)})
+
+
 @pytest.mark.parametrize(
     "write",
     [
         lambda file: write_json(file, {"numbers": list(range(5000))}),
         lambda file: weights.save(file, {"layer": torch.zeros(10_000)}, {}),
-        lambda file: checkpoint.save(file, {"layer": torch.zeros(10_000)}),
+        write_checkpoint,
     ],
     ids=["JSON", "weights", "checkpoint"],
 )

@@ -18,6 +18,9 @@ def test_an_ensemble_goes_on_with_the_members_that_are_kept() -> None:
     ensemble(STRIPS)
     assert ensemble.num_strips == 2
     assert all(member.seconds > 0 for member in ensemble.members)
+    ensemble.use([0])
+    ensemble(STRIPS)
+    assert [member.num_strips for member in ensemble.members] == [4, 2, 2]
     ensemble.keep([0, 2])
     assert np.array_equal(
         ensemble(STRIPS)[0], mean_map([rolling_engine(0)(STRIPS)[0], rolling_engine(2)(STRIPS)[0]], [1, 3])
@@ -57,7 +60,7 @@ def test_members_are_averaged_on_the_device_unless_each_one_is_timed() -> None:
     ensemble(STRIPS)
     assert averaged == [3]
     assert [member.seconds for member in ensemble.members] == seconds
-    assert (ensemble.num_strips, ensemble.timed_strips) == (6, 2)
+    assert (ensemble.num_strips, ensemble.members[0].timed_strips) == (6, 2)
     ensemble.keep([0, 2])
     assert np.array_equal(ensemble(STRIPS)[0], mean_map([rolling_engine(0)(STRIPS)[0], rolling_engine(2)(STRIPS)[0]]))
     assert averaged == [3, 2]

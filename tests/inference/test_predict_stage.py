@@ -72,13 +72,15 @@ def test_with_enough_time_a_limit_changes_nothing(paths, mill, clock) -> None:
 
 
 def test_a_member_that_would_not_finish_is_left_out_by_name_until_there_is_time(paths, mill, clock) -> None:
-    # The first 12 strips take 2.5 s; of the 3.5 s that are left, the slow member would need 5.9.
+    # The first call takes 0.8 s of the 6; the slow member would need another 7.6.
     done = predict(paths, mill, "--time-limit", "6s")
     assert f"prediction goes on without {SLOW}" in done.stdout
-    assert list(json.loads(paths.submission_report.read_text())["members"]) == [FAST]
+    strips_of_members = json.loads(paths.submission_report.read_text())["strips_of_members"]
+    assert strips_of_members[FAST] == STRIPS
+    assert strips_of_members[SLOW] < STRIPS, "it comes back for the last strips alone"
     assert len(read_submission(paths)) == 4 * STRIPS
     assert "cached" not in predict(paths, mill).stdout, "a smaller ensemble is worth another try"
-    assert list(json.loads(paths.submission_report.read_text())["members"]) == [FAST, SLOW]
+    assert json.loads(paths.submission_report.read_text())["strips_of_members"] == {FAST: STRIPS, SLOW: STRIPS}
 
 
 def test_where_no_member_finishes_nothing_is_written(paths, mill, clock) -> None:
@@ -87,6 +89,18 @@ def test_where_no_member_finishes_nothing_is_written(paths, mill, clock) -> None
     assert f"no member of the ensemble finishes in the 0.0 s that are left; the quickest, {FAST}," in done.stderr
     assert "longer --time-limit" in done.stderr
     assert not paths.submission.exists()
+
+
+def test_strips_that_come_too_late_are_predicted_empty_on_request(paths, mill, clock) -> None:
+    done = predict(paths, mill, "--time-limit", "1s", "--skip-late")
+    late = json.loads(paths.submission_report.read_text())["late"]
+    assert f"because the time was over: {late} strips" in done.stdout
+    assert 0 < late < STRIPS
+    submission = read_submission(paths)
+    assert len(submission) == 4 * STRIPS
+    assert (submission["EncodedPixels"][: 4 * (STRIPS - late)] != "").any()
+    assert (submission["EncodedPixels"][4 * (STRIPS - late) :] == "").all()
+    assert "cached" not in predict(paths, mill).stdout, "with more time the rest would be predicted"
 
 
 def test_a_corrupt_strip_stops_the_run_by_name_or_is_predicted_empty_and_listed(paths, tmp_path) -> None:

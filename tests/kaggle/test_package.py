@@ -10,11 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnxruntime
 import pandas as pd
 import pytest
 from support.commands import ROOT, run_stage_alone
 
+from severstal.engines import base
 from severstal.errors import InputError
+from severstal.experiment import Member
+from severstal.inference import submission
 from severstal.kaggle import notebook_run, package
 from severstal.paths import Paths
 
@@ -116,26 +120,52 @@ def test_the_next_engine_predicts_if_the_fastest_fails(session, monkeypatch, cap
     assert (working / "submission.csv").exists()
 
 
-def test_a_session_without_a_working_engine_or_time_ends_with_an_error(session, monkeypatch) -> None:
+def test_a_session_without_a_working_engine_or_time_still_leaves_a_valid_submission(
+    session, monkeypatch, caplog
+) -> None:
     attached, working = session
-    inputs = attached / "severstal-networks", notebook_run.find_input(attached, "sample_submission.csv"), working
+    competition = notebook_run.find_input(attached, "sample_submission.csv")
+    inputs = attached / "severstal-networks", competition, working
     monkeypatch.setattr(notebook_run, "available_engines", list)
-    with pytest.raises(InputError, match="none of the engines works in this session"):
-        notebook_run.predict(*inputs, 600)
+    assert notebook_run.predict(*inputs, 600) is None
+    assert "holds empty masks" in caplog.text
+    form = submission.form_of(Paths(competition, working, working))
+    assert submission.check(working / "submission.csv", form, 64, 96).lines()
+    (working / "submission.csv").unlink()
     monkeypatch.setattr(notebook_run, "available_engines", lambda: ["openvino"])
-    with pytest.raises(InputError, match="no engine has worked so far"):
-        notebook_run.predict(*inputs, 30)
+    assert notebook_run.predict(*inputs, 30) is None
+    assert "no further engine is tried" in caplog.text
+    assert (working / "submission.csv").exists()
     assert not (working / "folds").exists()
 
 
-@pytest.mark.parametrize(("gpus", "fastest"), [(1, "torch-fp16"), (0, "openvino")])
-def test_engines_are_tried_in_order_of_speed(monkeypatch, gpus, fastest) -> None:
-    monkeypatch.setattr(notebook_run, "gpu_count", lambda: gpus)
-    monkeypatch.setattr(notebook_run, "is_installed", lambda name: name != "tensorrt")
-    assert notebook_run.available_engines()[0] == fastest
-    assert notebook_run.available_engines()[-1] == "torch"
-    monkeypatch.setattr(notebook_run, "is_installed", lambda name: True)
-    assert (notebook_run.available_engines()[0] == "tensorrt") == bool(gpus)
+def test_an_engine_that_hangs_is_stopped(tmp_path, monkeypatch) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "predict.py").write_text("import time\ntime.sleep(600)\n")
+    monkeypatch.setattr(notebook_run, "GRACE_SECONDS", 0)
+    assert not notebook_run._predict_with("torch", tmp_path, Paths.under(tmp_path), 0.2)
+
+
+GPU = {"name": "NVIDIA T4", "compute_cap": "7.5"}
+ON_THE_GPU = ["tensorrt", "torch-fp16", "torch", "openvino", "onnxruntime"]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "providers", "expected"),
+    [
+        ([GPU], ["CPUExecutionProvider"], ON_THE_GPU),
+        ([GPU], ["CUDAExecutionProvider"], ["tensorrt", "torch-fp16", "onnxruntime", "torch", "openvino"]),
+        ([GPU | {"compute_cap": "6.0"}], ["CPUExecutionProvider"], ON_THE_GPU[1:]),
+        ([], ["CPUExecutionProvider"], ["openvino", "onnxruntime", "torch"]),
+    ],
+)
+def test_engines_on_the_gpu_are_tried_before_those_on_the_cpu(monkeypatch, gpus, providers, expected) -> None:
+    monkeypatch.setattr(notebook_run, "gpus", lambda: gpus)
+    monkeypatch.setattr(base, "gpu_count", lambda: len(gpus))
+    monkeypatch.setattr(base.Engine, "is_installed", classmethod(lambda cls: True))
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
+    assert notebook_run.available_engines() == expected
 
 
 def test_attached_data_are_found_at_any_depth_and_only_once(tmp_path) -> None:
@@ -183,9 +213,38 @@ def test_every_wheel_has_a_pinned_version() -> None:
         assert package._pin(name).startswith(f"{name}==")
 
 
-def test_wheels_that_cannot_be_downloaded_are_an_error_with_a_way_round_it(tmp_path, monkeypatch) -> None:
+def test_one_wheel_that_cannot_be_downloaded_does_not_stop_the_others(tmp_path, monkeypatch) -> None:
+    asked = []
+
+    def run(command: list[str], **options):
+        asked.append(command)
+        failed = command[-1].startswith("onnx==")
+        return subprocess.CompletedProcess(command, int(failed), "", "ERROR: there is none\n" if failed else "")
+
+    monkeypatch.setattr(package.subprocess, "run", run)
+    with pytest.raises(InputError, match=r"downloaded: onnx==[\d.]+ \(ERROR: there is none\)\. .*--no-wheels"):
+        package.fetch_wheels(tmp_path / "wheels", package.TENSORRT)
+    assert len(asked) == len(package.WHEELS) + 3
+    by_name = {command[-1].split("==")[0]: command for command in asked}
+    assert package.NVIDIA_INDEX in by_name["tensorrt-cu12-libs"], "PyPI has a stub of it alone"
+    assert package.NVIDIA_INDEX not in by_name["timm"]
+    assert "wheel" in by_name["tensorrt-cu12"], "it is published as source"
+
+
+def test_an_error_of_the_index_is_shown(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(package, "WHEELS", ())
     monkeypatch.setenv("PIP_INDEX_URL", "http://localhost:9/simple")
     monkeypatch.setenv("PIP_RETRIES", "0")
-    with pytest.raises(InputError, match=r"cannot be downloaded.*--no-wheels"):
+    with pytest.raises(InputError, match=r"no-such-wheel==1 \(ERROR.*--no-wheels"):
         package.fetch_wheels(tmp_path / "wheels", ["no-such-wheel==1"])
+
+
+def test_tensorrts_graph_and_the_layers_that_need_float32_are_packed(tmp_path) -> None:
+    member = Member(Paths.under(tmp_path), "resnet34", 0)
+    files = member.files
+    files.folder.mkdir(parents=True)
+    before = package._files(member)
+    for file in (files.converted_onnx("tensorrt"), files.float32_layers("tensorrt")):
+        assert file not in before
+        file.touch()
+        assert file in package._files(member)

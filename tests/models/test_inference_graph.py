@@ -42,6 +42,18 @@ def test_with_flips_a_flipped_strip_gets_the_flipped_map(tta, axes) -> None:
     assert not torch.equal(without(strips)[0], torch.flip(without(torch.flip(strips, axes))[0], axes))
 
 
+def test_views_that_are_predicted_together_give_the_maps_of_views_in_turn() -> None:
+    torch.manual_seed(0)
+    values = recipe.build({"name": "tiny"} | TINY | {"classifier_loss_weight": 0.1})
+    unet = build_unet(values, "tu-mobilenetv4_conv_small").eval()
+    strips = torch.randint(0, 256, (3, 1, 70, 100), dtype=torch.uint8)
+    arguments = unet, 0.5, 0.2, 32, ("horizontal", "vertical", "both")
+    with torch.inference_mode():
+        in_turn, together = (InferenceGraph(*arguments, concatenate=value).eval()(strips) for value in (False, True))
+    assert all((one.int() - other.int()).abs().max() <= 1 for one, other in zip(in_turn, together, strict=True))
+    assert in_turn[0].float().std() > 1, "equal maps of one value would prove nothing"
+
+
 def test_probabilities_are_the_sigmoid_from_0_to_255() -> None:
     graph = InferenceGraph(Constant(), 0.5, 0.2, 32, ())
     probability, class_probability = graph(torch.zeros((1, 1, 64, 96), dtype=torch.uint8))

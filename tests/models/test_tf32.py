@@ -40,7 +40,7 @@ class OneStrip(StripDataset):
 
 def test_out_of_fold_maps_are_computed_without_tf32() -> None:
     before, graph = settings(), RecordsSettings()
-    predicted = predict_out_of_fold(graph, OneStrip(), 1, torch.device("cpu"), show_progress=False)
+    predicted = predict_out_of_fold(graph, OneStrip(), 1, torch.device("cpu"))
     next(predicted)
     assert graph.settings == ["ieee", "ieee"]
     assert settings() == before, "while the caller holds the maps, its own settings are in force"

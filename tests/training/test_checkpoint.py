@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,12 +11,17 @@ from support.training import ENCODER, SHARED_VALUES, interrupt, job
 
 from severstal.errors import InputError
 from severstal.training import checkpoint
-from severstal.training.checkpoint import Checkpoint
+from severstal.training.checkpoint import Checkpoint, CheckpointWriter
 
 
 def small_checkpoint() -> Checkpoint:
     learner = {"network": {"w": torch.zeros(1000)}, "ema": {}, "optimizer": {}, "amp": {}}
     return {"fingerprint": "f", "learner": learner, "top_epochs": [], "records": [], "num_threads": 1}
+
+
+def write(file: Path) -> None:
+    with CheckpointWriter(file) as writer:
+        writer.save(small_checkpoint())
 
 
 class PrintsWhenLoaded:
@@ -36,7 +42,7 @@ def test_a_checkpoint_runs_no_code(tmp_path, capsys) -> None:
 
 def test_a_truncated_file_or_another_one_is_refused_with_a_cure(tmp_path) -> None:
     file = tmp_path / "checkpoint.pt"
-    checkpoint.save(file, small_checkpoint())
+    write(file)
     assert checkpoint.load(file, tmp_path, "train")["fingerprint"] == "f"
     complete = file.read_bytes()
     torch.save(torch.zeros(3), file)
@@ -51,6 +57,23 @@ def test_a_truncated_file_or_another_one_is_refused_with_a_cure(tmp_path) -> Non
 
 def test_a_checkpoint_of_another_configuration_is_refused(tiny) -> None:
     interrupt(job(tiny, SHARED_VALUES), epoch=1)
-    checkpoint.save(tiny.fold(ENCODER, 0).checkpoint, small_checkpoint())
+    write(tiny.fold(ENCODER, 0).checkpoint)
     with pytest.raises(InputError, match="another configuration"):
         job(tiny, SHARED_VALUES).run()
+
+
+def test_a_checkpoint_holds_the_weights_of_the_moment_although_training_goes_on(tmp_path) -> None:
+    file, state = tmp_path / "checkpoint.pt", small_checkpoint()
+    with CheckpointWriter(file) as writer:
+        writer.save(state)
+        state["learner"]["network"]["w"] += 1
+    assert not checkpoint.load(file, tmp_path, "train")["learner"]["network"]["w"].any()
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_the_training(tmp_path) -> None:
+    writer = CheckpointWriter(tmp_path)  # a folder is in its place
+    writer.save(small_checkpoint())
+    with pytest.raises(OSError, match=str(tmp_path)):
+        writer.save(small_checkpoint())
+    with writer:
+        pass  # the error was reported already

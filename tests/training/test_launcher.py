@@ -128,7 +128,7 @@ def test_no_training_goes_on_when_the_launcher_is_killed(tiny, number) -> None:
 def test_a_worker_that_does_not_see_the_folders_names_them(tiny, tmp_path) -> None:
     training = job(tiny)
     tiny.input.rename(tmp_path / "elsewhere")
-    outcome = launcher.run_job(training, alone=True)
+    outcome = launcher.run_job(training, 1)
     assert f"sees no {tiny.input}" in (outcome.error or "")
     assert "shared disk" in (outcome.error or "")
 

@@ -12,6 +12,7 @@ import torch
 from support.training import job
 
 from severstal.errors import InputError
+from severstal.training import loaders
 from severstal.training.distributed import Distributed
 from severstal.training.loaders import build_loaders, check_memory, usable_num_workers
 
@@ -21,8 +22,8 @@ def test_a_daemonic_process_loads_without_loader_processes_and_says_so(tiny, mon
     monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
     training = job(tiny, {"num_workers": 1})
     with caplog.at_level(logging.WARNING, "severstal"):
-        loaders = build_loaders(training.member, training.data, training.recipe, Distributed(0, 1, torch.device("cpu")))
-    crops, _ = next(iter(loaders.training))
+        built = build_loaders(training.member, training.data, training.recipe, Distributed(0, 1, torch.device("cpu")))
+    crops, _ = next(iter(built.training))
     assert crops.shape == (4, 1, 64, 64)
     assert "DASK_DISTRIBUTED__WORKER__DAEMON=False" in caplog.text
 
@@ -50,3 +51,9 @@ def test_strips_that_cannot_fit_into_the_memory_are_refused_before_the_training(
     with pytest.raises(InputError, match=r"1 strips of 4096x16384 at a time take more than 2 GB.*--downscale"):
         check_memory(training.member, huge, training.recipe)
     check_memory(training.member, huge, training.recipe.model_copy(update={"downscale": 2}))
+
+
+def test_networks_that_are_trained_side_by_side_share_the_cores(monkeypatch) -> None:
+    monkeypatch.setattr(loaders, "core_count", lambda: 32)
+    monkeypatch.setattr(loaders.torch, "get_num_threads", lambda: 4)
+    assert [usable_num_workers(-1, num_processes, 1000) for num_processes in (1, 4, 8, 64)] == [8, 7, 3, 1]

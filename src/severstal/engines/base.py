@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 import numpy as np
 
 from severstal.engines.outputs import Outputs, Predict
+from severstal.errors import InputError
 from severstal.experiment import Member
+from severstal.hardware import gpu_count
 
 if TYPE_CHECKING:
     from severstal.engines.dice_check import FoldScorer
@@ -43,6 +45,10 @@ FLOAT32 = Tolerance(levels=3, flipped=1e-4)
 FLOAT16 = Tolerance(levels=26, flipped=1e-3)
 
 
+class BuildTimeout(InputError):
+    """The time for building an engine is over."""
+
+
 class Engine(ABC):
     """A network in one runtime, ready to be called.
 
@@ -54,6 +60,7 @@ class Engine(ABC):
         precision: of most of its arithmetic. Below ``fp32`` the Dice of the fold's held-out strips is checked too.
         tolerance: None where the precision is so low that only the Dice can decide.
         averages_on_device: whether :meth:`average` is implemented.
+        reads_onnx: whether it runs the exported graph; else it runs the PyTorch network.
     """
 
     name: ClassVar[str]
@@ -63,6 +70,7 @@ class Engine(ABC):
     precision: ClassVar[Precision] = "fp32"
     tolerance: ClassVar[Tolerance | None] = FLOAT32
     averages_on_device: ClassVar[bool] = False
+    reads_onnx: ClassVar[bool] = True
 
     @classmethod  # noqa: B027 - most runtimes have no file to write
     def build(cls, member: Member, fold: FoldScorer | None = None) -> None:
@@ -80,6 +88,16 @@ class Engine(ABC):
         Raises:
             InputError: if a file is missing or damaged, or the device is missing.
         """
+
+    @classmethod
+    def load_within(cls, member: Member, build_seconds: float) -> Self:
+        """:meth:`load`, and no longer than ``build_seconds`` for a runtime that has to build its file again.
+
+        Raises:
+            BuildTimeout: if the file is not built by then.
+            InputError: as :meth:`load`.
+        """
+        return cls.load(member)
 
     @abstractmethod
     def __call__(self, strips: np.ndarray) -> Outputs:
@@ -100,6 +118,11 @@ class Engine(ABC):
     @classmethod
     def needs_gpu(cls) -> bool:
         return cls.device == "gpu"
+
+    @classmethod
+    def runs_on_gpu(cls) -> bool:
+        """Whether it computes on a GPU of this machine."""
+        return cls.device != "cpu" and gpu_count() > 0
 
     @classmethod
     def is_reduced(cls) -> bool:

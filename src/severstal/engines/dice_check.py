@@ -27,6 +27,7 @@ class FoldScorer:
 
     Attributes:
         images: the held-out strips that are scored.
+        rules: the post-processing that they are scored with.
         reference: mean Dice of PyTorch's out-of-fold maps on them.
     """
 
@@ -36,7 +37,7 @@ class FoldScorer:
         Raises:
             InputError: if they are missing or damaged.
         """
-        self.member, self._data, self._rules = member, data, rules
+        self.member, self._data, self.rules = member, data, rules
         self.images = _draw_evenly(data.images(member.fold, held_out=True), MAX_STRIPS)
         self._calibration_images = _draw_calibration(data, member.fold)
         store = out_of_fold.FoldMaps(member.files.oof, member.remake)
@@ -45,7 +46,7 @@ class FoldScorer:
 
     def arguments(self) -> tuple[Member, TrainingSet, tuple[Rule, ...]]:
         """What another process constructs an equal scorer from."""
-        return self.member, self._data, self._rules
+        return self.member, self._data, self.rules
 
     def score(self, predict: Predict) -> float:
         """Mean Dice over the held-out strips and the classes."""
@@ -60,7 +61,7 @@ class FoldScorer:
     def _score_maps(self, image: str, probability: np.ndarray, class_probability: np.ndarray) -> float:
         """Mean Dice of a strip's map ``uint8 [4, H, W]`` and class probabilities ``uint8 [4]``."""
         truth = masks(self._data.labels[image], self._data.height, self._data.width)
-        return float(dice(masks_of(probability, class_probability, self._rules), truth).mean())
+        return float(dice(masks_of(probability, class_probability, self.rules), truth).mean())
 
     def read_strip(self, image: str) -> np.ndarray:
         """A labelled strip, ``uint8 [H, W]``."""

@@ -15,7 +15,7 @@ from severstal.engines.dice_check import FoldScorer
 from severstal.engines.outputs import Predict
 from severstal.engines.parity import PARITY_STRIPS, check_parity, compare
 from severstal.engines.torch_engine import TorchEngine
-from severstal.errors import InputError
+from severstal.errors import InputError, first_line
 from severstal.experiment import Member
 from severstal.postprocess.ensemble_mean import mean_map
 from severstal.postprocess.rules import Rule
@@ -67,8 +67,10 @@ def check_engine(
     """Build and load an engine, compare it with PyTorch in float32, score it on the fold's held-out strips."""
     member, name = fold.member, engine_class.name
     check = EngineCheck(member.name, name)
-    began = time.monotonic()
     try:
+        if engine_class.reads_onnx:
+            export_missing(member)
+        began = time.monotonic()
         engine_class.build(member, fold)
         engine = engine_class.load(member)
         check.facts |= {"built_in": time.monotonic() - began, "kept": float32_layers.read(member, name)}
@@ -77,8 +79,8 @@ def check_engine(
         check.facts |= parity.as_json() | {"dice": fold.score(engine), "pytorch": fold.reference}
         check_parity(name, parity, engine_class.tolerance)
         check.predict = engine
-    except (InputError, RuntimeError) as error:  # CUDA and TensorRT raise RuntimeErrors of many kinds
-        check.failure = str(error)
+    except (InputError, RuntimeError, ImportError) as error:  # CUDA and TensorRT raise RuntimeErrors of many kinds
+        check.failure = first_line(error)
     return check
 
 

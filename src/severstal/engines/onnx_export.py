@@ -42,7 +42,7 @@ def write_onnx(member: Member) -> tuple[int, int]:
 def _export(member: Member) -> onnx.ModelProto:
     """The graph as PyTorch's exporter writes it."""
     config = member.config()
-    model = load_inference_graph(member, torch.device("cpu"))
+    model = load_inference_graph(member, torch.device("cpu"), concatenate=True)
     strips = torch.zeros((2, 1, config.height, config.width), dtype=torch.uint8)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():

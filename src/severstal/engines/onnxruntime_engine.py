@@ -49,6 +49,15 @@ class OnnxRuntimeEngine(Engine):
     def load(cls, member: Member) -> Self:
         return cls(member.files.onnx)
 
+    @classmethod
+    def runs_on_gpu(cls) -> bool:
+        """Whether there is a GPU and the installed build is the one for CUDA."""
+        if not super().runs_on_gpu() or not cls.is_installed():
+            return False
+        import onnxruntime
+
+        return CUDA in onnxruntime.get_available_providers()
+
     def __call__(self, strips: np.ndarray) -> Outputs:
         probability, class_probability = self._session.run(OUTPUTS, {INPUT: strips[:, None]})
         return probability, class_probability

@@ -40,6 +40,10 @@ class TensorRTEngine(Engine):
         """Load the engine, building it again where it does not fit this machine."""
         return cls(cls._file(member).load())
 
+    @classmethod
+    def load_within(cls, member: Member, build_seconds: float) -> Self:
+        return cls(cls._file(member).load(build_seconds))
+
     def __call__(self, strips: np.ndarray) -> Outputs:
         return self._runner(strips)
 

@@ -17,6 +17,7 @@ class TorchEngine(Engine):
     name = "torch"
     packages = ("torch",)
     device = "any"
+    reads_onnx = False
 
     def __init__(self, member: Member) -> None:
         import torch

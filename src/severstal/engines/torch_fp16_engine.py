@@ -25,6 +25,7 @@ class TorchFloat16Engine(Engine):
     precision = "fp16"
     tolerance = FLOAT16
     averages_on_device = True
+    reads_onnx = False
 
     def __init__(self, graphs: CudaGraphs) -> None:
         self._graphs = graphs

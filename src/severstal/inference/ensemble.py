@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from severstal.engines import catalog
-from severstal.engines.base import Engine, Outputs, Predict
+from severstal.engines.base import BuildTimeout, Engine
+from severstal.engines.outputs import Outputs, Predict
+from severstal.errors import InputError
 from severstal.experiment import Member
-from severstal.inference.time_budget import MemberTime
+from severstal.inference.time_budget import MemberTime, TimeBudget, in_turns
 from severstal.postprocess.ensemble_mean import mean_map
+
+BUILD_SHARE = 0.4  # of a time budget, for building engines; the rest is for prediction
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -24,7 +31,9 @@ class LoadedMember:
         weight: of its answers in the mean, a whole number from 1.
         name: such as ``resnet34 fold 0``.
         encoder: such as ``resnet34``.
-        seconds: spent in the engine so far; counted only where the members run one after another.
+        seconds: spent in the engine since the times were reset; counted only where members run one after another.
+        timed_strips: strips that ``seconds`` were spent on.
+        num_strips: strips that it has predicted.
     """
 
     engine: Engine
@@ -32,27 +41,33 @@ class LoadedMember:
     name: str = ""
     encoder: str = ""
     seconds: float = 0.0
+    timed_strips: int = 0
+    num_strips: int = 0
+
+    def reset_time(self) -> None:
+        """Forget the seconds measured so far, such as those of a runtime's slow first call."""
+        self.seconds, self.timed_strips = 0.0, 0
 
 
 class Ensemble:
     """Loaded networks whose answers are averaged.
 
     Attributes:
-        members: the networks that are averaged.
+        members: the loaded networks.
+        active: indices of those that are averaged; all, until :meth:`use` chooses.
         engine_class: class of the members' engines, if it averages them where they compute; None to average here.
         time_members: whether members run one after another, each timed, even where one call could run them all.
         num_strips: strips predicted so far.
-        timed_strips: strips that the members' ``seconds`` were spent on.
     """
 
     def __init__(
-        self, members: Sequence[LoadedMember], engine_class: type[Engine] | None = None, time_members: bool = False
+        self, members: Sequence[LoadedMember], engine_class: type[Engine] | None = None, *, time_members: bool = False
     ) -> None:
         self.members = list(members)
+        self.active = list(range(len(members)))
         self.engine_class = engine_class
         self.time_members = time_members
         self.num_strips = 0
-        self.timed_strips = 0
         self._average: Predict | None = None
 
     def __call__(self, strips: np.ndarray) -> Outputs:
@@ -65,58 +80,92 @@ class Ensemble:
             Mean probability maps ``uint8 [N, 4, H, W]`` and mean class probabilities ``uint8 [N, 4]``.
         """
         self.num_strips += len(strips)
-        if self.engine_class is None or self.time_members or len(self.members) == 1:
-            return self._run_in_turn(strips)
+        members = self._active_members()
+        for member in members:
+            member.num_strips += len(strips)
+        if self.engine_class is None or self.time_members or len(members) == 1:
+            return _run_in_turn(members, strips)
         if self._average is None:
-            self._average = self.engine_class.average([member.engine for member in self.members], self._weights())
+            self._average = self.engine_class.average([member.engine for member in members], _weights(members))
         return self._average(strips)
+
+    def use(self, indices: Sequence[int]) -> None:
+        """Average the members at ``indices`` from now on; the others stay loaded."""
+        if list(indices) != self.active:
+            self.active, self._average = list(indices), None
 
     def keep(self, indices: Sequence[int]) -> None:
         """Drop every member but those at ``indices``."""
         self.members = [self.members[index] for index in indices]
-        self._average = None
+        self.active, self._average = list(range(len(self.members))), None
 
     def reset_times(self) -> None:
-        """Forget the seconds measured so far, such as those of a runtime's slow first call."""
-        self.timed_strips = 0
+        """Forget the seconds that all members have needed so far."""
         for member in self.members:
-            member.seconds = 0.0
+            member.reset_time()
 
     def times(self) -> list[MemberTime]:
-        """Mean time that each member has needed for a strip since the times were last reset."""
+        """Mean time that each loaded member has needed for a strip since its time was last reset."""
         return [
-            MemberTime(member.name, member.encoder, member.seconds / max(self.timed_strips, 1))
+            MemberTime(member.name, member.encoder, member.seconds / max(member.timed_strips, 1))
             for member in self.members
         ]
 
-    def _run_in_turn(self, strips: np.ndarray) -> Outputs:
-        self.timed_strips += len(strips)
-        answers = []
-        for member in self.members:
-            started = time.monotonic()
-            answers.append(member.engine(strips))
-            member.seconds += time.monotonic() - started
-        maps, class_probabilities = zip(*answers, strict=True)
-        return mean_map(maps, self._weights()), mean_map(class_probabilities, self._weights())
+    def _active_members(self) -> list[LoadedMember]:
+        return [self.members[index] for index in self.active]
 
-    def _weights(self) -> list[int]:
-        return [member.weight for member in self.members]
+
+def _run_in_turn(members: Sequence[LoadedMember], strips: np.ndarray) -> Outputs:
+    answers = []
+    for member in members:
+        started = time.monotonic()
+        answers.append(member.engine(strips))
+        member.seconds += time.monotonic() - started
+        member.timed_strips += len(strips)
+    maps, class_probabilities = zip(*answers, strict=True)
+    return mean_map(maps, _weights(members)), mean_map(class_probabilities, _weights(members))
+
+
+def _weights(members: Sequence[LoadedMember]) -> list[int]:
+    return [member.weight for member in members]
 
 
 def load_ensemble(
-    members: Sequence[Member], ensemble_weights: dict[str, int], engine: str, time_members: bool = False
+    members: Sequence[Member], ensemble_weights: dict[str, int], engine: str, budget: TimeBudget | None = None
 ) -> Ensemble:
     """Load every member into the engine of this name.
 
     Args:
         ensemble_weights: of each encoder's answers in the mean, as tuned.
+        budget: engines that have to be built on this machine are built in ``BUILD_SHARE`` of it, and members whose
+            engine is not done by then are left out.
 
     Raises:
-        InputError: if an engine's file is missing, damaged or not of the member's weights.
+        InputError: if an engine's file is missing, damaged or not of the member's weights, or if none is built in time.
     """
     engine_class = catalog.engine_class(engine)
+    engines = _load_within(engine_class, members, budget) if budget else [engine_class.load(item) for item in members]
     loaded = [
-        LoadedMember(engine_class.load(member), ensemble_weights[member.encoder], member.name, member.encoder)
-        for member in members
+        LoadedMember(engine, ensemble_weights[member.encoder], member.name, member.encoder)
+        for member, engine in zip(members, engines, strict=True)
+        if engine is not None
     ]
-    return Ensemble(loaded, engine_class if engine_class.averages_on_device else None, time_members)
+    return Ensemble(loaded, engine_class if engine_class.averages_on_device else None)
+
+
+def _load_within(engine_class: type[Engine], members: Sequence[Member], budget: TimeBudget) -> list[Engine | None]:
+    """The engine of each member, None where the time for building was over; one fold of each encoder first."""
+    building = TimeBudget.from_now(BUILD_SHARE * budget.remaining())
+    engines: list[Engine | None] = [None] * len(members)
+    late = []
+    for index in in_turns([member.encoder for member in members]):
+        try:
+            engines[index] = engine_class.load_within(members[index], building.remaining())
+        except BuildTimeout as error:
+            late.append(members[index].name)
+            logger.info("%s: %s", members[index].name, error)
+    if len(late) == len(members):
+        raise InputError(f"no {engine_class.name} engine was built in time: choose another --engine")
+    if late:
+        logger.info("%d of %d engines are ready; left out: %s", len(members) - len(late), len(members), ", ".join(late))
+    return engines

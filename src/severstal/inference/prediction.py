@@ -14,7 +14,8 @@ from typing import TypeVar
 import numpy as np
 
 from severstal.data import rle
-from severstal.engines.base import BATCH_SIZE, Outputs, Predict
+from severstal.engines.base import BATCH_SIZE
+from severstal.engines.outputs import Outputs
 from severstal.inference.corrupt_strips import Batch, StripReader
 from severstal.postprocess.rules import Rule, masks_of
 
@@ -25,25 +26,28 @@ AHEAD = 4  # batches that are decoded, or that wait for post-processing, at a ti
 
 
 def predict_codes(
-    batches: Iterable[list[str]], reader: StripReader, predict: Predict, rules: tuple[Rule, ...]
+    batches: Iterable[list[str]],
+    reader: StripReader,
+    predict: Callable[[np.ndarray], Outputs | None],
+    rules: tuple[Rule, ...],
 ) -> Iterator[tuple[str, list[str]]]:
     """Predict strips by name.
 
     Args:
         batches: names of strips, in groups that are predicted together.
         predict: maps strips ``uint8 [N, H, W]`` to probability maps ``uint8 [N, 4, H, W]`` and class probabilities
-            ``uint8 [N, 4]``, such as an ensemble does. It is called in the thread that iterates.
+            ``uint8 [N, 4]``, such as an ensemble does, or to None. It is called in the thread that iterates.
         rules: post-processing of each class.
 
     Yields:
         A strip's name and its four run-length codes, in the order of ``batches``; a corrupt strip that the reader
-        leaves out has four empty codes.
+        leaves out, or one that got no prediction, has four empty codes.
     """
 
     def encode_batch(item: tuple[Batch, Outputs | None]) -> list[tuple[str, list[str]]]:
         batch, answers = item
-        pairs = zip(*answers, strict=True) if answers else ()
-        codes = {image: encode(*pair, rules) for image, pair in zip(batch.decoded, pairs, strict=True)}
+        predicted = zip(batch.decoded, *answers, strict=True) if answers else ()
+        codes = {image: encode(probability, classes, rules) for image, probability, classes in predicted}
         return [(image, codes.get(image, [""] * len(rules))) for image in batch.images]
 
     with ThreadPoolExecutor(2) as reading, ThreadPoolExecutor(2) as encoding:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from severstal.artifacts import Artifact, file_hash, fingerprint, listing_hash, read_json, replacing
@@ -17,12 +15,13 @@ from severstal.data import strips
 from severstal.data.labels import CLASSES
 from severstal.experiment import Member
 from severstal.inference import submission
+from severstal.inference.budgeted_ensemble import BudgetedEnsemble
 from severstal.inference.corrupt_strips import StripReader
 from severstal.inference.ensemble import Ensemble, load_ensemble
 from severstal.inference.members import identity, ready_members
 from severstal.inference.prediction import in_batches, predict_codes
 from severstal.inference.scoring import score_against_truth
-from severstal.inference.time_budget import MEASURED_STRIPS, TimeBudget
+from severstal.inference.time_budget import TimeBudget
 from severstal.paths import Paths
 from severstal.postprocess import tuned_values
 from severstal.postprocess.tuned_values import TunedValues
@@ -80,12 +79,13 @@ class PredictionRun:
         """The record of the submission on disk."""
         return read_json(self.paths.submission_report, COMMAND)
 
-    def predict(self, budget: TimeBudget | None = None, skip_corrupt: bool = False) -> None:
+    def predict(self, budget: TimeBudget | None = None, *, skip_corrupt: bool = False, skip_late: bool = False) -> None:
         """Predict the strips; write the submission, checked, and its record.
 
         Args:
             budget: leave out members that would not finish in time.
             skip_corrupt: predict corrupt strips empty and list them in the record, instead of stopping.
+            skip_late: predict strips empty once the budget is spent, instead of exceeding it.
 
         Raises:
             InputError: if a strip is corrupt, or no member finishes in time.
@@ -94,48 +94,41 @@ class PredictionRun:
         config = self.members[0].config()
         height, width = config.height, config.width
         reader = StripReader(lambda image: strips.read_sized(self.folder / image, height, width), skip_corrupt)
-        ensemble = load_ensemble(
-            self.members, self.tuned.ensemble_weights, self.engine, time_members=budget is not None
-        )
+        ensemble = load_ensemble(self.members, self.tuned.ensemble_weights, self.engine, budget)
+        num_strips = len(self.form.images)
+        budgeted = BudgetedEnsemble(ensemble, budget, num_strips, skip_late=skip_late) if budget else None
         started = time.monotonic()
-        codes = dict(self._predict_all(reader, ensemble, budget))
+        batches = in_batches(self.form.images)
+        predicted = predict_codes(batches, reader, budgeted or ensemble, self.tuned.rules)
+        codes = dict(tqdm(predicted, "predict", total=num_strips, unit="strip", leave=False, disable=None))
         rate = len(codes) / (time.monotonic() - started)
-        logger.info("%.2f strips per second with %d networks", rate, len(ensemble.members))
+        logger.info("%.2f strips per second with %d networks", rate, len(ensemble.active))
         with replacing(self.paths.submission) as temporary:
             submission.write(temporary, self.form, codes)
             counts = submission.check(temporary, self.form, height, width)
+        late = budgeted.num_late if budgeted else 0
         facts = self._choices(ensemble) | {
             "strips_per_second": round(rate, 3),
             "counts": counts.lines(),
             "warnings": counts.warnings(self._occurring()),
             "corrupt": reader.corrupt,
+            "late": late,
             "score": self._score(codes, height, width),
         }
         # Without a corrupt strip, or with more time, the same command would give a better submission.
-        complete = not reader.corrupt and len(ensemble.members) == len(self.members)
+        predicted_all = [member for member in ensemble.members if member.num_strips == ensemble.num_strips]
+        complete = not reader.corrupt and not late and len(predicted_all) == len(self.members)
         artifact.write_record(facts, complete=complete)
-
-    def _predict_all(
-        self, reader: StripReader, ensemble: Ensemble, budget: TimeBudget | None
-    ) -> Iterator[tuple[str, list[str]]]:
-        """Yield every strip's codes; once the members' times are known, keep those that the budget allows."""
-        num_strips = len(self.form.images)
-
-        def predict(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            if budget and ensemble.time_members and ensemble.num_strips >= MEASURED_STRIPS:
-                ensemble.keep(budget.select(ensemble.times(), num_strips - ensemble.num_strips))
-                ensemble.time_members = False
-            return ensemble(batch)
-
-        codes = predict_codes(in_batches(self.form.images), reader, predict, self.tuned.rules)
-        yield from tqdm(codes, "predict", total=num_strips, unit="strip", leave=False, disable=None)
 
     def _choices(self, ensemble: Ensemble) -> dict[str, Any]:
         """The part of the record that says which networks and values the submission was predicted with."""
         return {
             "submission": file_hash(self.paths.submission),
             "engine": self.engine,
-            "members": {member.name: self.tuned.members[member.name] for member in ensemble.members},
+            "members": {
+                member.name: self.tuned.members[member.name] for member in ensemble.members if member.num_strips
+            },
+            "strips_of_members": {member.name: member.num_strips for member in ensemble.members},
             "ensemble_weights": self.tuned.ensemble_weights,
             "rules": [rule.model_dump(exclude_none=True) for rule in self.tuned.rules],
             "expected": self.tuned.scores,
@@ -157,6 +150,8 @@ class PredictionRun:
         record, scores = self.record(), self.tuned.scores
         lines = [*record["counts"], *(f"warning: {text}" for text in record.get("warnings", ()))]
         lines += [f"corrupt, predicted empty: {image}: {reason}" for image, reason in record["corrupt"].items()]
+        if record.get("late"):  # earlier records have no such entry
+            lines.append(f"predicted empty, because the time was over: {record['late']} strips")
         low, high = self.tuned.intervals["nested"]["mean"]
         lines.append(
             f"expected score {scores['nested']['mean']:.5f}, {low:.3f} to {high:.3f} (nested cross-validation; an "

@@ -14,7 +14,6 @@ from severstal.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-MEASURED_STRIPS = 12  # strips after which the speed of each member is known well enough
 SAFETY_FACTOR = 1.05  # on the measured seconds
 
 
@@ -51,11 +50,12 @@ class TimeBudget:
         """Seconds left, 0 if the time is over."""
         return max(self.ends_at - time.monotonic(), 0.0)
 
-    def select(self, members: Sequence[MemberTime], num_strips: int) -> list[int]:
+    def select(self, members: Sequence[MemberTime], num_strips: int, *, or_quickest: bool = False) -> list[int]:
         """Decide which members predict the strips that are left, and log the decision.
 
         Args:
             num_strips: strips that are left to predict.
+            or_quickest: keep the quickest member where none finishes in time, instead of raising.
 
         Returns:
             Indices of the members to keep, ascending.
@@ -64,15 +64,18 @@ class TimeBudget:
             InputError: if not even the quickest member finishes in time.
         """
         remaining = self.remaining()
-        seconds = [member.seconds * num_strips * SAFETY_FACTOR for member in members]
-        kept = fit_to_budget(seconds, [member.encoder for member in members], remaining)
+        seconds = _seconds_needed(members, num_strips)
+        kept = self.fitting(members, num_strips)
         if not kept:
             quickest = int(np.argmin(seconds))
-            raise InputError(
+            problem = (
                 f"no member of the ensemble finishes in the {duration(remaining)} that are left; the quickest, "
-                f"{members[quickest].name}, takes {duration(seconds[quickest])}: give a longer --time-limit, or a "
-                "faster --engine"
+                f"{members[quickest].name}, takes {duration(seconds[quickest])}"
             )
+            if not or_quickest:
+                raise InputError(f"{problem}: give a longer --time-limit, or a faster --engine")
+            logger.warning("%s: prediction goes on with it as far as the time allows", problem)
+            return [quickest]
         needed = f"the whole ensemble needs {duration(sum(seconds))} and {duration(remaining)} are left"
         left_out = [member.name for index, member in enumerate(members) if index not in kept]
         if left_out:
@@ -80,6 +83,19 @@ class TimeBudget:
         else:
             logger.info("%s: it finishes in time", needed)
         return kept
+
+    def fitting(self, members: Sequence[MemberTime], num_strips: int, pace: float = 1.0) -> list[int]:
+        """Indices of the members that together predict ``num_strips`` strips in time; empty if not even one does.
+
+        Args:
+            pace: seconds on the clock for each second of the members.
+        """
+        seconds = [pace * value for value in _seconds_needed(members, num_strips)]
+        return fit_to_budget(seconds, [member.encoder for member in members], self.remaining())
+
+
+def _seconds_needed(members: Sequence[MemberTime], num_strips: int) -> list[float]:
+    return [member.seconds * num_strips * SAFETY_FACTOR for member in members]
 
 
 def fit_to_budget(seconds: Sequence[float], encoders: Sequence[str], budget: float) -> list[int]:
@@ -95,14 +111,19 @@ def fit_to_budget(seconds: Sequence[float], encoders: Sequence[str], budget: flo
     Returns:
         Indices of the chosen members, ascending; empty if not even one fits.
     """
+    chosen, spent = [], 0.0
+    for index in in_turns(encoders):
+        if spent + seconds[index] <= budget:
+            chosen.append(index)
+            spent += seconds[index]
+    return sorted(chosen)
+
+
+def in_turns(encoders: Sequence[str]) -> list[int]:
+    """Indices of the members in the order in which they matter: one fold of each encoder in turn."""
     counts: dict[str, int] = {}
     order = []
     for index, encoder in enumerate(encoders):
         counts[encoder] = counts.get(encoder, -1) + 1
         order.append((counts[encoder], index))
-    chosen, spent = [], 0.0
-    for _, index in sorted(order):
-        if spent + seconds[index] <= budget:
-            chosen.append(index)
-            spent += seconds[index]
-    return sorted(chosen)
+    return [index for _, index in sorted(order)]

@@ -1,7 +1,8 @@
 """Prediction inside a Kaggle notebook: no network, one hour, and the GPU and libraries that the session has.
 
-The packaged notebook calls :func:`predict`. It tries the engines in order of speed; if one cannot be built or run in
-this session, the next is tried, and the log says which was used and why the others were not.
+The packaged notebook calls :func:`predict`. It first writes a submission with empty masks, which is valid whatever
+comes after it. Then it tries the engines, those that compute on the GPU before those on the CPU: if one cannot be built
+or run in this session, the next is tried, and the log says which was used and why the others were not.
 """
 
 from __future__ import annotations
@@ -11,19 +12,25 @@ import logging
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 from severstal.console import duration, folder_options
-from severstal.engines.catalog import is_installed
+from severstal.data.labels import CLASSES
+from severstal.engines.catalog import engine_class
+from severstal.engines.tensorrt.library import missing_support
 from severstal.errors import InputError
 from severstal.folder_paths import KaggleDatasetPaths
-from severstal.hardware import gpu_count, gpus
+from severstal.hardware import gpus
+from severstal.inference import submission
 from severstal.paths import Paths
 
 logger = logging.getLogger(__name__)
 
+ENGINES = ("tensorrt", "torch-fp16", "openvino", "onnxruntime", "torch")  # the fastest first, on either device
 MIN_SECONDS = 60  # with less time left, no further engine is started
+GRACE_SECONDS = 60  # beyond its limit, in which the prediction stage writes its file before it is stopped
 SEARCH_DEPTH = 4  # levels below /kaggle/input at which Kaggle attaches data
 
 
@@ -43,19 +50,24 @@ def find_input(root: Path, name: str) -> Path:
 
 
 def available_engines() -> list[str]:
-    """Names of the engines that can be tried in this session, the fastest first."""
-    if not gpu_count():
-        return [name for name in ("openvino", "onnxruntime", "torch") if is_installed(name)]
-    names = ("tensorrt", "torch-fp16", "onnxruntime", "torch")
-    return [name for name in names if is_installed(name) and _can_rebuild_network(name)]
+    """Names of the engines that can be tried in this session: those on the GPU, then those on the CPU."""
+    found = [name for name in ENGINES if engine_class(name).is_installed() and _can_rebuild_network(name)]
+    attached = gpus()
+    if not attached:
+        return [name for name in found if not engine_class(name).needs_gpu()]
+    reason = missing_support(attached[0]["compute_cap"])
+    if reason is not None and "tensorrt" in found:
+        logger.info("engine tensorrt is not tried: %s", reason)
+        found.remove("tensorrt")
+    return sorted(found, key=lambda name: not engine_class(name).runs_on_gpu())
 
 
 def _can_rebuild_network(engine: str) -> bool:
     """Whether an engine that runs the PyTorch network, not the ONNX file, finds the library of the network."""
-    return not engine.startswith("torch") or importlib.util.find_spec("segmentation_models_pytorch") is not None
+    return engine_class(engine).reads_onnx or importlib.util.find_spec("segmentation_models_pytorch") is not None
 
 
-def predict(package: Path, competition: Path, working: Path, limit: float) -> str:
+def predict(package: Path, competition: Path, working: Path, limit: float) -> str | None:
     """Write ``working/submission.csv``.
 
     Args:
@@ -64,42 +76,60 @@ def predict(package: Path, competition: Path, working: Path, limit: float) -> st
         limit: seconds, for all attempts together.
 
     Returns:
-        The name of the engine that predicted.
+        The name of the engine that predicted; None if none did and every mask is empty.
 
     Raises:
-        InputError: if no engine works in this session, or the time is over.
+        InputError: if the competition's files do not belong together.
     """
     deadline = time.monotonic() + limit
     names = available_engines()
     hardware = ", ".join(gpu["name"] for gpu in gpus()) or "no GPU"
-    logger.info("%s; engines to try, in order: %s", hardware, ", ".join(names))
+    logger.info("%s; engines to try, in order: %s", hardware, ", ".join(names) or "none is installed")
     paths = Paths(competition, Paths.under(working).folds, working)
+    _write_empty(paths)
     # Attached data is read-only: engines are written beside links to the packaged files.
     shutil.copytree(KaggleDatasetPaths(package).folds, paths.folds, copy_function=_link, dirs_exist_ok=True)
     try:
         for name in names:
             seconds_left = deadline - time.monotonic()
             if seconds_left < MIN_SECONDS:
-                raise InputError(f"only {duration(max(seconds_left, 0))} are left, and no engine has worked so far")
+                logger.error("only %s are left: no further engine is tried", duration(max(seconds_left, 0)))
+                break
             if _predict_with(name, package, paths, seconds_left):
                 return name
             logger.info("engine %s does not work in this session (the reason stands above): trying the next", name)
     finally:
         shutil.rmtree(paths.folds)
-    raise InputError(f"none of the engines works in this session: {', '.join(names) or 'none is installed'}")
+    logger.error("no engine has predicted: %s holds empty masks", paths.submission)
+    return None
+
+
+def _write_empty(paths: Paths) -> None:
+    """Write a valid submission without a defect."""
+    form = submission.form_of(paths)
+    submission.write(paths.submission, form, dict.fromkeys(form.images, [""] * len(CLASSES)))
 
 
 def _predict_with(engine: str, package: Path, paths: Paths, seconds_left: float) -> bool:
-    """Run the packaged prediction stage and log its output line by line; whether it succeeded."""
+    """Run the packaged prediction stage and log its output line by line; whether it succeeded in time.
+
+    The stage keeps its limit itself: engines are built in a share of it, and strips that it leaves no time for stay
+    empty. It is stopped where it hangs, in a driver for instance.
+    """
     command = [sys.executable, str(KaggleDatasetPaths(package).code / "predict.py"), "--engine", engine]
-    command += [*folder_options(paths), "--time-limit", f"{int(seconds_left)}s", "--skip-corrupt"]
+    command += [*folder_options(paths), "--time-limit", f"{int(seconds_left)}s", "--skip-late", "--skip-corrupt"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        watchdog = threading.Timer(seconds_left + GRACE_SECONDS, process.kill)
+        watchdog.start()
         try:
             for line in process.stdout or ():
                 logger.info(line.rstrip("\n"))
+            process.wait()
         except BaseException:
             process.kill()  # or a notebook that is stopped would wait for the end of the prediction
             raise
+        finally:
+            watchdog.cancel()
     return process.returncode == 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,11 @@ PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x8
 # Packages that prediction imports and that Kaggle's image lacks or has in another version. Their dependencies are not
 # packaged, because the image has them: another NumPy or torch would break it.
 WHEELS = ("segmentation-models-pytorch", "timm", "onnx", "onnxruntime", "simplejpeg")
+# Of TensorRT, PyPI has wheels of the bindings, and as source the module that imports them. It has only a stub of the
+# libraries: their wheel is on NVIDIA's index.
 TENSORRT = ("tensorrt-cu12==10.13.3.9", "tensorrt-cu12-bindings==10.13.3.9", "tensorrt-cu12-libs==10.13.3.9")
+SOURCE_ONLY = TENSORRT[:1]
+NVIDIA_INDEX = "https://pypi.nvidia.com"
 
 
 def write_dataset(folder: Path, paths: Paths, members: list[Member], values: TunedValues, owner: str) -> None:
@@ -87,27 +92,42 @@ def _record(members: list[Member], values: TunedValues) -> dict[str, Any]:
     }
 
 
-def fetch_wheels(folder: Path, extra: list[str]) -> None:
+def fetch_wheels(folder: Path, extra: Sequence[str] = ()) -> None:
     """Download the wheels for Kaggle's Python, in the versions that this repository pins.
 
     Args:
         extra: further requirements, such as ``TENSORRT``.
 
     Raises:
-        InputError: if a wheel cannot be downloaded.
+        InputError: naming the wheels that cannot be had, after all others are there.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    failures = []
+    for requirement in (*(_pin(name) for name in WHEELS), *extra):
+        done = subprocess.run(_fetch_command(requirement, folder), capture_output=True, text=True)
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+            failures.append(f"{requirement} ({' '.join(lines or done.stderr.splitlines()[-1:])})")
+    if failures:
+        raise InputError(
+            f"wheels that cannot be downloaded: {'; '.join(failures)}. All else is packaged. Connect to PyPI (for "
+            f"TensorRT also to {NVIDIA_INDEX}), or add --no-wheels if Kaggle's image has every package that prediction "
+            "imports"
+        )
+
+
+def _fetch_command(requirement: str, folder: Path) -> list[str]:
+    """The command that downloads or builds one wheel, without its dependencies."""
+    pip = [sys.executable, "-m", "pip"]
+    if requirement in SOURCE_ONLY:
+        return [*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), requirement]
+    command = [*pip, "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     command += ["--python-version", PYTHON, "--dest", str(folder)]
     command += [part for platform in PLATFORMS for part in ("--platform", platform)]
-    done = subprocess.run([*command, *(_pin(name) for name in WHEELS), *extra], capture_output=True, text=True)
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[-1:]
-        raise InputError(
-            f"the wheels cannot be downloaded ({' '.join(lines)}): connect to PyPI, or add --no-wheels if Kaggle's "
-            "image has every package that prediction imports"
-        )
+    if requirement in TENSORRT:
+        command += ["--extra-index-url", NVIDIA_INDEX]
+    return [*command, requirement]
 
 
 def _pin(name: str) -> str:
@@ -117,6 +137,12 @@ def _pin(name: str) -> str:
 
 
 def _files(member: Member) -> list[Path]:
-    """The files of a member that prediction reads; engines are built on Kaggle."""
+    """The files of a member that prediction reads; engines are built on Kaggle.
+
+    Where TensorRT's graph was made here, it is packed: some of its layers may have been found to need float32, and a
+    session on Kaggle could not find them again.
+    """
     files = member.files
-    return [files.config, files.weights, files.onnx]
+    converted = files.converted_onnx("tensorrt")
+    found = [files.config, files.weights, files.onnx, *files.all_float32_layers()]
+    return [*found, converted] if converted.exists() else found

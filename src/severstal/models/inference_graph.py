@@ -41,6 +41,8 @@ class InferenceGraph(nn.Module):
         std: its standard deviation, likewise.
         stride: pixels by which ``h`` and ``w`` must be divisible; strips are padded to that.
         tta: flipped views whose probabilities are averaged with those of the plain view, keys of ``FLIP_AXES``.
+        concatenate: run the network once on all views, concatenated along N, instead of once per view. The graph then
+            holds the network once, and the memory of a call is that of all views.
     """
 
     def __init__(
@@ -50,15 +52,20 @@ class InferenceGraph(nn.Module):
         std: float,
         stride: int,
         tta: tuple[str, ...],
+        *,
+        concatenate: bool = False,
     ) -> None:
         super().__init__()
+        self._concatenate = concatenate and bool(tta)
         self.network, self.normalise = network, Normalise(mean, std)
         self._stride, self._axes = stride, [FLIP_AXES[flip] for flip in tta]
 
     @classmethod
-    def of(cls, config: FoldConfig, network: nn.Module, tta: tuple[str, ...]) -> InferenceGraph:
+    def of(
+        cls, config: FoldConfig, network: nn.Module, tta: tuple[str, ...], *, concatenate: bool = False
+    ) -> InferenceGraph:
         """The graph of a fold's network, in evaluation mode."""
-        return cls(network, config.mean, config.std, input_stride(network), tta).eval()
+        return cls(network, config.mean, config.std, input_stride(network), tta, concatenate=concatenate).eval()
 
     def forward(self, strips: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``probability`` and ``class_probability`` as in the module's docstring."""
@@ -67,12 +74,7 @@ class InferenceGraph(nn.Module):
         x = self.normalise(strips)
         if below or beside:
             x = F.pad(x, (0, beside, 0, below), mode="replicate")
-        probability, class_probability = self._predict_view(x)
-        for axes in self._axes:
-            flipped, of_flipped = self._predict_view(torch.flip(x, axes))
-            probability = probability + torch.flip(flipped, axes)
-            if class_probability is not None and of_flipped is not None:
-                class_probability = class_probability + of_flipped
+        probability, class_probability = self._predict_together(x) if self._concatenate else self._predict_in_turn(x)
         views = 1 + len(self._axes)
         probability = probability[:, :, :height, :width] / views
         if class_probability is None:
@@ -80,6 +82,26 @@ class InferenceGraph(nn.Module):
         else:
             class_probability = class_probability / views
         return _to_uint8(probability), _to_uint8(class_probability)
+
+    def _predict_in_turn(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Sums over the views of what :meth:`_predict_view` returns, one view after another."""
+        probability, class_probability = self._predict_view(x)
+        for axes in self._axes:
+            flipped, of_flipped = self._predict_view(torch.flip(x, axes))
+            probability = probability + torch.flip(flipped, axes)
+            if class_probability is not None and of_flipped is not None:
+                class_probability = class_probability + of_flipped
+        return probability, class_probability
+
+    def _predict_together(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The same from one call of the network."""
+        together, of_classes = self._predict_view(torch.cat([x, *(torch.flip(x, axes) for axes in self._axes)]))
+        probability, *flipped = together.unflatten(0, (1 + len(self._axes), -1)).unbind()
+        for view, axes in zip(flipped, self._axes, strict=True):
+            probability = probability + torch.flip(view, axes)
+        if of_classes is not None:
+            of_classes = of_classes.unflatten(0, (1 + len(self._axes), -1)).sum(dim=0)
+        return probability, of_classes
 
     def _predict_view(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Probabilities ``[N, 4, h, w]``, and the classifier's ``[N, 4]`` if there is one."""
@@ -91,8 +113,11 @@ def _to_uint8(probability: torch.Tensor) -> torch.Tensor:
     return torch.round(probability * 255).to(torch.uint8)
 
 
-def load_inference_graph(member: Member, device: torch.device) -> InferenceGraph:
+def load_inference_graph(member: Member, device: torch.device, *, concatenate: bool | None = None) -> InferenceGraph:
     """A trained member's graph, rebuilt from its folder.
+
+    Args:
+        concatenate: see :class:`InferenceGraph`; by default on a GPU, which a single strip does not fill.
 
     Raises:
         InputError: if its configuration or weights are missing or damaged.
@@ -100,4 +125,5 @@ def load_inference_graph(member: Member, device: torch.device) -> InferenceGraph
     config = member.config()
     network = build_unet(config.recipe, config.encoder)
     weights.load(member.files.weights, network, member.remake)
-    return InferenceGraph.of(config, move_to(network, device), config.recipe.tta)
+    concatenate = device.type == "cuda" if concatenate is None else concatenate
+    return InferenceGraph.of(config, move_to(network, device), config.recipe.tta, concatenate=concatenate)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypedDict
+from typing import Self, TypedDict
 
 import torch
 
@@ -33,17 +35,48 @@ class Checkpoint(TypedDict):
     num_threads: int
 
 
-def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint.
+class CheckpointWriter:
+    """Writes checkpoints of one training in a thread: a disk takes seconds to sync those of a large network.
 
-    Raises:
-        InputError: if the file cannot be written; torch reports a full disk as a RuntimeError.
+    As a context it ends when the last one is on disk.
     """
-    try:
-        with replacing(path) as temporary:
-            torch.save(checkpoint, temporary)
-    except RuntimeError as error:
-        raise InputError(f"{path} cannot be written ({first_line(error)}): is the disk full?") from None
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1)
+        self._pending: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wait()
+        self._thread.shutdown()
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Take the present state of a checkpoint's tensors and write it later, after the one before.
+
+        Raises:
+            InputError: if the one before could not be written.
+        """
+        self.wait()
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        self._pending = self._thread.submit(self._write, content)
+
+    def wait(self) -> None:
+        """Wait until the last checkpoint is on disk.
+
+        Raises:
+            InputError: if it could not be written.
+        """
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            pending.result()
+
+    def _write(self, content: io.BytesIO) -> None:
+        with replacing(self._path) as temporary:
+            temporary.write_bytes(content.getbuffer())
 
 
 def load(path: Path, folder: Path, remake: str) -> Checkpoint:

@@ -6,6 +6,8 @@ quarter of what is sent from the loader processes and to the GPU; :func:`unpack_
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import torch
 from torch.utils.data import Dataset
@@ -93,8 +95,15 @@ def crop_side(full: int, scale: float) -> int:
 
 def unpack_masks(bit_maps: torch.Tensor) -> torch.Tensor:
     """Masks ``bool [N, 4, H, W]`` of bit maps ``uint8 [N, H, W]``, on the same device."""
-    powers = torch.tensor([1 << (defect - 1) for defect in CLASSES], dtype=torch.uint8, device=bit_maps.device)
-    return (bit_maps[:, None] & powers[None, :, None, None]) > 0
+    return (bit_maps[:, None] & _bits_of_classes(bit_maps.device)) > 0
+
+
+@cache
+def _bits_of_classes(device: torch.device) -> torch.Tensor:
+    """The bit of each class, ``uint8 [1, 4, 1, 1]``; copied to a GPU once, because each such copy waits for it."""
+    with torch.inference_mode(False):
+        bits = torch.tensor([1 << (defect - 1) for defect in CLASSES], dtype=torch.uint8, device=device)
+    return bits[None, :, None, None]
 
 
 def _range_on_steel(first: int, last: int, crop_width: int, strip_width: int) -> tuple[int, int]:

@@ -91,11 +91,12 @@ class Job:
     def is_finished(self) -> bool:
         return self.is_trained() and not self.map_differences()
 
-    def run(self, *, alone: bool = True) -> str:
+    def run(self, *, num_jobs: int = 1) -> str:
         """Train and predict what is not finished.
 
         Args:
-            alone: False where networks are trained side by side: no progress bars are drawn.
+            num_jobs: networks that are trained side by side on this machine: they share its cores, and where there is
+                more than one, no progress bars are drawn.
 
         Returns:
             The network's name and its best Dice, as a line.
@@ -117,10 +118,10 @@ class Job:
                     refuse_changes([self])
                     write_json(self.member.files.config, self.new_config().model_dump())
                 distributed.barrier()
-                Trainer(self.member, self.member.config(), self.data, distributed, show_progress=alone).run()
+                Trainer(self.member, self.member.config(), self.data, distributed, num_jobs=num_jobs).run()
             distributed.close()  # while all processes are here: the others end before the maps are predicted
             if distributed.is_main:
-                self._predict(distributed.device, bars=alone)
+                self._predict(distributed.device, num_jobs)
         return self._summary()
 
     def new_config(self) -> FoldConfig:
@@ -155,7 +156,7 @@ class Job:
             pretrained=self.start.record(data, member.fold) if self.start else None,
         )
 
-    def _predict(self, device: torch.device, *, bars: bool) -> None:
+    def _predict(self, device: torch.device, num_jobs: int) -> None:
         """Write the out-of-fold maps of the weights on disk."""
         from severstal.data.memory_map import TrainingStrips
         from severstal.models.inference_graph import load_inference_graph
@@ -168,7 +169,7 @@ class Job:
         write_json(member.files.config, config.model_dump())  # flips may have changed since training
         model = load_inference_graph(member, device)
         validation = StripDataset(TrainingStrips(self.data), self.data.images(member.fold, held_out=True))
-        answers = predict_out_of_fold(model, validation, self.recipe.eval_batch_size, device, show_progress=bars)
+        answers = predict_out_of_fold(model, validation, self.recipe.eval_batch_size, device, num_jobs=num_jobs)
         with replacing(member.files.oof) as temporary:
             out_of_fold.write(temporary, warn_if_constant(member, answers), self._oof_meta())
         member.files.checkpoint.unlink(missing_ok=True)

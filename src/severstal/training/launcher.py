@@ -25,6 +25,7 @@ from severstal.training.gpu_lock import claim_gpu
 from severstal.training.job import Job
 
 BACKENDS = ("local", "dask", "ray")
+MIN_CLUSTER_JOBS = 2  # assumed on a machine of a cluster: a worker does not know how many others there are
 MEMORY_PER_JOB = 4 << 30  # bytes; a big encoder at the full height of a strip takes about as much
 
 
@@ -97,7 +98,7 @@ class Launcher:
             # joblib's backend for Ray returns outcomes only when all jobs have ended.
             return_as="list" if self.backend == "ray" else "generator_unordered",
         )
-        return parallel(delayed(run_job)(job, alone=local and self.concurrency == 1) for job in jobs)
+        return parallel(delayed(run_job)(job, self.concurrency if local else None) for job in jobs)
 
     def _backend(self) -> AbstractContextManager[Any]:
         if self.backend == "local":
@@ -113,18 +114,19 @@ def _reasons(failed: list[Outcome]) -> str:
     return "; ".join(f"{', '.join(names)}: {error}" for error, names in names_of.items())
 
 
-def run_job(job: Job, *, alone: bool) -> Outcome:
+def run_job(job: Job, num_jobs: int | None) -> Outcome:
     """Run a job in this process; an error becomes its outcome.
 
     Args:
-        alone: whether no other job runs at the same time; only then a progress bar is drawn.
+        num_jobs: jobs that run at the same time on this machine; None for a worker of a cluster: one for each GPU.
     """
     set_up_logging()
+    num_jobs = num_jobs or max(gpu_count(), MIN_CLUSTER_JOBS)  # before one of the GPUs is claimed
     name = job.member.name
     try:
         _check_folders(job)
         claim_gpu()
-        return Outcome(name, line=job.run(alone=alone))
+        return Outcome(name, line=job.run(num_jobs=num_jobs))
     except InputError as error:
         return Outcome(name, error=str(error))
     except Exception as error:  # any error: the other jobs go on

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypedDict
@@ -14,7 +15,6 @@ from torch.nn.parallel import DistributedDataParallel
 from severstal.experiment import FoldConfig, Member
 from severstal.models.encoder_weights import InitialWeights
 from severstal.models.inference_graph import Normalise
-from severstal.models.libraries import timm
 from severstal.models.unet import Output, build_initial_unet, build_unet, move_to, parameter_groups, split_output
 from severstal.models.whole_network import load_whole_network
 from severstal.paths import Paths
@@ -24,6 +24,7 @@ from severstal.training.crops import unpack_masks
 from severstal.training.distributed import Distributed
 from severstal.training.divergence import check_finite
 from severstal.training.losses import SegmentationLoss
+from severstal.training.moving_average import MovingAverage
 
 MAX_GRADIENT_NORM = 5.0  # longer gradients are shortened to it; they are rare
 
@@ -63,7 +64,7 @@ class Learner:
             (build_unet(recipe, config.encoder), None) if resumes else _first_network(config)
         )
         network = move_to(network, self._device)
-        self._ema = timm.utils.ModelEmaV3(network, decay=recipe.ema_decay, use_warmup=True)
+        self._ema = MovingAverage(network, recipe.ema_decay)
         optimizer = torch.optim.AdamW(
             parameter_groups(network, recipe.encoder_learning_rate_factor),
             lr=recipe.learning_rate,
@@ -74,6 +75,7 @@ class Learner:
         self.amp = MixedPrecision(recipe.amp, network, optimizer, self._device)
         self._network = self.amp.network
         self._wrapped = distributed.wrap(self._network)
+        self._forward = compiled(self._wrapped, self._device) if recipe.torch_compile else self._wrapped
         self._normalise = Normalise(config.mean, config.std)
         self._loss = SegmentationLoss(recipe, distributed.all_reduce)
 
@@ -104,7 +106,7 @@ class Learner:
         masks = unpack_masks(bit_maps.to(self._device, non_blocking=True)).float()
         with self._exchanging_gradients(completes_step):
             with self.amp.autocast():
-                output = self._wrapped(self._normalise(crops).contiguous(memory_format=torch.channels_last))
+                output = self._forward(self._normalise(crops).contiguous(memory_format=torch.channels_last))
             loss = self._total_loss(output, masks, epoch)
             self.amp.backward(loss / self._recipe.grad_accum_steps)
         return loss.detach()
@@ -121,7 +123,7 @@ class Learner:
             group["lr"] = learning_rate * group["lr_factor"]
         self.amp.clip_gradients(MAX_GRADIENT_NORM)
         self.amp.step()
-        self._ema.update(self._network, step=step)
+        self._ema.update(self._network, step)
 
     def _total_loss(self, output: Output, masks: torch.Tensor, epoch: int) -> torch.Tensor:
         """The loss of the pixels, and the classifier's with its weight if there is one."""
@@ -161,3 +163,11 @@ class Learner:
         self.ema_network.load_state_dict(state["ema"])
         self.amp.optimizer.load_state_dict(state["optimizer"])
         self.amp.load_state_dict(state["amp"])
+
+
+def compiled(network: nn.Module, device: torch.device) -> Callable[[torch.Tensor], Output]:
+    """The network compiled by PyTorch for a GPU; on a CPU as it is, where the compiler needs one for C++.
+
+    The compiled function has the same parameters: the optimiser and the averages go on with those of ``network``.
+    """
+    return torch.compile(network) if device.type == "cuda" else network

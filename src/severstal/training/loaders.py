@@ -44,8 +44,13 @@ class Loaders:
     validation: StripLoader
 
 
-def build_loaders(member: Member, data: TrainingSet, recipe: Recipe, distributed: Distributed) -> Loaders:
+def build_loaders(
+    member: Member, data: TrainingSet, recipe: Recipe, distributed: Distributed, num_jobs: int = 1
+) -> Loaders:
     """The loaders of one process.
+
+    Args:
+        num_jobs: networks that are trained side by side on this machine.
 
     Raises:
         InputError: if there is nothing to train or validate on, or the batch cannot be divided among the processes.
@@ -66,7 +71,7 @@ def build_loaders(member: Member, data: TrainingSet, recipe: Recipe, distributed
     own_part = Subset(validation_set, range(rank, len(validation_set), world_size))
     pixels = recipe.batch_size // world_size * recipe.crop_height * recipe.crop_width
     pixels += recipe.eval_batch_size * data.height * data.width
-    num_workers = usable_num_workers(recipe.num_workers, world_size, pixels * BYTES_PER_PIXEL)
+    num_workers = usable_num_workers(recipe.num_workers, world_size * num_jobs, pixels * BYTES_PER_PIXEL)
     pin = distributed.device.type == "cuda"
     return Loaders(
         sampler,
@@ -107,14 +112,15 @@ def check_memory(member: Member, data: TrainingSet, recipe: Recipe) -> None:
         )
 
 
-def usable_num_workers(requested: int, world_size: int, batch_bytes: int) -> int:
+def usable_num_workers(requested: int, num_processes: int, batch_bytes: int) -> int:
     """Loader processes per training process, as many as can be started and have shared memory for their batches.
 
     Args:
         requested: -1 for the default.
+        num_processes: training processes of this machine, of one network or of several.
         batch_bytes: size of a batch, of all loaders together that run at the same time.
     """
-    num_workers = requested if requested >= 0 else default_num_workers(world_size)
+    num_workers = requested if requested >= 0 else default_num_workers(num_processes)
     if num_workers and multiprocessing.current_process().daemon:
         logger.warning(
             "a daemonic process cannot start loader processes, so strips are loaded in the training process, which is "
@@ -122,7 +128,7 @@ def usable_num_workers(requested: int, world_size: int, batch_bytes: int) -> int
         )
         return 0
     free = shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.is_dir() else 0
-    fitting = free // (BATCHES_PER_WORKER * batch_bytes * world_size)
+    fitting = free // (BATCHES_PER_WORKER * batch_bytes * num_processes)
     if fitting < num_workers:
         logger.warning(
             "%s has %d MB left, and a loader process takes %d MB of it: %d loader processes instead of %d; "
@@ -132,11 +138,11 @@ def usable_num_workers(requested: int, world_size: int, batch_bytes: int) -> int
     return min(num_workers, fitting)
 
 
-def default_num_workers(world_size: int) -> int:
+def default_num_workers(num_processes: int) -> int:
     """Loader processes per training process: one for each core that it leaves free, from 1 to 8.
 
     It is 0 for a training on a single core without a GPU.
     """
     if torch.get_num_threads() == 1 and not torch.cuda.is_available():
         return 0
-    return max(1, min(8, core_count() // world_size - 1))
+    return max(1, min(8, core_count() // num_processes - 1))

@@ -24,7 +24,7 @@ from severstal.models import weights
 from severstal.models.inference_graph import InferenceGraph
 from severstal.training import checkpoint
 from severstal.training.averaging import State, TopEpochs
-from severstal.training.checkpoint import Checkpoint
+from severstal.training.checkpoint import Checkpoint, CheckpointWriter
 from severstal.training.distributed import Distributed
 from severstal.training.epoch_log import EpochLog, EpochRecord
 from severstal.training.learner import Learner
@@ -42,41 +42,46 @@ class Trainer:
     """One (encoder, fold), from its first or its last finished epoch to its weights."""
 
     def __init__(
-        self, member: Member, config: FoldConfig, data: TrainingSet, distributed: Distributed, *, show_progress: bool
+        self, member: Member, config: FoldConfig, data: TrainingSet, distributed: Distributed, *, num_jobs: int = 1
     ) -> None:
         """Build the network and the loaders, and restore the checkpoint if there is one.
+
+        Args:
+            num_jobs: networks that are trained side by side on this machine.
 
         Raises:
             InputError: if the checkpoint is damaged or of another configuration, or the data cannot be trained on.
         """
         self._member, self._config, self._recipe = member, config, config.recipe
-        self._distributed, self._show_progress = distributed, show_progress and distributed.is_main
+        self._distributed, self._show_progress = distributed, num_jobs == 1 and distributed.is_main
         torch.manual_seed(self._recipe.seed)
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        choose_algorithms(distributed.device)
         resumes = member.files.checkpoint.exists()
         self._learner = Learner(config, distributed, resumes=resumes)
         if self._learner.initial_weights and distributed.is_main:
             record = self._learner.initial_weights.model_dump(mode="json")
             write_json(member.files.config, config.model_dump() | {"initial_weights": record})
-        self._loaders = build_loaders(member, data, self._recipe, distributed)
+        self._loaders = build_loaders(member, data, self._recipe, distributed, num_jobs)
         self._steps_per_epoch = len(self._loaders.training) // self._recipe.grad_accum_steps
         total_steps = self._steps_per_epoch * self._recipe.epochs
         self._learning_rate = WarmupCosine(self._recipe.learning_rate, self._recipe.warmup, total_steps)
         self._log = EpochLog(member, self._recipe.epochs, self._loaders.training.num_workers)
         self._top_epochs = TopEpochs(self._recipe.average_top_k)
+        self._checkpoints = CheckpointWriter(member.files.checkpoint)
         if resumes:
             self._restore()
 
     def run(self) -> None:
         """Train the epochs that are left, then write the weights."""
         self._say(f"AMP {self._learner.amp.describe()} on {self._distributed.device}")
-        for epoch in range(len(self._log.records) + 1, self._recipe.epochs + 1):
-            record = self._run_epoch(epoch)
-            self._log.records.append(record)
-            self._top_epochs.add(record["dice"], epoch, self._learner.copy_ema_state)
-            if self._distributed.is_main:
-                self._save()
-                self._log.publish(self._top_epochs.best)
+        with self._checkpoints:
+            for epoch in range(len(self._log.records) + 1, self._recipe.epochs + 1):
+                record = self._run_epoch(epoch)
+                self._log.records.append(record)
+                self._top_epochs.add(record["dice"], epoch, self._learner.copy_ema_state)
+                if self._distributed.is_main:
+                    self._save()
+                    self._log.publish(self._top_epochs.best)
         epochs, state = self._choose_weights()
         if self._distributed.is_main:
             metadata = {"fingerprint": self._config.fingerprint, "epoch": epochs}
@@ -148,7 +153,7 @@ class Trainer:
             records=self._log.records,
             num_threads=torch.get_num_threads(),
         )
-        checkpoint.save(self._member.files.checkpoint, state)
+        self._checkpoints.save(state)
 
     def _restore(self) -> None:
         files, remake = self._member.files, self._member.remake
@@ -165,3 +170,9 @@ class Trainer:
     def _say(self, text: str) -> None:
         if self._distributed.is_main:
             logger.info("%s: %s", self._member.name, text)
+
+
+def choose_algorithms(device: torch.device) -> None:
+    """Equal sums on a CPU, where training repeats bit for bit; on a GPU the convolutions that cuDNN finds fastest."""
+    torch.use_deterministic_algorithms(device.type == "cpu", warn_only=True)
+    torch.backends.cudnn.benchmark = device.type == "cuda"

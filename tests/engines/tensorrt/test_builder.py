@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from severstal.engines.tensorrt import build_process, builder, precision_conversion
+from severstal.engines.base import BuildTimeout
+from severstal.engines.tensorrt import build_process, builder
 from severstal.engines.tensorrt.build_process import build_file
 from severstal.engines.tensorrt.builder import Profile, build_plan
 from severstal.engines.tensorrt.library import library
@@ -45,6 +45,12 @@ def test_the_builders_process_writes_an_engine(member, tmp_path) -> None:
     assert list(engine.parent.iterdir()) == [engine]
 
 
+def test_a_build_is_stopped_when_its_time_is_over(member, tmp_path) -> None:
+    with pytest.raises(BuildTimeout, match="was stopped"):
+        build_file(member.files.onnx, tmp_path / "engine", Profile(), seconds=0.01)
+    assert list(tmp_path.iterdir()) == [], "something was left behind"
+
+
 def test_a_missing_profile_is_named(member) -> None:
     assert "optimization profile" in refusal(member.files.onnx.read_bytes(), None)
 
@@ -61,20 +67,6 @@ def test_every_operator_that_is_refused_is_named() -> None:
     message = refusal(model.SerializeToString(), Profile())
     assert "StringNormalizer" in message
     assert "Det" in message
-
-
-def test_int8_with_the_int32_biases_of_onnxruntime_is_refused(member, strips, monkeypatch) -> None:
-    """The reason for ``QuantizeBias: False``: the day this file is accepted, the option can go."""
-    from onnxruntime import quantization
-
-    quantize_static = quantization.quantize_static
-
-    def with_biases(*arguments, extra_options, **options) -> None:
-        quantize_static(*arguments, extra_options=extra_options | {"QuantizeBias": True}, **options)
-
-    monkeypatch.setattr(quantization, "quantize_static", with_biases)
-    model = precision_conversion.to_int8(onnx.load(member.files.onnx), list(strips[:2]))
-    assert "Int32" in refusal(model.SerializeToString(), Profile())
 
 
 def test_a_builder_that_crashes_is_an_error_message(monkeypatch, member, tmp_path) -> None:

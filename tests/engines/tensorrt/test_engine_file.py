@@ -13,6 +13,7 @@ from support.fake_tensorrt import HEIGHT, WIDTH, FakeBuffers, write_engine
 
 from severstal.artifacts import file_hash, read_json
 from severstal.engines import catalog
+from severstal.engines.base import BuildTimeout
 from severstal.engines.tensorrt import engine_file, sidecar
 from severstal.engines.tensorrt.engine_file import EngineFile
 from severstal.errors import InputError
@@ -49,7 +50,9 @@ def builds(monkeypatch, buffers, library) -> list[tuple]:
     """Graph and timing cache of every build; the built engine is one of the stand-in."""
     builds = []
 
-    def build(graph, engine, profile, cache) -> None:
+    def build(graph, engine, profile, cache, seconds) -> None:
+        if seconds is not None and seconds <= 0:
+            raise BuildTimeout("no time")
         builds.append((graph.name, cache))
         write_engine(engine, factor=1)
 
@@ -92,6 +95,14 @@ def test_every_gpu_driver_and_library_has_a_timing_cache_of_its_own(fresh_member
     caches = [cache for _, cache in builds]
     assert len(set(caches)) == 4
     assert caches[0] == fresh_member.paths.folds / "cache" / "tensorrt" / "tensorrt-11.4-NVIDIA-T4-7.5-1.timing"
+
+
+def test_what_is_built_is_loaded_without_time_for_building(fresh_member, builds) -> None:
+    file = EngineFile(fresh_member, "tensorrt", "fp16")
+    with pytest.raises(BuildTimeout):
+        file.load(build_seconds=0)
+    file.build()
+    assert file.load(build_seconds=0)(np.zeros((1, HEIGHT, WIDTH), dtype=np.uint8))
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -7,16 +7,19 @@ the stage. The child also returns the builder's memory, several GB for large net
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
 from severstal.artifacts import replacing
+from severstal.engines.base import BuildTimeout
 from severstal.engines.tensorrt.builder import Profile, build_plan
 from severstal.engines.tensorrt.library import library
 from severstal.errors import InputError
@@ -26,10 +29,16 @@ COMMAND = (sys.executable, "-P", "-m", "severstal.engines.tensorrt.build_process
 SOURCE = Path(__file__).resolve().parents[3]  # the folder that holds the package
 
 
-def build_file(onnx: Path, engine: Path, profile: Profile, timing_cache: Path | None = None) -> None:
+def build_file(
+    onnx: Path, engine: Path, profile: Profile, timing_cache: Path | None = None, seconds: float | None = None
+) -> None:
     """Build ``engine`` from ``onnx``; see :func:`builder.build_plan`.
 
+    Args:
+        seconds: that it may take; None for any time.
+
     Raises:
+        BuildTimeout: if the build was stopped because it took longer.
         InputError: if the builder refuses the graph, or its process crashes.
     """
     with replacing(engine) as temporary, tempfile.TemporaryDirectory() as folder:
@@ -39,13 +48,16 @@ def build_file(onnx: Path, engine: Path, profile: Profile, timing_cache: Path | 
         arguments += ["--parent", str(os.getpid())]
         if timing_cache:
             arguments += ["--timing-cache", str(timing_cache)]
-        code = _run([*COMMAND, *arguments])
+        code = _run([*COMMAND, *arguments], seconds)
         if code:
             raise InputError(reason.read_text(encoding="utf-8") if reason.exists() else _describe_exit(code))
 
 
-def _run(command: list[str]) -> int:
+def _run(command: list[str], seconds: float | None) -> int:
     """The exit code of a command; elapsed seconds are shown, as a build can take minutes."""
+    deadline = math.inf if seconds is None else time.monotonic() + seconds
+    if seconds is not None and seconds <= 0:
+        raise BuildTimeout("its engine is not built, because the time for building is over")
     paths = [str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     process = subprocess.Popen(command, env=environment)
@@ -53,8 +65,10 @@ def _run(command: list[str]) -> int:
         try:
             while process.poll() is None:
                 clock.refresh()
+                if time.monotonic() > deadline:
+                    raise BuildTimeout("the build of its engine was stopped, because the time for building is over")
                 with suppress(subprocess.TimeoutExpired):
-                    process.wait(timeout=1)
+                    process.wait(timeout=min(1.0, max(deadline - time.monotonic(), 0.01)))
         except BaseException:
             process.kill()  # or a stage that is stopped would wait for the end of the build
             raise

@@ -82,10 +82,14 @@ class EngineFile:
         if fold and is_reduced and gpu_count() and float32_layers.read(self.member, self.name) is None:
             self._find_float32_layers(fold)
 
-    def load(self) -> Runner:
+    def load(self, build_seconds: float | None = None) -> Runner:
         """The engine on the GPU; one of another machine, library or graph is built again, and the log says so.
 
+        Args:
+            build_seconds: that building it again may take; None for any time.
+
         Raises:
+            BuildTimeout: if it was not built by then.
             InputError: if there is no GPU, or the rebuilt engine cannot be loaded either.
         """
         buffers = shared_buffers()  # raises where there is no GPU, before TensorRT ends the process
@@ -96,7 +100,7 @@ class EngineFile:
             except InputError as error:
                 reasons = [str(error)]
         logger.info("%s: its %s engine does not fit here (%s)", self.member.name, self.name, "; ".join(reasons))
-        self._rebuild(None)
+        self._rebuild(None, build_seconds)
         return self._open(buffers)
 
     def differences(self) -> list[str]:
@@ -114,10 +118,10 @@ class EngineFile:
     def _open(self, buffers: Buffers) -> Runner:
         return Runner(buffers, [LoadedEngine(library(), self.engine)], [1])
 
-    def _rebuild(self, fold: FoldScorer | None) -> None:
+    def _rebuild(self, fold: FoldScorer | None, seconds: float | None = None) -> None:
         if not self._is_converted():
             self._convert(fold, float32_layers.read(self.member, self.name) or [])
-        self._build_engine()
+        self._build_engine(seconds)
 
     def _convert(self, fold: FoldScorer | None, layers: list[str]) -> None:
         strips = fold.calibration_strips() if fold and self.precision == "int8" else ()
@@ -130,10 +134,10 @@ class EngineFile:
         with replacing(self.converted) as temporary:
             onnx.save(model, temporary)
 
-    def _build_engine(self) -> None:
+    def _build_engine(self, time_limit: float | None = None) -> None:
         began = time.monotonic()
         timing_cache = self.member.paths.timing_cache(sidecar.machine_name(library()))
-        build_file(self.converted, self.engine, PROFILE, timing_cache)
+        build_file(self.converted, self.engine, PROFILE, timing_cache, time_limit)
         self.artifact().write_record()
         seconds, megabytes = time.monotonic() - began, self.engine.stat().st_size / 1e6
         logger.info("%s: %s engine built in %.1f s, %.0f MB", self.member.name, self.name, seconds, megabytes)

@@ -89,7 +89,7 @@ def to_int8(
             extra_options={
                 "ActivationSymmetric": True,
                 "WeightSymmetric": True,
-                "QuantizeBias": False,
+                "QuantizeBias": False,  # int32 biases are refused where nodes share one: TensorRT-RTX 1.7
                 "DedicatedQDQPair": False,
                 "CalibTensorRangeSymmetric": True,
             },

@@ -1,0 +1,38 @@
+"""A training that is killed after its first epoch and started again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.gpu.small_training import read_log
+from benchmarks.gpu.stages import command, experiment, run
+from severstal import recipe
+from severstal.experiment import Member
+
+
+def main() -> None:
+    work, amp, *values = sys.argv[1:]
+    paths = experiment(Path(work) / "resume")
+    run("make_folds", paths, "--recipe", "sample", "--amp", amp, *values)
+    (encoder,) = recipe.read(paths.recipe).encoders
+    files = Member(paths, encoder, 0).files
+    process = subprocess.Popen(command("train", paths, encoder, 0, "--jobs", 1), stdout=sys.stderr)
+    while not files.checkpoint.exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    if files.weights.exists() or not files.checkpoint.exists():
+        sys.exit("it ended before it could be killed: there is nothing to resume")
+    run("train", paths, encoder, 0, "--jobs", 1)
+    records = read_log(paths, encoder)
+    dice = max(record["dice"] for record in records)
+    summary = f"killed in epoch 2, {len(records)} epochs in the end, Dice {dice:.4f}"
+    print(json.dumps({"epochs": len(records), "dice": dice, "summary": summary}))
+
+
+if __name__ == "__main__":
+    main()
