@@ -71,6 +71,14 @@ def test_no_member_is_left_out_for_first_calls_that_are_a_hundred_times_slower(c
     assert "it finishes in time" in caplog.text
 
 
+def test_a_limit_that_the_first_calls_alone_seem_to_exceed_is_kept_with_all_members(clock) -> None:
+    engines = [engine_of(clock, lambda call: SECONDS * (100 if call < 1 else 1)) for _ in range(2)]
+    used = run(members_of(*engines), 60.0, 1000)  # the first call takes 8 s, at which pace the rest would take 1,992
+    assert used.members[0].num_strips == 1000
+    assert used.members[1].num_strips > 900
+    assert clock.now < 60
+
+
 def test_a_member_that_was_left_out_too_early_comes_back(clock, caplog) -> None:
     caplog.set_level(logging.INFO)
     warm = engine_of(clock, lambda call: SECONDS)

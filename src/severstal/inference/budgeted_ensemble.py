@@ -22,7 +22,7 @@ MEASURED_STRIPS = 12  # strips after which the speed of each member is known wel
 MEASURING_SHARE = 0.1  # of the time limit, after which the first decision is made with the times that there are
 RETURN_FACTOR = 1.1  # on the seconds of a member that was left out, so that noise does not bring it back and forth
 TRIAL_CALLS = 16  # calls between two trials of members that were left out
-TRIAL_SHARE = 0.05  # of the time to spare that one trial may cost
+TRIAL_SHARE = 0.2  # of the time to spare that one trial may cost
 
 
 class BudgetedEnsemble:
@@ -84,8 +84,9 @@ class BudgetedEnsemble:
         is_measured = self._calls > WARM_UP_CALLS and timed >= MEASURED_STRIPS
         if not is_measured and self._limit - self._budget.remaining() <= MEASURING_SHARE * self._limit:
             return
-        times = self._ensemble.times()
-        self._use(self._budget.select(times, num_left, or_quickest=self._skip_late))
+        # The times of first calls alone are no reason to refuse.
+        or_quickest = self._skip_late or (not is_measured and self._budget.remaining() > 0)
+        self._use(self._budget.select(self._ensemble.times(), num_left, or_quickest=or_quickest))
         self._is_decided, self._ensemble.time_members = True, False
 
     def _revise(self, num_left: int) -> None:
