@@ -29,12 +29,13 @@ def main() -> None:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="fewer steps, modes and engines")
     size.add_argument("--stand-in", action="store_true", help="on a machine without a GPU, to prove the steps")
-    parser.add_argument("--only", metavar="A,B", help="only steps whose names begin so")
+    parser.add_argument("--only", metavar="A,B", help="only steps whose names begin so, on the files of an earlier run")
     parser.add_argument("--output", type=Path, default=ROOT / "submissions" / "gpu_check", metavar="DIR")
     options = parser.parse_args()
     sizes = plan.STAND_IN if options.stand_in else plan.QUICK if options.quick else plan.FULL
     output = options.output.resolve()
-    shutil.rmtree(output, ignore_errors=True)
+    if not options.only:
+        shutil.rmtree(output, ignore_errors=True)
     steps = plan.steps(sizes, output / "work")
     if options.only:
         steps = [step for step in steps if step.name.startswith(tuple(options.only.split(",")))]

@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from severstal.engines.export import write_onnx
+from severstal.engines.onnx_export import write_onnx
 
 from benchmarks.gpu.stages import experiment, run
 from severstal.artifacts import read_json
