@@ -6,11 +6,10 @@ import json
 import sys
 from pathlib import Path
 
-from severstal.engines.onnx_export import write_onnx
-
 from benchmarks.gpu.stages import experiment, run
 from severstal import recipe
 from severstal.engines import onnx_file
+from severstal.engines.onnx_export import write_onnx
 from severstal.experiment import all_members
 from severstal.postprocess import tuned_values
 
