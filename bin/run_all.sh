@@ -5,7 +5,7 @@
 source "$(dirname -- "${BASH_SOURCE[0]}")/env.sh"
 
 export SEVERSTAL_LAUNCHER=$$  # a stage ends with this script, also when this is killed
-folders=() engine=() recipe=() show=0
+folders=() engine=() recipe=() steel=() show=0
 while [ $# -gt 0 ]; do
   case "$1" in
     -h | --help) sed -n '2,4s/^# *//p' "${BASH_SOURCE[0]}"; exec bash "$ROOT"/bin/make_folds.sh --help ;;
@@ -16,6 +16,10 @@ while [ $# -gt 0 ]; do
       case "${2---}" in --*) echo "error: $1 takes a value, as in $1=VALUE" >&2; exit 2 ;; esac
       if [ "$1" = --engine ]; then engine=("$1" "$2"); else folders+=("$1=$2"); fi
       shift 2 ;;
+    --recipe=* | --synthetic-*=*) recipe+=("$1") steel+=("$1"); shift ;;
+    --recipe | --synthetic-*)
+      case "${2---}" in --*) echo "error: $1 takes a value, as in $1=VALUE" >&2; exit 2 ;; esac
+      recipe+=("$1" "$2") steel+=("$1" "$2"); shift 2 ;;
     *) recipe+=("$1"); shift ;;
   esac
 done
@@ -28,7 +32,7 @@ from severstal.engines.catalog import choose
 from severstal.errors import run_stage
 run_stage(lambda: choose(sys.argv[1]))' "${engine[1]-auto}"
 
-bash "$ROOT"/bin/make_input.sh "${folders[@]}"
+bash "$ROOT"/bin/make_input.sh "${folders[@]}" "${steel[@]}"
 bash "$ROOT"/bin/make_folds.sh "${folders[@]}" "${recipe[@]}"
 bash "$ROOT"/bin/train.sh "${folders[@]}"
 bash "$ROOT"/bin/tune.sh "${folders[@]}"

@@ -48,7 +48,7 @@ def main() -> None:
 
         stored = Result.at(options.result).defects
         stage.read(options.result)
-    app = application(predictor, [paths.test_images / name for name in examples], paths.is_synthetic, stored)
+    app = application(predictor, [paths.test_images / name for name in examples], predictor.synthetic_origin, stored)
     server = listen(app, options.port)
     stage.say(f"open http://{HOST}:{server.effective_port}/ in a browser; Ctrl-C stops the server")
     server.run()

@@ -5,7 +5,7 @@ and the marker SYNTHETIC.json); a folder that holds data already is left as it i
 
     bash bin/make_input.sh
     bash bin/make_input.sh --train 320 --seed 1 --input other
-    bash bin/make_input.sh --variety wide --train 1600     for networks that shall work on real strips
+    bash bin/make_input.sh --recipe synthetic --input synthetic      as many, and as varied, as a recipe asks for
 """
 
 from __future__ import annotations
@@ -14,21 +14,23 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from severstal import console
+from severstal import console, recipe
 from severstal.errors import InputError, run_stage
 from severstal.paths import Paths
+from severstal.recipe_files import option
 from severstal.run_lock import run_lock
 from severstal.synthetic import dataset
 from severstal.synthetic.variety import VARIETIES
 
 DEFAULTS: dict[str, Any] = {"train": 480, "test": 96, "seed": 0, "variety": "plain"}
+OF_RECIPE = {"train": "synthetic_strips", "variety": "synthetic_variety"}
 
 
 def main() -> None:
     options = parse_options()
     paths = console.paths_of(options)
     stage = console.Stage("input", paths)
-    requested = {name: value for name in DEFAULTS if (value := getattr(options, name)) is not None}
+    requested = requested_values(options)
     values = DEFAULTS | requested
     if dataset.is_unfinished(paths.input) or not dataset.existing_data(paths.input):
         with run_lock(paths.input):
@@ -53,15 +55,29 @@ def fill(stage: console.Stage, paths: Paths, values: dict[str, Any], is_requeste
 def parse_options() -> argparse.Namespace:
     parser = console.parser(__doc__)
     for name, help_text in (("train", "train strips"), ("test", "test strips"), ("seed", "seed")):
-        parser.add_argument(f"--{name}", type=int, metavar="N", help=f"{help_text} (default {DEFAULTS[name]})")
+        names = [f"--{name}", option(OF_RECIPE[name])] if name in OF_RECIPE else [f"--{name}"]
+        parser.add_argument(*names, dest=name, type=int, metavar="N", help=f"{help_text} (default {DEFAULTS[name]})")
     parser.add_argument(
         "--variety",
+        option(OF_RECIPE["variety"]),
+        dest="variety",
         choices=list(VARIETIES),
         help="plain (default): what the scores of the recipe sample stand for; wide: more textures, light and defects, "
         "for networks that shall work on real strips",
     )
+    parser.add_argument("--recipe", metavar="NAME|FILE", help="draw the strips that a recipe asks for")
     parser.add_argument("--num-workers", type=int, default=2, metavar="N", help="processes (default 2)")
     return parser.parse_args()
+
+
+def requested_values(options: argparse.Namespace) -> dict[str, Any]:
+    """The values that the command line asks for: options, and those of a recipe that differ from the defaults."""
+    found: dict[str, Any] = {}
+    if options.recipe:
+        chosen = recipe.named(options.recipe)
+        of_recipe = {name: getattr(chosen, field) for name, field in OF_RECIPE.items()}
+        found = {name: value for name, value in of_recipe.items() if value != DEFAULTS[name]}
+    return found | {name: value for name in DEFAULTS if (value := getattr(options, name)) is not None}
 
 
 def describe_existing(folder: Path, values: dict[str, Any], is_requested: bool) -> str:

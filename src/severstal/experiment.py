@@ -21,7 +21,10 @@ CONFIG_VERSION: Literal[2] = 2  # raise it when values get other names or anothe
 VERSIONS = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "numpy")
 
 # Values that shape what is made from the weights, or only how fast.
-NOT_OF_WEIGHTS = ("name", "tta", "num_workers", "eval_batch_size", "pseudo_labels", "from_folds")
+NOT_OF_WEIGHTS = (
+    *("name", "tta", "num_workers", "eval_batch_size", "pseudo_labels", "from_folds"),
+    *("synthetic_variety", "synthetic_strips"),
+)
 
 
 class Pretrained(BaseModel):
@@ -69,6 +72,13 @@ class FoldConfig(BaseModel):
     @property
     def fingerprint(self) -> str:
         return training_fingerprint(self.encoder, self.fold, self.recipe, self.data)
+
+    @property
+    def synthetic_origin(self) -> str:
+        """How synthetic steel taught this network, in words; empty where none did."""
+        if self.synthetic:
+            return "trained on synthetic steel"
+        return "first trained on synthetic steel" if self.pretrained and self.pretrained.synthetic else ""
 
 
 @dataclass(frozen=True)

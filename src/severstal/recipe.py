@@ -22,7 +22,8 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 NO_PSEUDO_LABELS = NO_FILE
 RANDOM_WEIGHTS = NO_FILE  # of encoder_weights; what is neither this nor IMAGENET is a file
-EXPERIMENT = ("name", "num_folds", "seed", "encoders")  # the same for all networks: no table of an encoder sets them
+# The same for all networks: no table of an encoder sets them.
+EXPERIMENT = ("name", "num_folds", "seed", "encoders", "synthetic_variety", "synthetic_strips")
 MAKE_FOLDS = "bash bin/make_folds.sh"
 LABELS = "sources"  # the key of recipe.json that says where its values come from
 
@@ -33,11 +34,12 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(description="the recipe that these values started from")
+    # data
+    synthetic_variety: Literal["plain", "wide"] = Field("plain", description="steel drawn into an empty input folder")
+    synthetic_strips: Positive = Field(480, description="its number of training strips")
     # split
     num_folds: Annotated[int, Field(ge=2)] = Field(5, description="number of folds of the split")
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(
-        0, description="seed of the split, of the sampling, of the augmentation and of random weights"
-    )
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="seed of split, sampling, augmentation, weights")
     # network
     encoders: dict[str, dict[str, Any]] = Field(
         description="encoders of the ensemble, each with the values that differ for it"
@@ -55,11 +57,9 @@ class Recipe(BaseModel):
         (256, 128, 64, 32, 16), description="channels of the U-Net's decoder blocks, deepest first"
     )
     decoder_stride: Annotated[int, Field(ge=1, le=4)] = Field(
-        1, description="stride of the decoder's output in the network's input, 1, 2 or 4; logits are enlarged"
+        1, description="stride of the decoder's output: 1, 2 or 4"
     )
-    downscale: Annotated[int, Field(ge=1, le=4)] = Field(
-        1, description="factor by which the network reduces height and width; its logits are enlarged to full size"
-    )
+    downscale: Annotated[int, Field(ge=1, le=4)] = Field(1, description="factor by which the network reduces its input")
     # sampling
     crop_height: Positive = Field(256, description="height of a training crop, in pixels")
     crop_width: Positive = Field(512, description="width of a training crop, in pixels")
@@ -108,12 +108,8 @@ class Recipe(BaseModel):
     classifier_loss_weight: NotNegative = Field(
         0.0, description="weight of the loss of a head that predicts which classes a strip has; 0: no such head"
     )
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.998, description="decay per optimiser step of the moving average of the weights that is validated and saved"
-    )
-    average_top_k: Positive = Field(
-        1, description="number of best epochs whose weights are averaged; used if it scores better than the best epoch"
-    )
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(0.998, description="decay per step of the averaged weights")
+    average_top_k: Positive = Field(1, description="best epochs whose weights are averaged, if that scores better")
     amp: Literal["auto", "fp16", "bf16", "apex", "off"] = Field(
         "auto", description="mixed precision; auto: fp16 on CUDA, bf16 on a CPU that supports it, otherwise off"
     )
@@ -125,9 +121,7 @@ class Recipe(BaseModel):
         ("horizontal",), description="flips averaged with the plain view in the exported graph, or none"
     )
     eval_batch_size: Positive = Field(8, description="strips per forward pass in validation")
-    num_workers: Annotated[int, Field(ge=-1)] = Field(
-        -1, description="loader processes per training process; -1: by the number of cores"
-    )
+    num_workers: Annotated[int, Field(ge=-1)] = Field(-1, description="loader processes; -1: by the number of cores")
 
     @field_validator(*PATH_FIELDS)
     @classmethod

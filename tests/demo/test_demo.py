@@ -31,7 +31,7 @@ def predictor(exported) -> Predictor:
 
 @pytest.fixture(scope="module")
 def client(exported, predictor) -> FlaskClient:
-    return app.application(predictor, [image_of(exported, 0)], synthetic=False).test_client()
+    return app.application(predictor, [image_of(exported, 0)]).test_client()
 
 
 def image_of(exported: Paths, number: int) -> Path:
@@ -63,7 +63,7 @@ def test_the_page_says_what_the_networks_learned_from_and_which_are_left_out(exp
     assert "--all" not in page
     smaller = Predictor(exported.folds, "onnxruntime")
     smaller.fit_to_budget(smaller.measure(), 0)
-    page = app.application(smaller, [], synthetic=True).test_client().get("/").text
+    page = app.application(smaller, [], "trained on synthetic steel").test_client().get("/").text
     assert "1 of 2 networks" in page
     assert "trained on synthetic steel" in page
     assert "<code>--all</code>" in page

@@ -35,6 +35,16 @@ def test_the_page_says_so_if_the_steel_is_synthetic(run, copy) -> None:
     assert "<title>Synthetic steel" in text
 
 
+def test_the_page_says_so_if_the_networks_started_from_synthetic_steel(run, copy) -> None:
+    sentence = "The networks were first trained on synthetic steel, then on these strips"
+    assert sentence not in run.report_page.read_text()
+    file = next(copy.folds.rglob("config.json"))
+    start = {"folds": "f", "fold": 0, "weights": "w", "synthetic": True, "compared": "pictures"}
+    write_json(file, json.loads(file.read_text()) | {"pretrained": start})
+    run_stage_in_process("report", copy)
+    assert sentence in copy.report_page.read_text()
+
+
 def test_a_submission_from_before_tuning_is_refused(copy) -> None:
     record = json.loads(copy.submission_report.read_text())
     rule = record["rules"][0]

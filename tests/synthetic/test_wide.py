@@ -55,3 +55,13 @@ def test_the_stage_draws_wide_steel_and_keeps_it_apart_from_plain(tmp_path) -> N
     assert "variety" in run_refused("make_input", paths, *map(str, counts))
     with pytest.raises(InputError, match="holds"):
         dataset.write(paths.input, train=2, test=1, seed=0, variety="plain")
+
+
+def test_a_recipe_says_which_steel_an_empty_input_folder_gets(tmp_path) -> None:
+    (tmp_path / "mine.toml").write_text('extends = "synthetic"\nsynthetic_strips = 2\n')
+    paths, of_recipe = Paths.under(tmp_path / "a"), ["--recipe", tmp_path / "mine.toml", "--test", 1]
+    assert "2 train and 1 test strips, wide" in run_stage_in_process("make_input", paths, *of_recipe).stdout
+    assert "   cached " in run_stage_in_process("make_input", paths, *of_recipe).stdout
+    assert "train 2, now 3" in run_refused("make_input", paths, *map(str, of_recipe), "--synthetic-strips", "3")
+    plain = ["--recipe", "sample"]  # asks for nothing special, so what is there may stay
+    assert "left as it is" in run_stage_in_process("make_input", paths, *plain).stdout

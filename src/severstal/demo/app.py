@@ -30,14 +30,14 @@ EXAMPLES = 6  # strips that the page offers
 def application(
     predictor: Predictor,
     examples: list[Path],
-    synthetic: bool,
+    synthetic_origin: str = "",
     stored: Callable[[str], StoredDefects] | None = None,
 ) -> Flask:
     """The application around a loaded ensemble.
 
     Args:
         examples: strips that the page offers to try.
-        synthetic: whether the networks were trained on synthetic steel; the page then says so.
+        synthetic_origin: how synthetic steel taught the networks, for the page to say; empty where none did.
         stored: reads the defects of an image of a result by its path; None where the demo has no result.
     """
     app = Flask(__name__)
@@ -52,7 +52,7 @@ def application(
             predictor=predictor,
             examples=[path.name for path in examples],
             colours=COLOURS,
-            synthetic=synthetic,
+            synthetic_origin=synthetic_origin,
             max_upload=MAX_UPLOAD,
             has_result=stored is not None,
         )

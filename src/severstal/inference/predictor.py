@@ -43,6 +43,7 @@ class Predictor:
         width: of the strips, in pixels.
         engine: name of the engine that runs the networks.
         members: names of the networks in use, such as ``resnet34 fold 0``.
+        synthetic_origin: how synthetic steel taught them, in words; empty where none did.
         left_out: names of the networks that :meth:`fit_to_budget` dropped.
     """
 
@@ -63,6 +64,7 @@ class Predictor:
         config = members[0].config()
         self.height, self.width, self.engine = config.height, config.width, catalog.choose(engine)
         self.members = [member.name for member in members]
+        self.synthetic_origin = max(member.config().synthetic_origin for member in members)
         self.left_out: list[str] = []
         self._rules = tuned.rules
         self._ensemble = load_ensemble(members, tuned.ensemble_weights, self.engine)

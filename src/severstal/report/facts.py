@@ -54,6 +54,7 @@ def collect(sources: Sources, evaluation: Evaluation) -> dict[str, Any]:
 def _run(sources: Sources) -> dict[str, Any]:
     return {
         "synthetic": sources.paths.is_synthetic,
+        "synthetic_origin": max(member.config().synthetic_origin for member in sources.members),
         "created": datetime.now(UTC).isoformat(timespec="minutes"),
         "recipe": sources.recipe.name,
         "encoders": list(sources.recipe.encoders),
