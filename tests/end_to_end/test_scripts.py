@@ -79,6 +79,24 @@ def test_a_stage_of_run_all_ends_when_run_all_is_killed(tmp_path) -> None:
         script.stderr.read()  # until the stage, too, has closed it
 
 
+@pytest.mark.parametrize("recipe", [["--recipe", "synthetic"], ["--recipe=synthetic"]], ids=" ".join)
+def test_run_all_draws_the_steel_that_its_recipe_asks_for(tmp_path, recipe) -> None:
+    """Every stage, and Python, is a script that prints its arguments."""
+    (tmp_path / "bin").mkdir()
+    for script in SCRIPTS:
+        (tmp_path / "bin" / script.name).write_text(f'echo {script.stem} "$@"\n')
+    for name in ("run_all", "env"):
+        shutil.copy(ROOT / "bin" / f"{name}.sh", tmp_path / "bin")
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to("/bin/true")
+    options = [*recipe, "--input", "steel", "--epochs", "3", "--synthetic-strips", "9"]
+    command = ["bash", str(tmp_path / "bin" / "run_all.sh"), *options]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    (drawn,) = (line for line in lines if line.startswith("make_input "))
+    assert drawn == " ".join(["make_input --input=steel", *recipe, "--synthetic-strips 9"])
+
+
 @pytest.mark.parametrize("value", [".:", "{elsewhere}"], ids=["this folder", "another folder with a bin"])
 def test_scripts_find_the_repository_whatever_cdpath_says(tmp_path, value) -> None:
     (tmp_path / "bin").mkdir()

@@ -249,7 +249,7 @@ def test_inspect_and_the_demo_open_a_strip_of_a_result(exported, lake, result, t
     expected = rows.set_index("class")["area_px"]
     assert {defect: row[f"class_{defect}_area_px"] for defect in expected.index} == expected.to_dict()
     predictor = Predictor(exported.folds, "onnxruntime")
-    client = application(predictor, [], synthetic=False, stored=Result.at(str(result)).defects).test_client()
+    client = application(predictor, [], stored=Result.at(str(result)).defects).test_client()
     answer = client.get("/stored", query_string={"path": str(path)}).get_json()
     assert {defect["class"]: defect["area"] for defect in answer["defects"]} == expected.to_dict()
     picture = cv2.imdecode(np.frombuffer(base64.b64decode(answer["picture"]), np.uint8), cv2.IMREAD_GRAYSCALE)
