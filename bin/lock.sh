@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Renew requirements.lock and requirements-moto.lock, the exact versions of everything that the requirements files bring
-# along: bash bin/lock.sh
+# along.
+#   bash bin/lock.sh              after a change of a requirements file
+#   bash bin/lock.sh --upgrade    the newest transitive versions; options go to uv pip compile
 source "$(dirname -- "${BASH_SOURCE[0]}")/env.sh"
 cd -- "$ROOT"
 lock() {  # FILE OPTIONS... REQUIREMENTS...
