@@ -59,6 +59,14 @@ def test_one_level_beyond_the_tolerance_is_refused(maps, classes, strips) -> Non
         check_parity("engine", parity, FLOAT32)
 
 
+def test_flipped_pixels_are_refused_even_where_levels_hardly_differ(strips) -> None:
+    below, classes = np.full((1, 4, *strips.shape[1:]), 127, dtype=np.uint8), np.zeros((1, 4), dtype=np.uint8)
+    parity = compare(lambda _: (below, classes), lambda _: (below + 1, classes), strips[:1], [128] * 4)
+    assert (parity.largest, parity.flipped) == (1, 1.0)
+    with pytest.raises(InputError, match="1 of pixels flip"):
+        check_parity("engine", parity, FLOAT32)
+
+
 def test_pytorch_in_float16_gives_what_float32_gives(member, strips) -> None:
     """The arithmetic, on the CPU; tests/gpu has the CUDA graphs."""
     expected = catalog.engine_class("torch").load(member)(strips)[0]
