@@ -19,7 +19,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,8 @@ def _write_record(descriptor: int, path: Path) -> None:
         "command": shlex.join(sys.argv),
     }
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps(record).encode(), 0)
+    with suppress(OSError):  # on a full disk the lock holds all the same; the stage's own files say what lacks
+        os.pwrite(descriptor, json.dumps(record).encode(), 0)
 
 
 def _wait_or_refuse(path: Path, deadline: float) -> None:
