@@ -8,4 +8,4 @@ bash bin/lint.sh
 cores="$(nproc)"
 if [ "$cores" -gt 4 ]; then cores=4; fi
 export OMP_NUM_THREADS=1
-exec "$PYTHON" -m pytest -n "$cores" --dist loadfile "$@"
+exec "$PYTHON" -m pytest -n "$cores" --dist loadfile --no-loadscope-reorder "$@"

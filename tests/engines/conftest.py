@@ -6,17 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.built_once import built_once
+from support.experiments import SMALLEST
 from support.scored_member import RULES, SIZE, copy_member, write_scored_member
 
 from severstal.data.training_set import read_training_set
 from severstal.engines.dice_check import FoldScorer
 from severstal.experiment import Member
+from severstal.paths import Paths
 
 
 @pytest.fixture(scope="session")
 def member(tmp_path_factory: pytest.TempPathFactory) -> Member:
     """An exported network of random weights with its out-of-fold maps; nothing is written into its folder."""
-    return write_scored_member(tmp_path_factory.mktemp("engines"))
+    root = built_once(tmp_path_factory, "scored_member", write_scored_member)
+    return Member(Paths.under(root), SMALLEST, 0)
 
 
 @pytest.fixture

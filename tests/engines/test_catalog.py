@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
+from support.commands import run_python
 
 from severstal.engines import catalog
 from severstal.engines.openvino_engine import OpenVinoEngine
@@ -30,8 +28,7 @@ def test_looking_at_the_catalog_imports_no_runtime() -> None:
         "print([catalog.engine_class(name).is_installed() for name in catalog.NAMES])\n"
         "assert not {'torch', 'onnxruntime', 'openvino', 'nncf', 'tensorrt', 'tensorrt_rtx'} & set(sys.modules)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run_python(script)
 
 
 def test_auto_is_openvino_without_a_gpu(monkeypatch) -> None:

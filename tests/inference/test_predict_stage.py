@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from support.commands import run_stage_in_process
-from support.experiments import write_tiny_strips
+from support.experiments import SMALLEST, write_tiny_strips
 
 from severstal.engines.openvino_engine import OpenVinoEngine
 from severstal.inference import ensemble, time_budget
 from severstal.paths import Paths
 
 STRIPS = 40
-FAST, SLOW = (f"tu-mobilenetv4_conv_small fold {fold}" for fold in (0, 1))
+FAST, SLOW = (f"{SMALLEST} fold {fold}" for fold in (0, 1))
 SECONDS = {0: 0.01, 1: 0.2}  # that the network of each fold takes for a strip, on the clock of these tests
 
 

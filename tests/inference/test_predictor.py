@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tomllib
 
 import cv2
 import numpy as np
 import pytest
-from support.commands import ROOT, run_stage_in_process
+from support.commands import ROOT, run_python, run_stage_in_process
+from support.experiments import SMALLEST
 
 import severstal
 from severstal import Predictor
@@ -20,7 +19,7 @@ from severstal.inference.strip_prediction import StripPrediction
 from severstal.inference.time_budget import MemberTime
 from severstal.paths import Paths
 
-FIRST, SECOND = (f"tu-mobilenetv4_conv_small fold {fold}" for fold in (0, 1))
+FIRST, SECOND = (f"{SMALLEST} fold {fold}" for fold in (0, 1))
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +87,7 @@ def test_what_a_prediction_measures() -> None:
 
 
 def test_networks_beyond_the_budget_are_left_out_but_never_all(exported) -> None:
-    slow = [MemberTime(name, "tu-mobilenetv4_conv_small", seconds) for name, seconds in ((FIRST, 0.4), (SECOND, 0.3))]
+    slow = [MemberTime(name, SMALLEST, seconds) for name, seconds in ((FIRST, 0.4), (SECOND, 0.3))]
     for budget, kept, dropped in ((0.5, FIRST, SECOND), (0.1, SECOND, FIRST)):
         predictor = Predictor(exported.folds, "onnxruntime")
         assert [member.name for member in predictor.measure()] == [FIRST, SECOND]
@@ -119,8 +118,7 @@ def test_a_folder_without_an_experiment_is_named(tmp_path) -> None:
 
 def test_importing_the_package_loads_no_heavy_library() -> None:
     code = "import severstal, sys; print(sorted({'numpy', 'torch', 'cv2', 'pydantic'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    assert run_python(code) == "[]\n"
 
 
 def test_the_package_knows_its_version() -> None:

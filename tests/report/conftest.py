@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.built_once import built_once
 from support.commands import run_stage_in_process
-from support.finished_run import write_finished
 
 from severstal.paths import Paths
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+def run(finished: Paths, tmp_path_factory: pytest.TempPathFactory) -> Paths:
     """A finished run with its report; tests read it only."""
-    paths = write_finished(tmp_path_factory.mktemp("finished"))
-    assert "wrote" in run_stage_in_process("report", paths).stdout
-    return paths
+    return Paths.under(built_once(tmp_path_factory, "reported", partial(write_reported, finished)))
+
+
+def write_reported(finished: Paths, root: Path) -> None:
+    shutil.copytree(finished.input.parent, root, dirs_exist_ok=True)
+    assert "wrote" in run_stage_in_process("report", Paths.under(root)).stdout
 
 
 @pytest.fixture

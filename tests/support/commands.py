@@ -55,6 +55,11 @@ def run_stage_in_process(name: str, paths: Paths, *arguments: object, check: boo
     return _checked(subprocess.CompletedProcess(command, code, stdout.getvalue(), stderr.getvalue()), check)
 
 
+def run_python(code: str) -> str:
+    """Run code in a new process, where nothing is imported yet; what it printed."""
+    return _run([sys.executable, "-c", code], check=True).stdout
+
+
 def run_refused(name: str, paths: Paths, *arguments: object) -> str:
     """Run a stage that must end with code 2 and leave every file as it was; what it wrote to stderr."""
     before = contents(paths.input.parent)

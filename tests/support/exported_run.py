@@ -12,23 +12,25 @@ from severstal.paths import Paths
 from severstal.postprocess import tuned_values
 from severstal.postprocess.rules import ComponentArea, MaskArea
 from severstal.postprocess.tuned_values import SCORES, TunedValues
-from support.experiments import write_random_weights, write_tiny, write_tiny_strips
+from support.experiments import SMALLEST, TINY, write_random_weights, write_tiny, write_tiny_strips
 
 NEVER = MaskArea(threshold=255, min_area=64 * 96 + 1)
-RULES = (*(ComponentArea(threshold=threshold, min_area=9) for threshold in (140, 150, 130)), NEVER)
+THRESHOLDS = (220, 165, 165)  # about the means of the medians of both networks' maps
+RULES = (*(ComponentArea(threshold=threshold, min_area=9) for threshold in THRESHOLDS), NEVER)
 KEYS = ("mean", "1", "2", "3", "4")
 
 
 def write_exported(root: Path) -> Paths:
     """Two networks for 64x96 strips, without test-time flips to halve the time of export; three test strips."""
     paths = write_tiny(root)
-    chosen = recipe.read(paths.recipe)
+    chosen = recipe.build({"name": "tiny"} | TINY | {"encoders": {SMALLEST: {}}, "tta": []})
+    write_json(paths.recipe, chosen.model_dump())
     members = all_members(paths, chosen)
     for member in members:
         config = FoldConfig(
             encoder=member.encoder,
             fold=member.fold,
-            recipe=chosen.for_encoder(member.encoder).model_copy(update={"tta": ()}),
+            recipe=chosen.for_encoder(member.encoder),
             data="d",
             synthetic=False,
             height=64,

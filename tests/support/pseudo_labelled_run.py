@@ -17,15 +17,15 @@ from severstal.experiment import Member
 from severstal.paths import Paths
 from support.commands import run_stage_in_process
 from support.experiments import write_tiny
-from support.finished_run import write_finished
 
 BOX = np.zeros((64, 96), dtype=bool)
 BOX[10:40, 20:60] = True
 
 
-def write_pseudo_labelled(root: Path) -> Paths:
-    """Five test strips that are training strips again, and three others; all of them labelled."""
-    paths = write_finished(root)
+def write_pseudo_labelled(finished: Paths, root: Path) -> Paths:
+    """The finished run and three more test strips; its five are training strips again. All of them are labelled."""
+    shutil.copytree(finished.input.parent, root, dirs_exist_ok=True)
+    paths = Paths.under(root)
     for number, name in enumerate(("clean", "uncertain", "clear")):
         grey = np.random.default_rng(100 + number).integers(40, 220, (64, 96), dtype=np.uint8)
         cv2.imwrite(str(paths.test_images / f"{name}.jpg"), grey)

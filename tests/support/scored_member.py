@@ -14,9 +14,8 @@ from severstal.engines.torch_engine import TorchEngine
 from severstal.experiment import Member
 from severstal.paths import Paths
 from severstal.postprocess.rules import ComponentArea
-from support.experiments import TINY, random_member, write_tiny
+from support.experiments import SMALLEST, TINY, random_member, write_tiny
 
-ENCODER = "tu-resnet10t"  # the smallest one in a recipe
 SIZE = (64, 96)
 RULES = tuple(ComponentArea(threshold=threshold, min_area=4) for threshold in (136, 170, 201, 136))  # the maps' medians
 
@@ -24,9 +23,9 @@ RULES = tuple(ComponentArea(threshold=threshold, min_area=4) for threshold in (1
 def write_scored_member(root: Path) -> Member:
     """Fold 0 of an experiment of twelve strips in two folds."""
     paths = write_tiny(root)
-    values = recipe.build({"name": "tiny"} | TINY | {"encoders": {ENCODER: {}}})
+    values = recipe.build({"name": "tiny"} | TINY | {"encoders": {SMALLEST: {}}})
     write_json(paths.recipe, values.model_dump())
-    member = random_member(root, values, ENCODER, SIZE, spread=1.6)
+    member = random_member(root, values, SMALLEST, SIZE, spread=1.6)
     write_out_of_fold(member)
     write_onnx(member)
     return member

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from support.built_once import built_once
 from support.experiments import write_tiny
 from support.training import SHARED_VALUES, job
 
+from severstal.paths import Paths
 from severstal.training.job import Job
 
 
@@ -36,8 +39,12 @@ class Lines(logging.Handler):
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Fold 0 of the small experiment with a classifier, three epochs, without test-time flips; not to be changed."""
-    paths = write_tiny(tmp_path_factory.mktemp("trained"))
-    training = job(paths, SHARED_VALUES)
+    root = built_once(tmp_path_factory, "trained", write_trained)
+    return Trained(job(Paths.under(root), SHARED_VALUES), (root / "console.txt").read_text())
+
+
+def write_trained(root: Path) -> None:
+    training = job(write_tiny(root), SHARED_VALUES)
     lines, logger = Lines(), logging.getLogger("severstal")
     level = logger.level
     logger.addHandler(lines)
@@ -47,4 +54,4 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     finally:
         logger.removeHandler(lines)
         logger.setLevel(level)
-    return Trained(training, "\n".join(lines.lines))
+    (root / "console.txt").write_text("\n".join(lines.lines))

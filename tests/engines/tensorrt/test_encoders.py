@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from support.experiments import random_member
-from support.scored_member import ENCODER
+from support.experiments import SMALLEST, random_member
 
 from severstal import recipe, recipe_files
 from severstal.engines import catalog
@@ -25,7 +24,7 @@ LARGE = ("efficientnet-b3", "se_resnext50_32x4d", "tu-convnext_tiny")
 ENCODERS = [
     pytest.param(encoder, marks=pytest.mark.slow if encoder in LARGE else ())
     for encoder in RECIPE_OF
-    if encoder != ENCODER  # the network of the other tests, see below
+    if encoder != SMALLEST  # the network of the other tests, see below
 ]
 
 

@@ -3,13 +3,12 @@ TensorRT and CUDA accept these calls."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from support import fake_tensorrt
+from support.commands import run_python
 from support.fake_tensorrt import HEIGHT, SCRATCH, WIDTH, FakeBuffers, write_engine
 
 from severstal.engines.tensorrt.runtime import LoadedEngine, Runner, join
@@ -160,5 +159,4 @@ def test_predicting_with_tensorrt_imports_no_pytorch() -> None:
         "from severstal.engines.tensorrt import engine_file, runtime\n"
         "print(runtime.join.__name__)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.stdout.strip() == "join", done.stderr
+    assert run_python(script) == "join\n"
