@@ -18,7 +18,7 @@ def write(folder: Path, **texts: str) -> Path:
 
 
 def test_every_recipe_of_the_project_is_valid_and_says_what_it_is_for() -> None:
-    assert recipe_files.names() == ["cpu", "cpu-quick", "kaggle", "kaggle-quick", "sample"]
+    assert recipe_files.names() == ["cpu", "cpu-quick", "kaggle", "kaggle-quick", "sample", "synthetic"]
     for name in recipe_files.names():
         assert recipe.named(name).name == name
         assert (recipe_files.FOLDER / f"{name}.toml").read_text().startswith("# ")
