@@ -17,13 +17,15 @@ from waitress.server import BaseWSGIServer
 
 from severstal.console import Stage, parser, paths_of
 from severstal.data import strips
-from severstal.demo.app import EXAMPLES, application
+from severstal.demo.app import EXAMPLES, application, upload_limit
 from severstal.engines import catalog
-from severstal.errors import InputError, run_stage
+from severstal.errors import InputError, first_line, run_stage
 from severstal.inference.cluster_packages import check_cluster_packages
 from severstal.inference.predictor import Predictor
 
 HOST = "127.0.0.1"
+CONNECTIONS = 400  # at a time; an idle one is closed after IDLE_SECONDS, so slow clients cannot keep all of them
+IDLE_SECONDS = 20
 MAX_SECONDS = 0.85  # of the networks per strip, so that the page answers within a second
 
 
@@ -49,21 +51,34 @@ def main() -> None:
         stored = Result.at(options.result).defects
         stage.read(options.result)
     app = application(predictor, [paths.test_images / name for name in examples], predictor.synthetic_origin, stored)
-    server = listen(app, options.port)
+    server = listen(app, options.port, upload_limit(predictor))
     stage.say(f"open http://{HOST}:{server.effective_port}/ in a browser; Ctrl-C stops the server")
     server.run()
 
 
-def listen(app: object, port: int) -> BaseWSGIServer:
-    """A server on a port of this machine.
+def listen(app: object, port: int, max_upload: int) -> BaseWSGIServer:
+    """A server on a port of this machine. Slow uploads wait on the disk; those that stop or grow too large are ended.
+
+    Args:
+        max_upload: bytes of the largest file that the application takes.
 
     Raises:
-        InputError: if the port is in use or not permitted.
+        InputError: if the port is in use, not permitted or no port number.
     """
     try:
-        return waitress.create_server(app, host=HOST, port=port, threads=4)
-    except OSError as error:
-        raise InputError(f"port {port} cannot be opened ({error.strerror}): choose another with --port") from None
+        return waitress.create_server(
+            app,
+            host=HOST,
+            port=port,
+            threads=4,
+            max_request_body_size=2 * max_upload,  # up to here the application answers with its own message
+            connection_limit=CONNECTIONS,
+            asyncore_use_poll=True,  # select() takes no file descriptor above 1,024
+            channel_timeout=IDLE_SECONDS,
+            cleanup_interval=IDLE_SECONDS // 2,
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(f"port {port} cannot be opened ({first_line(error)}): choose another with --port") from None
 
 
 def parse() -> Namespace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from severstal.data import labels
@@ -35,6 +36,12 @@ HEADER = "ImageId,ClassId,EncodedPixels\n"
         (HEADER + "a.jpg,,1 2\n", "line 2: class ''"),
         (HEADER + "a.jpg,1,1 2\na.jpg,1,5 2\n", "line 3.*is in line 2 already"),
         (HEADER + "c.jpg,1,1 2\n", "line 2: 'c.jpg' is not among the images"),
+        (HEADER + "b.png,1,1 2\n", "line 2: 'b.png' is not among the images"),
+        (HEADER + "a.jpg,1,1 2\nA.JPG,1,5 2\n", "line 3: image a.jpg, class 1 is in line 2 already"),
+        (HEADER + "a.jpg,3.5,1 2\n", "line 2: class '3.5'"),
+        (HEADER + 'a.jpg,1,"1 2\n5 2"\nb.jpg,7,1 2\n', "line 4: class '7'"),
+        (HEADER + "a.jpg;1;1 2\n", "line 2: 1 fields"),
+        ("Note,ImageId,ClassId,EncodedPixels\nx,a.jpg,1,1 2\n", "line 1: the header is 'Note,"),
         ("Image,Class,Pixels\n", "line 1: the header is 'Image,Class,Pixels'"),
         ("ImageId_ClassId,EncodedPixels\na.jpg_7,\n", "line 2: class '7'"),
         ("ImageId_ClassId,EncodedPixels\na.jpg,\n", "line 2: class 'a.jpg'"),
@@ -67,8 +74,37 @@ def test_both_forms_give_the_same_labels(tmp_path) -> None:
     assert labels.read_labels(of_2019, 4, 5, ["a.jpg", "b.jpg"]) == expected
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffImageId,ClassId,EncodedPixels\r\nb.jpg,3,1 2\r\n",
+        '"ImageId","ClassId","EncodedPixels"\n"b.jpg","3","1 2"\n\n',
+        "ImageId;ClassId;EncodedPixels\nb.jpg;3;1 2\n",
+        "ImageId\tClassId\tEncodedPixels\nb.jpg\t3\t1 2\n",
+        ",ImageId,ClassId,EncodedPixels\n0,b.jpg,3,1 2\n",
+        "Unnamed: 0;EncodedPixels;ClassId;ImageId\n0;1 2;3;b.jpg\n",
+        ",ImageId_ClassId,EncodedPixels\n0,b.jpg_3.0,1 2\n",
+        "imageid, classid ,ENCODEDPIXELS\nb.jpg, 3.0,1 2\n",
+        "ImageId,ClassId,EncodedPixels\nB.JPG,03,1 2\na.jpg,1.,\n",
+    ],
+    ids=["BOM and CRLF", "quotes", "semicolons", "tabs", "row numbers", "row numbers of pandas", "of 2019, row numbers",
+         "other case", "upper-case names"],
+)  # fmt: skip
+def test_a_table_is_read_as_spreadsheets_and_programs_save_it(tmp_path, text) -> None:
+    (tmp_path / "train.csv").write_bytes(text.encode())
+    expected = {"a.jpg": {}, "b.jpg": {3: "1 2"}}
+    assert labels.read_labels(tmp_path / "train.csv", 4, 5, ["a.jpg", "b.jpg"]) == expected
+
+
+def test_names_with_commas_quotes_and_html_are_carried(tmp_path) -> None:
+    names = ["a,b;c.jpg", 'say "hi".jpg', "<b>&amp;.jpg", "=1+1.jpg", "Stra\u00dfe \u94a2.png"]
+    frame = pd.DataFrame({"ImageId": names, "ClassId": 1, "EncodedPixels": "1 2"})
+    frame.to_csv(tmp_path / "train.csv", index=False)
+    assert labels.read_labels(tmp_path / "train.csv", 4, 5, names) == {name: {1: "1 2"} for name in names}
+
+
 def test_a_table_that_is_missing_or_no_text_is_refused_with_the_cure(tmp_path) -> None:
-    (tmp_path / "train.csv").write_bytes(b"\xff\xfea\x00")
+    (tmp_path / "train.csv").write_bytes("\ufeffImageId".encode("utf-16"))
     with pytest.raises(InputError, match=r"train\.csv cannot be read as CSV.*copy or download it again"):
         labels.read_labels(tmp_path / "train.csv", 4, 5)
     with pytest.raises(InputError, match=r"none\.csv is missing: `bash bin/download_data\.sh`"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -80,7 +81,7 @@ def jpeg_of(height: int, width: int) -> bytes:
         (b"GIF89a and more", 400, "is no JPEG"),
         (jpeg_of(64, 96)[:-200], 400, "is damaged or cut short"),
         (jpeg_of(50, 96), 400, "is 50x96 pixels (height x width) where 64x96 is expected"),
-        (bytes(app.MAX_UPLOAD + 1), 413, "larger than 4 MB"),
+        (bytes(app.MIN_UPLOAD_LIMIT + 1), 413, "larger than 4 MB"),
     ],
     ids=["empty", "no JPEG", "cut short", "another size", "too large"],
 )
@@ -101,9 +102,44 @@ def test_another_host_name_is_refused(client) -> None:
 
 
 def test_only_the_examples_can_be_downloaded(client) -> None:
-    assert client.get("/examples/0").mimetype == "image/jpeg"
+    assert client.get("/examples/0").status_code == 200
     assert client.get("/examples/1").status_code == 404
-    assert client.get("/examples/../../folds/recipe.json").status_code == 404
+    for path in (
+        "/examples/../../folds/recipe.json",
+        "/examples/-1",
+        "/examples/%2e%2e%2frecipe.json",
+        "/static/app.py",
+    ):
+        assert client.get(path).status_code == 404, path
+
+
+@pytest.mark.parametrize(("origin", "code"), [("http://mill.example", 403), ("null", 403), ("http://localhost", 200)])
+def test_only_its_own_page_may_send_strips(exported, client, origin, code) -> None:
+    data = {"strip": (io.BytesIO(image_of(exported, 0).read_bytes()), "strip.jpg")}
+    assert client.post("/strip", data=data, headers={"Origin": origin}).status_code == code
+
+
+def test_no_other_page_can_frame_or_embed_it(client) -> None:
+    headers = client.get("/examples/0").headers
+    assert headers["Content-Security-Policy"] == "frame-ancestors 'none'"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+def test_a_tiff_is_answered_like_the_jpeg_and_with_a_picture_that_browsers_show(exported, client) -> None:
+    jpeg = image_of(exported, 0)
+    tiff = cv2.imencode(".tiff", strips.read(jpeg))[1].tobytes()
+    answers = [send(client, data).get_json() for data in (jpeg.read_bytes(), tiff)]
+    assert answers[0]["defects"] == answers[1]["defects"]
+    picture = base64.b64decode(answers[1]["picture"].removeprefix("data:image/jpeg;base64,"))
+    assert np.abs(strips.decode(picture, "picture").astype(int) - strips.read(jpeg)).mean() < 5
+
+
+def test_a_name_with_html_is_shown_and_not_run(exported, predictor, tmp_path) -> None:
+    example = tmp_path / '"><img src=x onerror=alert(1)>.jpg'
+    example.write_bytes(image_of(exported, 0).read_bytes())
+    page = app.application(predictor, [example], synthetic=False).test_client().get("/").text
+    assert "<img src=x" not in page
+    assert "&gt;&lt;img src=x onerror=alert(1)&gt;.jpg" in page
 
 
 @pytest.fixture(scope="module")

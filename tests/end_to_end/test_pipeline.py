@@ -18,7 +18,8 @@ from support.plain_tuning import grids_of_map
 from benchmarks.tuning_baselines import opencv_labels
 from severstal.artifacts import read_json
 from severstal.data import out_of_fold
-from severstal.data.labels import CLASSES, masks, read_labels, read_table
+from severstal.data.labels import CLASSES, masks, read_labels
+from severstal.data.tables import read_table
 from severstal.paths import Paths
 from severstal.postprocess import tuned_values
 from severstal.postprocess.rules import ComponentArea, DualThreshold

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from support.experiments import write_tiny_strips
 
-from severstal.data.labels import read_table
+from severstal.data.tables import read_table
 from severstal.inference import submission
 from severstal.inference.submission import Form
 

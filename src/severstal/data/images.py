@@ -171,7 +171,7 @@ def _grey(picture: Image.Image, bits: int, name: str) -> np.ndarray:
 def _check_opaque(picture: Image.Image, name: str) -> None:
     if picture.mode not in ALPHA_MODES and "transparency" not in picture.info:
         return
-    if picture.mode.startswith("I") or picture.convert("RGBA").getchannel("A").getextrema()[0] < 255:
+    if picture.mode.startswith("I") or np.asarray(picture.convert("RGBA"))[..., -1].min() < 255:
         raise InputError(f"{name} has transparent pixels: save it without transparency")
 
 

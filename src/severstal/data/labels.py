@@ -1,83 +1,26 @@
-"""Tables of labels (train.csv) and submissions, in both forms that Kaggle has used.
-
-* current: ``ImageId,ClassId,EncodedPixels`` in any column order; in train.csv only defects have rows;
-* of 2019: ``ImageId_ClassId,EncodedPixels``, four rows per image, the code empty where the image lacks the class.
-"""
+"""Labels of a train.csv: per strip and class a run-length code, every row checked."""
 
 from __future__ import annotations
 
-import csv
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from severstal.data import rle
-from severstal.errors import InputError
+from severstal.data.tables import Table, read_table
+from severstal.errors import InputError, did_you_mean
 
 CLASSES = (1, 2, 3, 4)
-CURRENT = {"ImageId", "ClassId", "EncodedPixels"}
-OF_2019 = ["ImageId_ClassId", "EncodedPixels"]
-HEADER_LINES = 1
-csv.field_size_limit(2**31 - 1)  # the code of a noisy mask exceeds the 128 KiB that csv accepts by default
 
 Labels = dict[str, dict[int, str]]  # image -> class -> code; an image without defects maps to {}
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of a CSV file in either form; ``columns`` is its header, in its order."""
-
-    path: Path
-    columns: list[str]
-    rows: list[tuple[str, str, str]]  # image, class and code as the file holds them
-
-    def line(self, row: int) -> str:
-        """File and line of a row, for messages."""
-        return f"{self.path}, line {row + 1 + HEADER_LINES}"
-
-
-def read_table(path: Path) -> Table:
-    """Rows of a table in either form; only the header and the number of fields are checked.
-
-    Raises:
-        InputError: if the file is missing or no CSV file, has another header, or a row lacks fields.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = list(csv.reader(file, strict=True))
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: `bash bin/download_data.sh` fetches the competition's files") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as CSV: {error}; copy or download it again") from None
-    while lines and not lines[-1]:
-        lines.pop()
-    columns = lines[0] if lines else []
-    current = set(columns) == CURRENT and len(columns) == len(CURRENT)
-    if not current and columns != OF_2019:
-        raise InputError(
-            f"{path}, line 1: the header is {','.join(columns)!r}; it must be 'ImageId,ClassId,EncodedPixels' "
-            "or 'ImageId_ClassId,EncodedPixels'"
-        )
-    table = Table(path, columns, [])
-    order = {name: position for position, name in enumerate(columns)}
-    for row, fields in enumerate(lines[HEADER_LINES:]):
-        if len(fields) != len(columns):
-            raise InputError(
-                f"{table.line(row)}: {len(fields)} fields where the header has {len(columns)}: correct the row"
-            )
-        code = fields[order["EncodedPixels"]]
-        key = (fields[order["ImageId"]], fields[order["ClassId"]]) if current else _split_key(fields[0])
-        table.rows.append((*key, code))
-    return table
 
 
 def read_labels(path: Path, height: int, width: int, images: list[str] | None = None) -> Labels:
     """Labels of a train.csv (or of a test set's truth), every row checked.
 
     Args:
-        images: the strips in the folder; those without a row are clean. Without it, the strips are those of the
-            table.
+        images: the strips in the folder; those without a row are clean. A row may write a name in other letter case
+            (``A.JPG``). Without it, the strips are those of the table.
 
     Raises:
         InputError: naming the line, for a class outside 1-4, a wrong code, a repeated row, or an image that is not in
@@ -86,16 +29,21 @@ def read_labels(path: Path, height: int, width: int, images: list[str] | None = 
     table = read_table(path)
     labels: Labels = {image: {} for image in images or ()}
     lines: dict[tuple[str, int], int] = {}
-    for row, (image, class_text, code) in enumerate(table.rows):
+    names = _Names(images) if images is not None else None
+    for row, (written, class_text, code) in enumerate(table.rows):
         defect = check_class(table, row, class_text)
-        if images is not None and image not in labels:
-            raise InputError(f"{table.line(row)}: {image!r} is not among the images: add the file or drop the row")
+        image = names.find(written) if names else written
+        if image is None:
+            raise InputError(
+                f"{table.line(row)}: {written!r} is not among the images{did_you_mean(written, labels)}: add the file, "
+                "or correct or drop the row"
+            )
         if (image, defect) in lines:
             raise InputError(
                 f"{table.line(row)}: image {image}, class {defect} is in line {lines[image, defect]} already: "
                 "merge or drop one of the rows"
             )
-        lines[image, defect] = row + 1 + HEADER_LINES
+        lines[image, defect] = table.lines[row]
         labels.setdefault(image, {})
         if code.strip():
             check_code(table, row, code, height, width)
@@ -130,6 +78,17 @@ def masks(codes: dict[int, str], height: int, width: int) -> np.ndarray:
     return planes
 
 
-def _split_key(key: str) -> tuple[str, str]:
-    image, _, defect = key.rpartition("_")
-    return image, defect
+class _Names:
+    """Finds the image that a table means: the exact name, or the only one that differs in letter case alone."""
+
+    def __init__(self, images: list[str]) -> None:
+        self._images = set(images)
+        self._lower: dict[str, list[str]] = {}
+        for image in images:
+            self._lower.setdefault(image.lower(), []).append(image)
+
+    def find(self, name: str) -> str | None:
+        if name in self._images:
+            return name
+        similar = self._lower.get(name.strip().lower(), [])
+        return similar[0] if len(similar) == 1 else None

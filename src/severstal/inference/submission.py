@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from severstal.data import rle
-from severstal.data.labels import CLASSES, OF_2019, Table, check_class, check_code, read_table
+from severstal.data.labels import CLASSES, check_class, check_code
 from severstal.data.strips import listing
+from severstal.data.tables import OF_2019, Table, read_table
 from severstal.errors import InputError
 from severstal.paths import Paths
 
@@ -129,7 +130,7 @@ def check(path: Path, form: Form, height: int, width: int) -> Counts:
     """
     if not path.exists():
         raise InputError(f"{path} is missing: make it with `bash bin/predict.sh`")
-    table = read_table(path)
+    table = read_table(path, strict=True)
     if table.columns != form.columns:
         raise InputError(
             f"{path}, line 1: the header is {','.join(table.columns)}; it must be "
