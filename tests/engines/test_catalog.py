@@ -9,6 +9,8 @@ from severstal.engines import catalog
 from severstal.engines.openvino_engine import OpenVinoEngine
 from severstal.engines.tensorrt_engine import TensorRTEngine
 from severstal.errors import InputError
+from severstal.experiment import Member
+from severstal.paths import Paths
 
 
 @pytest.mark.parametrize("name", catalog.NAMES)
@@ -70,3 +72,11 @@ def test_an_engine_that_cannot_be_used_is_refused_with_a_cure(monkeypatch) -> No
     monkeypatch.setattr(TensorRTEngine, "is_installed", lambda: True)
     with pytest.raises(InputError, match="tensorrt needs an NVIDIA GPU"):
         catalog.choose("tensorrt")
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "openvino-int8"])
+def test_a_network_that_was_not_exported_for_an_engine_names_the_command_that_does_it(tmp_path, name) -> None:
+    member = Member(Paths.under(tmp_path), "resnet34", 1)
+    command = f"bash bin/export.sh resnet34 1 --engine {name}"
+    with pytest.raises(InputError, match=f"is missing, as resnet34 fold 1 was not exported.*: run `{command}`"):
+        catalog.engine_class(name).load(member)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from severstal.artifacts import Artifact, changes, read_json, replacing, write_json
+from severstal.artifacts import Artifact, changes, read_json, replacing, replacing_folder, write_json
 from severstal.errors import InputError
 
 INPUTS = {"weights": "0123456789abcdef", "engine": "torch", "members": {"resnet34 fold 0": "aaaaaaaaaaaaaaaa"}}
@@ -101,3 +101,15 @@ def test_a_missing_or_damaged_json_file_names_the_command_that_writes_it(tmp_pat
     write_json(path, [1])
     with pytest.raises(InputError, match="holds no JSON object"):
         read_json(path, "bash bin/make_folds.sh")
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path) -> None:
+    package = tmp_path / "package"
+    for content in ("old", "new"):
+        with replacing_folder(package) as temporary:
+            (temporary / content).write_text(content)
+    assert [file.name for file in package.iterdir()] == ["new"]
+    with pytest.raises(OSError, match="full"), replacing_folder(package) as temporary:
+        (temporary / "half").write_text("h")
+        raise OSError("full")
+    assert sorted(tmp_path.rglob("*")) == [package, package / "new"]

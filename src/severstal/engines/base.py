@@ -11,6 +11,7 @@ import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
@@ -102,6 +103,18 @@ class Engine(ABC):
     @abstractmethod
     def __call__(self, strips: np.ndarray) -> Outputs:
         """Predict strips ``uint8 [N, H, W]``, any N from 1."""
+
+    @classmethod
+    def exported(cls, member: Member, path: Path) -> Path:
+        """The path of a file that the export wrote.
+
+        Raises:
+            InputError: if it is missing; the message names the command that writes it.
+        """
+        if not path.exists():
+            command = f"bash bin/export.sh {member.encoder} {member.fold} --engine {cls.name}"
+            raise InputError(f"{path} is missing, as {member.name} was not exported for {cls.name}: run `{command}`")
+        return path
 
     @classmethod
     def average(cls, engines: Sequence[Self], weights: Sequence[int]) -> Predict:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import onnx
 
-from severstal.errors import InputError
+from severstal.errors import InputError, first_line
 from severstal.experiment import Member
 
 OPSET = 20
@@ -42,7 +42,7 @@ def read_identity(member: Member) -> dict[str, str]:
     except FileNotFoundError:
         raise InputError(f"{path} is missing: make it with `{remake}`") from None
     except Exception as error:  # protobuf's DecodeError; its module has moved between versions
-        raise InputError(f"{path} is damaged ({error}): delete it and run `{remake}`") from None
+        raise InputError(f"{path} is damaged ({first_line(error)}): delete it and run `{remake}`") from None
 
 
 def check_identity(member: Member) -> None:

@@ -40,14 +40,15 @@ class OnnxRuntimeEngine(Engine):
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # its exceptions share no narrower base class
-            raise InputError(f"{path} cannot be loaded ({first_line(error)}): delete it and export it again") from None
+            command = f"bash bin/export.sh` with --engine {self.name}"
+            raise InputError(f"{path} cannot be loaded ({first_line(error)}): delete it and run `{command}") from None
 
         if gpu_count() and CUDA not in self._session.get_providers():
             _warn_of_cpu(CUDA in onnxruntime.get_available_providers())
 
     @classmethod
     def load(cls, member: Member) -> Self:
-        return cls(member.files.onnx)
+        return cls(cls.exported(member, member.files.onnx))
 
     @classmethod
     def runs_on_gpu(cls) -> bool:

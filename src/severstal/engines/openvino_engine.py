@@ -51,11 +51,13 @@ class OpenVinoEngine(Engine):
             return cls.compile(str(path))
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
-            raise InputError(f"{path} cannot be loaded ({reason}): delete it and export it again") from None
+            raise InputError(
+                f"{path} cannot be loaded ({reason}): delete it and run `bash bin/export.sh` with --engine {cls.name}"
+            ) from None
 
     @classmethod
     def load(cls, member: Member) -> Self:
-        return cls.read(member.files.onnx)
+        return cls.read(cls.exported(member, member.files.onnx))
 
     def __call__(self, strips: np.ndarray) -> Outputs:
         outputs = self._model({INPUT: strips[:, None]})

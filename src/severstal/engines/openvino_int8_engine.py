@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import multiprocessing
 from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -67,7 +69,7 @@ class OpenVinoInt8Engine(OpenVinoEngine):
 
     @classmethod
     def load(cls, member: Member) -> Self:
-        return cls.read(member.files.openvino(NAME))
+        return cls.read(cls.exported(member, member.files.openvino(NAME)))
 
 
 def _quantise(arguments: tuple[Member, TrainingSet, tuple[Rule, ...]], max_drop: float) -> None:
@@ -129,7 +131,8 @@ def _save(member: Member, model: openvino.Model) -> None:
     import openvino
 
     target = member.files.openvino(NAME)
-    temporary = target.with_name(f".{target.name}")
-    openvino.save_model(model, temporary, compress_to_fp16=False)
-    temporary.with_suffix(".bin").replace(target.with_suffix(".bin"))
-    temporary.replace(target)
+    with TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+        temporary = Path(folder) / target.name
+        openvino.save_model(model, temporary, compress_to_fp16=False)
+        for suffix in (".bin", target.suffix):
+            temporary.with_suffix(suffix).replace(target.with_suffix(suffix))

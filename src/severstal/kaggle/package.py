@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from severstal.artifacts import fingerprint, write_json
+from severstal.artifacts import fingerprint, replacing_folder, write_json, write_text
 from severstal.errors import InputError
 from severstal.experiment import Member
 from severstal.folder_paths import KaggleDatasetPaths, KaggleKernelPaths
@@ -40,30 +40,32 @@ NVIDIA_INDEX = "https://pypi.nvidia.com"
 def write_dataset(folder: Path, paths: Paths, members: list[Member], values: TunedValues, owner: str) -> None:
     """Write everything but the wheels; parts of an earlier package are replaced, its wheels are kept.
 
+    The record is written last: a package without it is incomplete.
+
     Args:
         members: the ensemble, exported to ONNX.
         owner: the Kaggle user, or ``OWNER``.
     """
     dataset = KaggleDatasetPaths(folder)
-    for part in (dataset.code, dataset.folds):
-        shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(ROOT / "src", dataset.code, ignore=shutil.ignore_patterns(*NOT_PACKED))
+    dataset.record.unlink(missing_ok=True)
+    with replacing_folder(dataset.code) as code:
+        shutil.copytree(ROOT / "src", code, ignore=shutil.ignore_patterns(*NOT_PACKED), dirs_exist_ok=True)
     packed = [file for member in members for file in _files(member)]
-    for file in (paths.recipe, paths.postprocess, *packed):
-        target = dataset.folds / file.relative_to(paths.folds)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(file, target)
-    write_json(dataset.record, _record(members, values))
+    with replacing_folder(dataset.folds) as folds:
+        for file in (paths.recipe, paths.postprocess, *packed):
+            target = folds / file.relative_to(paths.folds)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, target)
     metadata = {"title": "Severstal networks", "id": f"{owner}/{DATASET}", "licenses": [{"name": "apache-2.0"}]}
     write_json(dataset.metadata, metadata)
+    write_json(dataset.record, _record(members, values))
 
 
 def write_kernel(folder: Path, owner: str) -> None:
     """Write the notebook, and the metadata that say which data Kaggle attaches to it."""
     kernel = KaggleKernelPaths(folder)
     notebook = kernel.notebook(KERNEL)
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(NOTEBOOK, notebook)
+    write_text(notebook, NOTEBOOK.read_text(encoding="utf-8"))
     metadata = {
         "id": f"{owner}/{KERNEL}",
         "title": "Severstal inference",
