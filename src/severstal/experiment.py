@@ -39,7 +39,7 @@ class Pretrained(BaseModel):
             names alone where its strips were gone.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     folds: str
     fold: int
@@ -51,7 +51,7 @@ class Pretrained(BaseModel):
 class FoldConfig(BaseModel):
     """What a fold was trained with; ``config.json`` in its folder."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     version: Literal[2] = CONFIG_VERSION
     encoder: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -50,3 +51,18 @@ def test_prediction_refuses_a_graph_of_other_weights_and_a_missing_one(tiny, mem
     assert "belongs to another configuration (weights" in run_refused("predict", tiny)
     member.files.onnx.unlink()
     assert f"{member.files.onnx} is missing" in run_refused("predict", tiny)
+
+
+def test_a_graph_with_a_changed_weight_is_refused(member) -> None:
+    weight = onnx.numpy_helper.from_array(np.full(64, 1.5, np.float32), "weight")
+    node = onnx.helper.make_node("Add", ["strips", "weight"], ["probability"])
+    values = [onnx.helper.make_tensor_value_info(name, 1, [64]) for name in ("strips", "probability")]
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", values[:1], values[1:], [weight]))
+    graph = {onnx_file.GRAPH: onnx_file.graph_hash(model)}
+    onnx.helper.set_model_props(model, onnx_file.identity(member) | graph)
+    onnx.save(model, member.files.onnx)
+    onnx_file.check_identity(member)
+    intact = member.files.onnx.read_bytes()
+    member.files.onnx.write_bytes(intact.replace(np.float32(1.5).tobytes(), np.float32(-1.5).tobytes(), 1))
+    with pytest.raises(InputError, match=r"is damaged .* run `bash bin/export\.sh"):
+        onnx_file.check_identity(member)

@@ -7,6 +7,7 @@ zeros, so deflate at its fastest level makes them about fifty times smaller; a m
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import zipfile
@@ -125,7 +126,7 @@ def _open(path: Path, remake: str) -> zipfile.ZipFile:
 
 def _read_meta(archive: zipfile.ZipFile, path: Path, remake: str) -> dict[str, Any]:
     try:
-        return json.loads(archive.read(META))
+        return json.loads(_read(archive, META))
     except (KeyError, *DAMAGED) as error:
         raise _damaged(path, error, remake) from None
 
@@ -136,7 +137,16 @@ def _damaged(path: Path, reason: object, remake: str) -> InputError:
 
 def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     # All bytes are read before NumPy parses them: zipfile compares the checksum at their end.
-    return np.lib.format.read_array(io.BytesIO(archive.read(name)))
+    return np.lib.format.read_array(io.BytesIO(_read(archive, name)))
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> bytes:
+    try:
+        return archive.read(name)
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # the damaged index gives a place before the start of the file
+            raise zipfile.BadZipFile(f"its index is damaged: {error.strerror}") from None
+        raise
 
 
 class EnsembleMaps:

@@ -13,7 +13,7 @@ import onnxsim
 import torch
 
 from severstal.artifacts import replacing
-from severstal.engines.onnx_file import INPUT, OPSET, OUTPUTS, identity
+from severstal.engines.onnx_file import GRAPH, INPUT, OPSET, OUTPUTS, graph_hash, identity
 from severstal.errors import InputError
 from severstal.experiment import Member
 from severstal.models.inference_graph import load_inference_graph
@@ -32,7 +32,7 @@ def write_onnx(member: Member) -> tuple[int, int]:
     if not matches:
         raise InputError(f"{member.name}: the simplified graph's outputs differ from the exported one's")
     versions = {name: version(name) for name in ("torch", "onnx", "onnxsim")}
-    onnx.helper.set_model_props(simplified, identity(member) | versions)
+    onnx.helper.set_model_props(simplified, identity(member) | versions | {GRAPH: graph_hash(simplified)})
     onnx.checker.check_model(simplified, full_check=True)
     with replacing(member.files.onnx) as temporary:
         onnx.save(simplified, temporary)

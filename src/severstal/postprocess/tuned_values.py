@@ -19,7 +19,7 @@ RulePerClass = tuple[AnyRule, AnyRule, AnyRule, AnyRule]
 class Choice(BaseModel):
     """One complete choice: the weight of each encoder's maps in their mean, and each class's rule."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     ensemble_weights: EnsembleWeights
     rules: RulePerClass
