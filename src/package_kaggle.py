@@ -35,7 +35,7 @@ def main() -> None:
     members = ready_members(paths, values)
     stage.read(f"{len(members)} networks of {paths.folds}", paths.postprocess)
     dataset = KaggleDatasetPaths(paths.kaggle_dataset)
-    with run_lock(paths.kaggle_dataset.parent):
+    with run_lock(paths.kaggle_dataset.parent, leftovers=[paths.kaggle_dataset, paths.kaggle_kernel]):
         package.write_dataset(paths.kaggle_dataset, paths, members, values, options.user)
         package.write_kernel(paths.kaggle_kernel, options.user)
         if not options.no_wheels:

@@ -48,19 +48,27 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder beside ``path``; on success it replaces ``path``, otherwise it is deleted."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, replaced = (path.with_name(f".{path.name}{kind}.{os.getpid()}") for kind in ("", ".replaced"))
-    temporary.mkdir()
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``path``, which is deleted at the end unless it was renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.mkdir(parents=True)
     try:
         yield temporary
-        if path.exists():
-            path.rename(replaced)
-        temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder beside ``path``; on success it replaces ``path``, otherwise it is deleted."""
+    with temporary_folder(path) as temporary:
+        yield temporary
+        if path.exists():
+            with temporary_folder(path.with_name(f"{path.name}.replaced")) as replaced:
+                path.rename(replaced / path.name)
+                temporary.rename(path)
+        else:
+            temporary.rename(path)
 
 
 def write_text(path: Path, text: str) -> None:

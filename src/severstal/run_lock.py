@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,7 @@ from urllib.parse import quote
 from severstal.errors import InputError
 
 NAME = ".lock"
-TEMPORARY = re.compile(r"\..+\.(\d+)")  # of severstal.artifacts.replacing
+TEMPORARY = re.compile(r"\..+\.(\d+)")  # of severstal.artifacts
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # a file system without locks
 ENDING_SECONDS = 15.0  # for the processes of a killed run to end
 POLL_SECONDS = 0.1
@@ -184,5 +185,8 @@ def _runs(pid: int) -> bool:
 def _delete_temporary_files(folder: Path) -> None:
     for file in folder.glob(".*"):
         name = TEMPORARY.fullmatch(file.name)
-        if name and not _runs(int(name[1])) and file.is_file():
-            file.unlink(missing_ok=True)
+        if name and not _runs(int(name[1])):
+            if file.is_dir():
+                shutil.rmtree(file, ignore_errors=True)
+            else:
+                file.unlink(missing_ok=True)

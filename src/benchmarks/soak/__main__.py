@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.soak import kill, two_at_once
+from benchmarks.soak import demo_requests, full_disk, fuzz, kill, two_at_once
 from benchmarks.soak.small_run import Failure, SmallRun
 from severstal.console import StageParser
 from severstal.errors import InputError, run_stage
@@ -24,6 +24,9 @@ from severstal.errors import InputError, run_stage
 CHECKS: dict[str, Callable[[SmallRun, int], None]] = {
     "kill": kill.attempt,
     "two-at-once": two_at_once.attempt,
+    "full-disk": full_disk.attempt,
+    "fuzz": fuzz.attempt,
+    "demo": demo_requests.attempt,
 }
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 import logging
 import multiprocessing
 from collections.abc import Iterable
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from severstal.artifacts import temporary_folder
 from severstal.console import set_up_logging
 from severstal.data.training_set import TrainingSet
 from severstal.engines import float32_layers
@@ -131,8 +130,8 @@ def _save(member: Member, model: openvino.Model) -> None:
     import openvino
 
     target = member.files.openvino(NAME)
-    with TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
-        temporary = Path(folder) / target.name
+    with temporary_folder(target) as folder:
+        temporary = folder / target.name
         openvino.save_model(model, temporary, compress_to_fp16=False)
         for suffix in (".bin", target.suffix):
             temporary.with_suffix(suffix).replace(target.with_suffix(suffix))

@@ -1,0 +1,313 @@
+"""The kinds of files that are damaged: how the project reads each, and an oracle that says what is in it.
+
+An oracle uses another reader (pandas, OpenCV, the standard library) or the content of the intact file where a checksum
+has to notice every change.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from severstal import recipe
+from severstal.data import strips
+from severstal.data.labels import Labels, read_labels
+from severstal.data.out_of_fold import FoldMaps
+from severstal.experiment import Member, all_members
+from severstal.paths import Paths
+from severstal.postprocess import tuned_values
+
+
+class Wrong(Exception):
+    """A file that was accepted holds something else than what was read."""
+
+
+def expect(is_right: bool, problem: str) -> None:
+    if not is_right:
+        raise Wrong(problem)
+
+
+class FuzzedFile(ABC):
+    """A file of a finished experiment.
+
+    Attributes:
+        path: of the file, which is overwritten.
+    """
+
+    path: Path
+
+    def __init__(self, paths: Paths) -> None:
+        self.paths = paths
+        self.member: Member = all_members(paths, recipe.read(paths.recipe))[0]
+        self.strip = paths.test_images / strips.listing(paths.test_images)[0]
+
+    def load(self) -> None:  # noqa: B027 - most files need nothing
+        """What has to be done once, before the limits are set."""
+
+    @abstractmethod
+    def read(self) -> Any:
+        """The file's content, as the project reads it."""
+
+    @abstractmethod
+    def check(self, value: Any) -> None:
+        """Raise :class:`Wrong` if a value is not what the file holds."""
+
+
+class TrainCsv(FuzzedFile):
+    """``train.csv``; read again by pandas."""
+
+    def __init__(self, paths: Paths) -> None:
+        super().__init__(paths)
+        self.path = paths.train_csv
+        self.images = strips.listing(paths.train_images)
+        self.size = strips.read(paths.train_images / self.images[0]).shape
+
+    def read(self) -> Labels:
+        return read_labels(self.path, *self.size, self.images)
+
+    def check(self, value: Labels) -> None:
+        header = self.path.read_text(encoding="utf-8-sig").split("\n")[0]
+        separator = next(letter for letter in ",;\t" if letter in header)
+        table = pd.read_csv(self.path, sep=separator, dtype=str, keep_default_na=False, index_col=False)
+        table.columns = [str(name).strip().lower() for name in table.columns]
+        named = {image.lower(): image for image in self.images}
+        found: dict[str, dict[int, list[int]]] = {image: {} for image in self.images}
+        for row in table.to_dict("records"):
+            if "imageid" in row:
+                image, defect = row["imageid"], row["classid"]
+            else:
+                image, defect = row["imageid_classid"].rsplit("_", 1)
+            if row["encodedpixels"].strip():
+                code = [int(number) for number in row["encodedpixels"].split()]
+                found[named[image.strip().lower()]][int(float(defect))] = code
+        read = {
+            image: {c: [int(n) for n in code.split()] for c, code in codes.items()} for image, codes in value.items()
+        }
+        expect(read == found, "pandas reads other labels")
+
+
+class StripImage(FuzzedFile):
+    """A strip in one of the formats; decoded again by OpenCV, and a PNG compared with the intact one."""
+
+    suffix = ".jpg"
+
+    def __init__(self, paths: Paths) -> None:
+        super().__init__(paths)
+        self.intact = strips.read(self.strip)
+        self.path = self.strip.with_name(f"fuzzed{self.suffix}")
+        self.path.write_bytes(cv2.imencode(self.suffix, self.intact)[1].tobytes())
+
+    def read(self) -> np.ndarray:
+        return strips.read_sized(self.path, *self.intact.shape)
+
+    def check(self, value: np.ndarray) -> None:
+        expect(value.dtype == np.uint8 and value.shape == self.intact.shape, f"it is {value.dtype} {value.shape}")
+        decoded = cv2.imdecode(np.fromfile(self.path, np.uint8), cv2.IMREAD_GRAYSCALE)
+        if decoded is not None:  # OpenCV knows fewer kinds of BMP and TIFF
+            expect(np.abs(decoded.astype(int) - value).max() <= 1, "OpenCV decodes other pixels")
+
+
+class PngImage(StripImage):
+    suffix = ".png"
+
+    def check(self, value: np.ndarray) -> None:
+        expect(np.array_equal(value, self.intact), "the pixels changed, which the checksums have to notice")
+
+
+class BmpImage(StripImage):
+    suffix = ".bmp"
+
+
+class TiffImage(StripImage):
+    suffix = ".tiff"
+
+
+class RecipeFile(FuzzedFile):
+    """A recipe of one's own; read again by tomllib."""
+
+    TEXT = (
+        'extends = "sample"\nepochs = 7\nlearning_rate = 2e-3\ntta = ["horizontal"]\naugment = "light"\n'
+        "crop_height = 64\ncrop_width = 64\n\n[encoders.resnet34]\n\n[encoders.tu-resnet10t]\nepochs = 5\n"
+    )
+
+    def __init__(self, paths: Paths) -> None:
+        super().__init__(paths)
+        self.path = paths.folds / "mine.toml"
+        self.path.write_text(self.TEXT)
+
+    def read(self) -> recipe.Recipe:
+        return recipe.named(str(self.path))
+
+    def check(self, value: recipe.Recipe) -> None:
+        written = tomllib.loads(self.path.read_text(encoding="utf-8"))
+        written.pop("extends", None)
+        read = json.loads(value.model_dump_json())
+        for name, expected in written.items():
+            expect(read[name] == expected, f"{name} is read as {read[name]!r}, not {expected!r}")
+
+
+def _differences(written: Any, read: Any, place: str = "") -> list[str]:
+    """Values that a file holds and that were read otherwise; what it lacks has a default."""
+    if isinstance(written, dict) and isinstance(read, dict):
+        pairs = [(f"{place}.{name}", written[name], read[name]) for name in written.keys() & read.keys()]
+    elif isinstance(written, list) and isinstance(read, list) and len(written) == len(read):
+        pairs = [(f"{place}[{i}]", *pair) for i, pair in enumerate(zip(written, read, strict=True))]
+    else:
+        is_path = isinstance(written, str) and read == str(Path(written).absolute())  # relative paths are completed
+        return [] if written == read or is_path else [f"{place} is read as {read!r}, not {written!r}"]
+    return [text for name, *pair in pairs for text in _differences(*pair, name)]
+
+
+class JsonFile(FuzzedFile):
+    """A JSON file with a model; read again by json, value by value."""
+
+    reader: Callable[[], Any]
+
+    def read(self) -> dict[str, Any]:
+        return json.loads(self.reader().model_dump_json(exclude_none=True))
+
+    def check(self, value: dict[str, Any]) -> None:
+        written = json.loads(self.path.read_text(encoding="utf-8"))
+        different = _differences(written, value)
+        expect(not different, "; ".join(different))
+
+
+class FoldConfig(JsonFile):
+    def __init__(self, paths: Paths) -> None:
+        super().__init__(paths)
+        self.path, self.reader = self.member.files.config, self.member.config
+
+
+class TunedValuesFile(JsonFile):
+    def __init__(self, paths: Paths) -> None:
+        super().__init__(paths)
+        self.path = paths.postprocess
+        self.reader = lambda: tuned_values.read(self.path)
+
+
+class OutOfFoldMaps(FuzzedFile):
+    """``oof.npz``; its checksums have to notice every change."""
+
+    def __init__(self, paths: Paths) -> None:
+        super().__init__(paths)
+        self.path = self.member.files.oof
+
+    def load(self) -> None:
+        self.intact = self.read()
+
+    def read(self) -> dict[str, list[Any]]:
+        maps = FoldMaps(self.path, "bash bin/train.sh")
+        return {image: [maps[image].tolist(), maps.class_probability(image).tolist()] for image in maps.images}
+
+    def check(self, value: dict[str, list[Any]]) -> None:
+        # Names of strips have no checksum; tuning compares them with the split.
+        same = all(maps == self.intact[image] for image, maps in value.items() if image in self.intact)
+        expect(same and len(value) == len(self.intact), "the maps changed, which the checksums have to notice")
+
+
+class OnnxFile(FuzzedFile):
+    """``model.onnx``; its hash has to notice every change of the network."""
+
+    def __init__(self, paths: Paths) -> None:
+        super().__init__(paths)
+        self.path = self.member.files.onnx
+
+    def load(self) -> None:
+        self.batch = strips.read(self.strip)[None]
+        self.intact = self.read()
+
+    def read(self) -> list[Any]:
+        from severstal.engines.onnx_file import check_identity
+        from severstal.engines.onnxruntime_engine import OnnxRuntimeEngine
+
+        check_identity(self.member)
+        return [answer.tolist() for answer in OnnxRuntimeEngine.load(self.member)(self.batch)]
+
+    def check(self, value: list[Any]) -> None:
+        expect(value == self.intact, "the network answers otherwise")
+
+
+class WeightsFile(FuzzedFile):
+    """``weights.safetensors``: whatever loads, prediction refuses other weights than were tuned with."""
+
+    def __init__(self, paths: Paths) -> None:
+        super().__init__(paths)
+        self.path = self.member.files.weights
+
+    def load(self) -> None:
+        from severstal.models.unet import build_unet
+
+        self.intact = self.path.read_bytes()
+        self.network = build_unet(self.member.config().recipe, self.member.encoder)
+
+    def read(self) -> str:
+        from severstal.inference.members import check_ready
+        from severstal.models import weights
+
+        weights.load(self.path, self.network, self.member.remake)
+        tuned = tuned_values.read(self.paths.postprocess)
+        if self.path.read_bytes() != self.intact:  # its message names the member: the file itself is readable
+            expect(tuned.members[self.member.name] != self.member.weights_hash(), "the hash did not change")
+        else:
+            check_ready(self.member, tuned)
+        return self.member.weights_hash()
+
+    def check(self, value: str) -> None:
+        pass  # read() compared the hashes
+
+
+class DemoUpload(StripImage):
+    """A request that uploads a strip to the demo, damaged anywhere: its boundary, its names, the image in it."""
+
+    HEAD = b'--frontier\r\nContent-Disposition: form-data; name="strip"; filename="a.jpg"\r\n\r\n'
+
+    def __init__(self, paths: Paths) -> None:
+        super().__init__(paths)
+        self.path = self.strip.with_name("a.jpg.request")
+        self.path.write_bytes(self.HEAD + self.strip.read_bytes() + b"\r\n--frontier--\r\n")
+
+    def load(self) -> None:
+        from severstal.demo.app import application
+        from severstal.inference.predictor import Predictor
+
+        app = application(Predictor(self.paths.folds, "onnxruntime"), [], synthetic=False)
+        app.config["PROPAGATE_EXCEPTIONS"] = True
+        self.client = app.test_client()
+
+    def read(self) -> Any:
+        kind = "multipart/form-data; boundary=frontier"
+        reply = self.client.post("/strip", input_stream=BytesIO(self.path.read_bytes()), content_type=kind,
+                                 content_length=self.path.stat().st_size)  # fmt: skip
+        expect(reply.status_code in (200, 400, 413), f"the answer has the code {reply.status_code}")
+        return reply.get_json()
+
+    def check(self, value: Any) -> None:
+        if "error" in value:
+            expect(len(value["error"].splitlines()) == 1, f"the message has several lines: {value['error']!r}")
+        else:
+            expect((value["height"], value["width"]) == self.intact.shape, "another size is answered")
+
+
+KINDS: dict[str, type[FuzzedFile]] = {
+    "train.csv": TrainCsv,
+    "JPEG": StripImage,
+    "PNG": PngImage,
+    "BMP": BmpImage,
+    "TIFF": TiffImage,
+    "recipe": RecipeFile,
+    "config.json": FoldConfig,
+    "postprocess.json": TunedValuesFile,
+    "oof.npz": OutOfFoldMaps,
+    "model.onnx": OnnxFile,
+    "weights.safetensors": WeightsFile,
+    "upload": DemoUpload,
+}
