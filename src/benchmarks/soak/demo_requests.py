@@ -88,7 +88,8 @@ def server(paths: Paths) -> Iterator[tuple[int, int]]:
 
 def receive(connection: socket.socket) -> bytes:
     """The answer up to the end of the connection, which every request asks to be closed."""
-    parts, deadline = [], time.monotonic() + MAX_SECONDS
+    parts: list[bytes] = []
+    deadline = time.monotonic() + MAX_SECONDS
     while time.monotonic() < deadline:
         try:
             part = connection.recv(1 << 16)

@@ -69,10 +69,10 @@ class TrainCsv(FuzzedFile):
         super().__init__(paths)
         self.path = paths.train_csv
         self.images = strips.listing(paths.train_images)
-        self.size = strips.read(paths.train_images / self.images[0]).shape
+        self.height, self.width = strips.read(paths.train_images / self.images[0]).shape
 
     def read(self) -> Labels:
-        return read_labels(self.path, *self.size, self.images)
+        return read_labels(self.path, self.height, self.width, self.images)
 
     def check(self, value: Labels) -> None:
         header = self.path.read_text(encoding="utf-8-sig").split("\n")[0]
@@ -150,21 +150,20 @@ class RecipeFile(FuzzedFile):
     def check(self, value: recipe.Recipe) -> None:
         written = tomllib.loads(self.path.read_text(encoding="utf-8"))
         written.pop("extends", None)
-        read = json.loads(value.model_dump_json())
-        for name, expected in written.items():
-            expect(read[name] == expected, f"{name} is read as {read[name]!r}, not {expected!r}")
+        different = _differences(written, json.loads(value.model_dump_json()))
+        expect(not different, "; ".join(different))
 
 
 def _differences(written: Any, read: Any, place: str = "") -> list[str]:
     """Values that a file holds and that were read otherwise; what it lacks has a default."""
     if isinstance(written, dict) and isinstance(read, dict):
-        pairs = [(f"{place}.{name}", written[name], read[name]) for name in written.keys() & read.keys()]
+        values = [(f"{place}.{name}", written[name], read[name]) for name in written.keys() & read.keys()]
     elif isinstance(written, list) and isinstance(read, list) and len(written) == len(read):
-        pairs = [(f"{place}[{i}]", *pair) for i, pair in enumerate(zip(written, read, strict=True))]
+        values = [(f"{place}[{i}]", a, b) for i, (a, b) in enumerate(zip(written, read, strict=True))]
     else:
         is_path = isinstance(written, str) and read == str(Path(written).absolute())  # relative paths are completed
         return [] if written == read or is_path else [f"{place} is read as {read!r}, not {written!r}"]
-    return [text for name, *pair in pairs for text in _differences(*pair, name)]
+    return [text for name, ours, theirs in values for text in _differences(ours, theirs, name)]
 
 
 class JsonFile(FuzzedFile):

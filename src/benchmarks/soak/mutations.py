@@ -71,7 +71,8 @@ def _replace_number(data: bytes, dice: random.Random) -> bytes:
 
 def _exchange(data: bytes, dice: random.Random) -> bytes:
     separators = (b",", b";", b"\t", b"\n", b"\r\n", b"=", b":", b" ", b".jpg", b".JPG", b'"')
-    return data.replace(*dice.sample(separators, 2), dice.choice((1, 3, -1)))
+    old, new = dice.sample(separators, 2)
+    return data.replace(old, new, dice.choice((1, 3, -1)))
 
 
 MUTATIONS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
