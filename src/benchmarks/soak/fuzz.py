@@ -16,7 +16,8 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.soak.fuzzed_files import KINDS, FuzzedFile, Wrong
+from benchmarks.soak.fuzzed_file import FuzzedFile, Wrong
+from benchmarks.soak.fuzzed_files import KINDS
 from benchmarks.soak.mutations import mutate
 from benchmarks.soak.small_run import Failure, SmallRun
 from severstal.errors import InputError

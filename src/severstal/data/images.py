@@ -110,7 +110,7 @@ def _decode_jpeg(data: bytes, name: str, size: tuple[int, int] | None) -> np.nda
 
 
 def _jpeg_orientation(data: bytes) -> int:
-    if EXIF not in data[:MAX_EXIF_START]:  # opening a file with Pillow would cost every strip a tenth of its decoding
+    if EXIF not in data[:MAX_EXIF_START]:  # Pillow would read the header of every strip again
         return UPRIGHT
     with Image.open(BytesIO(data), formats=["JPEG"]) as picture:
         return _orientation(picture)
