@@ -137,7 +137,7 @@ def test_a_tiff_is_answered_like_the_jpeg_and_with_a_picture_that_browsers_show(
 def test_a_name_with_html_is_shown_and_not_run(exported, predictor, tmp_path) -> None:
     example = tmp_path / '"><img src=x onerror=alert(1)>.jpg'
     example.write_bytes(image_of(exported, 0).read_bytes())
-    page = app.application(predictor, [example], synthetic=False).test_client().get("/").text
+    page = app.application(predictor, [example]).test_client().get("/").text
     assert "<img src=x" not in page
     assert "&gt;&lt;img src=x onerror=alert(1)&gt;.jpg" in page
 

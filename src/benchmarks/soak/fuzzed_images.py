@@ -63,7 +63,7 @@ class DemoUpload(StripImage):
         from severstal.demo.app import application
         from severstal.inference.predictor import Predictor
 
-        app = application(Predictor(self.paths.folds, "onnxruntime"), [], synthetic=False)
+        app = application(Predictor(self.paths.folds, "onnxruntime"), [])
         app.config["PROPAGATE_EXCEPTIONS"] = True
         self.client = app.test_client()
 
