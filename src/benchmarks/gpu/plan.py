@@ -82,7 +82,7 @@ STAND_IN = Sizes(
     compiled=False,
     training=(
         "--encoders=tu-mobilenetv4_conv_small", "--downscale=4", "--epochs=3", "--samples-per-epoch=8",
-        "--batch-size=4", "--tta=none", "--decoder-channels=16,16,8,8,8",
+        "--batch-size=4", "--tta=none", "--decoder-channels=16,16,8",
     ),
     amps=("off", "bf16"),
     engines=("torch", "onnxruntime", "openvino"),
@@ -120,7 +120,7 @@ def _module(name: str, *arguments: object) -> tuple[str, ...]:
 
 def _training_speed(sizes: Sizes, encoder: str, work: Path) -> Step:
     arguments = _module("training_speed", work, encoder, sizes.steps, sizes.batch, sizes.crop_width)
-    return Step(f"training {encoder}", arguments, 90, BASE, ("data",))
+    return Step(f"training {encoder}", arguments, 150, BASE, ("data",))
 
 
 def _compiled(sizes: Sizes, work: Path) -> Step:

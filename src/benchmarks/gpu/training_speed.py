@@ -48,7 +48,9 @@ def main() -> None:
         except (RuntimeError, InputError) as error:
             rows[precision] = {"failure": str(error).splitlines()[0]}
         torch.cuda.empty_cache()
-    print(json.dumps({"encoder": options.encoder, "rows": rows, "summary": "; ".join(map(_text, rows.items()))}))
+        # One line for each precision: what was measured is kept if the step runs out of time.
+        summary = "; ".join(map(_text, rows.items()))
+        print(json.dumps({"encoder": options.encoder, "rows": rows, "summary": summary}), flush=True)
     sys.exit(any("failure" in row or not row["finite"] for row in rows.values()))
 
 
