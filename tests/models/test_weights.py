@@ -19,6 +19,15 @@ def test_weights_that_were_cut_short_are_refused(tmp_path) -> None:
         weights.read_metadata(file, "train")
 
 
+def test_equal_weights_give_equal_files(tmp_path) -> None:
+    metadata = {str(number): "value" for number in range(8)}
+    files = [tmp_path / str(number) for number in range(3)]
+    for file in files:
+        weights.save(file, {"layer": torch.zeros(2)}, metadata)
+    assert len({file.read_bytes() for file in files}) == 1
+    assert weights.read_metadata(files[0], "train") == metadata
+
+
 @pytest.mark.parametrize("number", [float("nan"), float("-inf")])
 def test_weights_that_are_no_numbers_are_refused(tmp_path, number) -> None:
     """An engine would turn them into a map without any defect."""

@@ -6,6 +6,7 @@ it is imported only where tensors are written or loaded.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,9 @@ from severstal.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+# safetensors writes several entries in random order, and equal weights have to give equal files: they are kept as one.
+ENTRY = "severstal"
+
 
 def save(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
     """Write a network's state; ``metadata`` goes into the file's header.
@@ -29,7 +33,8 @@ def save(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, str]) -
 
     try:
         with replacing(path) as temporary:
-            save_file({name: value.contiguous() for name, value in state.items()}, temporary, metadata)
+            header = {ENTRY: json.dumps(metadata, sort_keys=True)}
+            save_file({name: value.contiguous() for name, value in state.items()}, temporary, header)
     except SafetensorError as error:
         raise InputError(f"{path} cannot be written ({error}): is the disk full?") from None
 
@@ -45,7 +50,8 @@ def read_metadata(path: Path, remake: str) -> dict[str, str]:
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            return file.metadata() or {}
+            header = file.metadata() or {}
+        return json.loads(header[ENTRY]) if ENTRY in header else header
     except FileNotFoundError:
         raise InputError(f"{path} is missing: make it with `{remake}`") from None
     except SafetensorError as error:
