@@ -29,6 +29,11 @@ def first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
+def describe_system_error(error: OSError) -> str:
+    """File and reason, such as ``folds/oof.npz: No space left on device``."""
+    return f"{error.filename or 'input/output'}: {error.strerror or error}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A question with the names most like an unknown one, such as `` (did you mean epochs?)``; empty without any."""
     similar = difflib.get_close_matches(name, list(known), n=2, cutoff=0.6)
@@ -46,7 +51,7 @@ def run_stage(main: Callable[[], None]) -> None:
     except OSError as error:
         # A full disk, a missing permission, a lost mount: the system's message and the file say everything.
         # Files are written under a temporary name first (see artifacts.py), so none is incomplete.
-        sys.exit(_report(f"{error.filename or 'input/output'}: {error.strerror or error}"))
+        sys.exit(_report(describe_system_error(error)))
     except KeyboardInterrupt as stop:
         print("\nstopped; run the same command again to go on from the last finished step", file=sys.stderr)
         sys.exit(stop.exit_code if isinstance(stop, Terminated) else 130)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -44,6 +45,15 @@ def test_a_training_that_fails_once_is_tried_again(tiny, lines, monkeypatch) -> 
     Launcher("local", None, 1).run([job(tiny), job(tiny, fold=1)], lines.append)
     assert [line for line in lines if "done" in line] == [f"{ENCODER} fold 0: done", f"{ENCODER} fold 1: done"]
     assert any("fold 1 failed: RuntimeError: the disk hiccuped" in line for line in lines)
+
+
+def test_a_training_on_a_full_disk_names_the_file_without_a_traceback(tiny, monkeypatch, capsys) -> None:
+    def run(_: Job, **__: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device", "folds/oof.npz")
+
+    monkeypatch.setattr(Job, "run", run)
+    assert launcher.run_job(job(tiny), alone=True).error == "folds/oof.npz: No space left on device"
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_training_that_fails_twice_is_named_after_the_others_are_done(tiny, lines, monkeypatch) -> None:

@@ -17,7 +17,7 @@ from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from severstal.console import set_up_logging
-from severstal.errors import InputError, first_line
+from severstal.errors import InputError, describe_system_error, first_line
 from severstal.hardware import core_count, gpu_count, memory_bytes
 from severstal.processes import process_pool
 from severstal.training.clusters import dask_backend, ray_backend
@@ -129,6 +129,8 @@ def run_job(job: Job, num_jobs: int | None) -> Outcome:
         return Outcome(name, line=job.run(num_jobs=num_jobs))
     except InputError as error:
         return Outcome(name, error=str(error))
+    except OSError as error:  # a full disk, a missing permission: nothing that a traceback would explain
+        return Outcome(name, error=describe_system_error(error))
     except Exception as error:  # any error: the other jobs go on
         traceback.print_exc()
         return Outcome(name, error=f"{type(error).__name__}: {first_line(error)}")
