@@ -52,7 +52,7 @@ def test_a_training_on_a_full_disk_names_the_file_without_a_traceback(tiny, monk
         raise OSError(errno.ENOSPC, "No space left on device", "folds/oof.npz")
 
     monkeypatch.setattr(Job, "run", run)
-    assert launcher.run_job(job(tiny), alone=True).error == "folds/oof.npz: No space left on device"
+    assert launcher.run_job(job(tiny), 1).error == "folds/oof.npz: No space left on device"
     assert "Traceback" not in capsys.readouterr().err
 
 
