@@ -47,7 +47,7 @@ STAGES = {
 }
 MARK = "SEVERSTAL_SOAK"  # environment of every process of an attempt
 # Keys of JSON files: what the clock decides, and hashes of files that hold such; the files themselves are compared.
-TIMED = re.compile(r"seconds|loading_share|strips_per_second|finished|times|took|cached_from")
+TIMED = re.compile(r"created|seconds|loading_share|strips_per_second|finished|times|took|cached_from")
 NOT_COMPARED = ("tensorboard", "report.html", "times.json", "__pycache__", "kaggle/dataset/code")
 LITTER = re.compile(r"^\.")
 ENDING_SECONDS = 20.0  # within which all processes of a killed stage have to be gone
