@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.soak.small_run import STAGES, Failure, SmallRun, last_line, wait_until_gone
 from severstal.errors import InputError
 
-PAGE = 4096
+PAGE = 4096  # bytes; a tmpfs takes memory for what is in it alone, so its size may be larger than the memory
 FULL = re.compile(r"No space left|[Dd]isk|MB left|StorageFull")
 SIZES = ("train", "tune", "export", "predict", "pseudo", "inspect_strips", "report", "package_kaggle", "make_folds")
 
@@ -42,7 +42,7 @@ def attempt(run: SmallRun, seed: int) -> None:
             raise Failure(f"{stage} on a full disk ended with code {code}: {last_line(text)}")
         if code and not FULL.search(last_line(text)):
             raise Failure(f"{stage} does not say that the disk is full: {last_line(text)}")
-        subprocess.run(["mount", "-o", "remount,size=1g", str(folder)], check=True)
+        subprocess.run(["mount", "-o", "remount,size=9g", str(folder)], check=True)
         run.finish(stage)
         run.check(stage)
     finally:
