@@ -63,15 +63,6 @@ def test_a_training_that_fails_twice_is_named_after_the_others_are_done(tiny, li
     assert f"{ENCODER} fold 0: done" in lines
 
 
-def test_a_full_disk_is_named_without_a_traceback(tiny, monkeypatch, capfd) -> None:
-    def write(self: Job, **_: object) -> str:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "checkpoint.pt")
-
-    monkeypatch.setattr(Job, "run", write)
-    assert launcher.run_job(job(tiny), 1).error == "checkpoint.pt: No space left on device"
-    assert "Traceback" not in capfd.readouterr().err
-
-
 JOBS = """
 import logging, os, signal, time
 from severstal.training.job import Job
