@@ -31,6 +31,10 @@ class OneStrip(StripDataset):
     def __init__(self) -> None:
         self.images = ["a.jpg"]
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        return 8, 8
+
     def __len__(self) -> int:
         return 1
 

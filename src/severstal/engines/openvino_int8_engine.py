@@ -114,15 +114,22 @@ def _quantise_within(max_drop: float, original: openvino.Model, calibration: Any
 
 
 def _float32_convolutions(model: openvino.Model) -> list[str]:
-    """Names of the convolutions whose input is not quantised."""
+    """Names of the convolutions whose weights are not quantised.
+
+    Their inputs would not tell: a quantiser may stand before a concatenation or an enlargement.
+    """
     convolutions = (
         node for node in model.get_ordered_ops() if node.get_type_name() in ("Convolution", "GroupConvolution")
     )
-    return [
-        node.get_friendly_name()
-        for node in convolutions
-        if node.input_value(0).get_node().get_type_name() != "FakeQuantize"
-    ]
+    return [node.get_friendly_name() for node in convolutions if not _has_quantised_weights(node)]
+
+
+def _has_quantised_weights(convolution: openvino.Node) -> bool:
+    """Whether the weights are stored in 8 bits, or rounded to them as the model runs."""
+    node = convolution.input_value(1).get_node()
+    while node.get_type_name() not in ("Constant", "FakeQuantize"):
+        node = node.input_value(0).get_node()
+    return node.get_type_name() == "FakeQuantize" or node.output(0).get_element_type().size == 1
 
 
 def _save(member: Member, model: openvino.Model) -> None:

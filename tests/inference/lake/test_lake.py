@@ -252,7 +252,8 @@ def test_inspect_and_the_demo_open_a_strip_of_a_result(exported, lake, result, t
     client = application(predictor, [], stored=Result.at(str(result)).defects).test_client()
     answer = client.get("/stored", query_string={"path": str(path)}).get_json()
     assert {defect["class"]: defect["area"] for defect in answer["defects"]} == expected.to_dict()
-    picture = cv2.imdecode(np.frombuffer(base64.b64decode(answer["picture"]), np.uint8), cv2.IMREAD_GRAYSCALE)
+    encoded = answer["picture"].removeprefix("data:image/jpeg;base64,")
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(encoded), np.uint8), cv2.IMREAD_GRAYSCALE)
     assert picture.shape == SIZES[1]
     assert 'id="path"' in client.get("/").text
     assert "has no row of" in client.get("/stored", query_string={"path": "/elsewhere.jpg"}).get_json()["error"]
