@@ -22,8 +22,10 @@ from severstal.run_lock import run_lock
 from severstal.synthetic import dataset
 from severstal.synthetic.variety import VARIETIES
 
-DEFAULTS: dict[str, Any] = {"train": 480, "test": 96, "seed": 0, "variety": "plain"}
 OF_RECIPE = {"train": "synthetic_strips", "variety": "synthetic_variety"}
+DEFAULTS: dict[str, Any] = {"test": 96, "seed": 0} | {
+    name: recipe.Recipe.model_fields[field].default for name, field in OF_RECIPE.items()
+}
 
 
 def main() -> None:

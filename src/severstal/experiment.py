@@ -144,6 +144,12 @@ def all_members(paths: Paths, recipe: Recipe) -> list[Member]:
     return [Member(paths, encoder, fold) for encoder in recipe.encoders for fold in range(recipe.num_folds)]
 
 
+def synthetic_origin(members: Sequence[Member]) -> str:
+    """How synthetic steel taught the networks of an ensemble, in words; empty where it taught none of them."""
+    # Of unlike members the words with the closest tie to synthetic steel count, which are the last by the alphabet.
+    return max(member.config().synthetic_origin for member in members)
+
+
 def experiment_lock(paths: Paths, members: Sequence[Member] = ()) -> AbstractContextManager[None]:
     """Keep other runs from writing into an experiment, or only into these networks of it.
 

@@ -15,6 +15,7 @@ import signal
 import threading
 import time
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 LAUNCHER = "SEVERSTAL_LAUNCHER"  # environment: process id of the script that a stage has to end with
@@ -49,8 +50,19 @@ def process_pool() -> AbstractContextManager[Any]:
 
 def end_with_launcher() -> None:
     """End this process with the script that started it as one of its steps, if there is one."""
-    if os.environ.get(LAUNCHER) == str(os.getppid()):
-        end_with_parent()
+    launcher = os.environ.get(LAUNCHER, "")
+    # A script that was killed while this process started is not its parent any more.
+    if launcher.isdigit() and (int(launcher) == os.getppid() or has_ended(int(launcher))):
+        end_with_parent(int(launcher))
+
+
+def has_ended(pid: int) -> bool:
+    """Whether there is no such process, or only its exit code is left for its parent to read."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    return stat.rpartition(")")[2].split()[0] == "Z"
 
 
 def _watch(parent: int) -> None:

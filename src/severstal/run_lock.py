@@ -27,6 +27,7 @@ from typing import Any
 from urllib.parse import quote
 
 from severstal.errors import InputError
+from severstal.processes import has_ended
 
 NAME = ".lock"
 TEMPORARY = re.compile(r"\..+\.(\d+)")  # of severstal.artifacts
@@ -175,17 +176,13 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 def _is_alive(record: dict[str, Any]) -> bool:
     """Whether the process runs; one on another machine counts as running."""
-    return record["host"] != os.uname().nodename or _runs(record["pid"])
-
-
-def _runs(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
+    return record["host"] != os.uname().nodename or not has_ended(record["pid"])
 
 
 def _delete_temporary_files(folder: Path) -> None:
     for file in folder.glob(".*"):
         name = TEMPORARY.fullmatch(file.name)
-        if name and not _runs(int(name[1])):
+        if name and has_ended(int(name[1])):
             if file.is_dir():
                 shutil.rmtree(file, ignore_errors=True)
             else:

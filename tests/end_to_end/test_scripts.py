@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from support.commands import ROOT, run_bin
 
+SLEEPING_STAGE = """
+import sys, time
+from severstal.errors import run_stage
+print("started", file=sys.stderr, flush=True)
+run_stage(lambda: time.sleep(600))
+"""
 SCRIPTS = sorted((ROOT / "bin").glob("*.sh"))
 STAGES = sorted((ROOT / "src").glob("*.py"))
 
@@ -54,6 +61,22 @@ def test_a_script_without_options_refuses_one(script) -> None:
     refused = run_bin(script, "--deb", check=False)
     assert refused.returncode == 2
     assert "unknown option --deb" in refused.stderr
+
+
+def test_a_stage_of_run_all_ends_when_run_all_is_killed(tmp_path) -> None:
+    """What it starts here in place of Python says so and sleeps; it would outlive the script."""
+    (tmp_path / "bin").mkdir()
+    for name in ("run_all", "env", "make_folds"):
+        shutil.copy(ROOT / "bin" / f"{name}.sh", tmp_path / "bin")
+    (tmp_path / "bin" / "setup.sh").write_text("")
+    (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "make_folds.py").write_text(SLEEPING_STAGE)
+    command = ["bash", str(tmp_path / "bin" / "run_all.sh")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as script:
+        assert script.stderr.readline() == "started\n"
+        script.kill()
+        script.stderr.read()  # until the stage, too, has closed it
 
 
 @pytest.mark.parametrize("recipe", [["--recipe", "synthetic"], ["--recipe=synthetic"]], ids=" ".join)

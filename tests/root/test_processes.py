@@ -60,9 +60,24 @@ def test_a_child_whose_parent_has_ended_already_ends_at_once() -> None:
     assert child.returncode == -signal.SIGTERM
 
 
+def test_a_stage_whose_script_was_killed_while_it_started_ends_at_once() -> None:
+    code = "from severstal import processes; import time; processes.end_with_launcher(); time.sleep(600)"
+    killed = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT | {processes.LAUNCHER: str(2**22 - 1)})
+    assert killed.returncode == -signal.SIGTERM
+
+
+def test_a_process_has_ended_when_only_its_exit_code_is_left() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE) as child:
+        child.stdout.read()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert processes.has_ended(child.pid)
+    assert processes.has_ended(2**22 - 1)
+    assert not processes.has_ended(os.getpid())
+
+
 def test_a_stage_ends_with_the_script_that_started_it_and_with_no_other(monkeypatch) -> None:
     watched: list[int | None] = []
-    monkeypatch.setattr(processes, "end_with_parent", lambda: watched.append(os.getppid()))
+    monkeypatch.setattr(processes, "end_with_parent", watched.append)
     for launcher in ("1", "", str(os.getpid())):
         monkeypatch.setenv(processes.LAUNCHER, launcher)
         processes.end_with_launcher()

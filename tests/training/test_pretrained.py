@@ -158,8 +158,8 @@ def test_the_option_stands_in_the_recipe_of_the_experiment(tiny, source) -> None
     teach(source, 0)
     run_stage_in_process("make_folds", tiny, "--from", source.folds)
     assert recipe.read(tiny.recipe).from_folds == str(source.folds)
-    made = Job.of(Member(tiny, ENCODER, 0), read_training_set(tiny), recipe.read(tiny.recipe), {})
-    assert made.start is not None
+    fine_tuning = Job.of(Member(tiny, ENCODER, 0), read_training_set(tiny), recipe.read(tiny.recipe), {})
+    assert fine_tuning.start is not None
 
 
 def test_folds_of_an_earlier_version_cannot_be_checked(tiny, source) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
 from benchmarks.gpu.stages import experiment, run
+from severstal.hardware import core_count
 
 
 def main() -> None:
     work, train, test = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     paths = experiment(work / "any")
-    seconds = run("make_input", paths, "--train", train, "--test", test, "--num-workers", os.cpu_count() or 1)
+    seconds = run("make_input", paths, "--train", train, "--test", test, "--num-workers", core_count())
     print(json.dumps({"seconds": seconds, "summary": f"{train} and {test} synthetic strips drawn"}))
 
 

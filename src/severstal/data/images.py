@@ -30,6 +30,7 @@ SIGNATURES = {
     b"MM\0+": "TIFF",
 }
 MAX_PIXELS = 80_000_000  # 4,096 x 16,384 pixels are 67 million
+MAX_BYTES_PER_PIXEL = 8  # of a file: an uncompressed TIFF with four channels of 16 bits
 MAX_SCANS = 100  # of a progressive JPEG, which usually has 10; a hostile one decodes the whole image thousands of times
 START_OF_SCAN = b"\xff\xda"
 MIN_BRIGHTEST = 16  # of 255: a 16-bit image that is darker everywhere holds the levels of a 10- or 12-bit camera

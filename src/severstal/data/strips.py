@@ -20,7 +20,7 @@ from severstal.errors import InputError
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 OTHER_SUFFIXES = (".webp", ".gif", ".jp2", ".heic", ".avif", ".dng")
 UNREADABLE = ("Cc", "Cs", "Zl", "Zp")  # Unicode categories; in a file's name a surrogate is a byte that is no UTF-8
-MAX_BYTES = 8 * images.MAX_PIXELS  # of a file: pixels of four channels with 16 bits each
+MAX_BYTES = images.MAX_BYTES_PER_PIXEL * images.MAX_PIXELS  # of a file
 
 
 def listing(folder: Path) -> list[str]:

@@ -18,6 +18,7 @@ import cv2
 from flask import Flask, Response, abort, jsonify, render_template_string, request
 from werkzeug.exceptions import HTTPException
 
+from severstal.data.images import MAX_BYTES_PER_PIXEL
 from severstal.errors import InputError
 from severstal.inference.outlines import COLOURS, encode_jpeg, svg_path
 from severstal.inference.predictor import Predictor
@@ -25,7 +26,6 @@ from severstal.inference.strip_prediction import MeasuredDefects, StoredDefects
 
 TRUSTED_HOSTS = ["127.0.0.1", "localhost"]
 MIN_UPLOAD_LIMIT = 4 * 2**20  # bytes; a JPEG of 256x1600 has about 100 KB
-BYTES_PER_PIXEL = 8  # at most: an uncompressed TIFF with four channels of 16 bits
 EXAMPLES = 6  # strips that the page offers
 HEADERS = {
     "Content-Security-Policy": "frame-ancestors 'none'",
@@ -117,7 +117,7 @@ def _answer_errors(app: Flask, limit: int) -> None:
 
 def upload_limit(predictor: Predictor) -> int:
     """Bytes that an upload may have."""
-    return max(MIN_UPLOAD_LIMIT, BYTES_PER_PIXEL * predictor.height * predictor.width)
+    return max(MIN_UPLOAD_LIMIT, MAX_BYTES_PER_PIXEL * predictor.height * predictor.width)
 
 
 def as_json(prediction: MeasuredDefects) -> dict[str, Any]:

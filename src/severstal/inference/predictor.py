@@ -23,6 +23,7 @@ from severstal.engines import catalog
 from severstal.engines.base import BATCH_SIZE
 from severstal.engines.outputs import Outputs
 from severstal.errors import InputError
+from severstal.experiment import synthetic_origin
 from severstal.inference.ensemble import Ensemble, load_ensemble
 from severstal.inference.members import ready_members
 from severstal.inference.strip_prediction import StripPrediction
@@ -64,7 +65,7 @@ class Predictor:
         config = members[0].config()
         self.height, self.width, self.engine = config.height, config.width, catalog.choose(engine)
         self.members = [member.name for member in members]
-        self.synthetic_origin = max(member.config().synthetic_origin for member in members)
+        self.synthetic_origin = synthetic_origin(members)
         self.left_out: list[str] = []
         self._rules = tuned.rules
         self._ensemble = load_ensemble(members, tuned.ensemble_weights, self.engine)

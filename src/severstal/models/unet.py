@@ -105,8 +105,7 @@ def build_initial_unet(recipe: Recipe, encoder: str) -> tuple[nn.Module, Initial
     if path is None and wanted == IMAGENET:
         return load_from_hub(encoder, lambda: _build(recipe, encoder, from_hub=True))
     network = build_unet(recipe, encoder)
-    unet: Any = network.unet if isinstance(network, DownscaledUnet) else network
-    return network, load_file_into(unet.encoder, encoder, wanted, path) if path else None
+    return network, load_file_into(_encoder_of(network), encoder, wanted, path) if path else None
 
 
 def _build(recipe: Recipe, encoder: str, *, from_hub: bool) -> nn.Module:
@@ -128,14 +127,18 @@ def move_to(network: nn.Module, device: torch.device) -> nn.Module:
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's types
 
 
+def _encoder_of(network: nn.Module) -> Any:
+    unet: Any = network.unet if isinstance(network, DownscaledUnet) else network
+    return unet.encoder
+
+
 def parameter_groups(network: nn.Module, encoder_factor: float) -> list[dict[str, Any]]:
     """The parameters as two groups of an optimiser, the encoder's and the others.
 
     Args:
         encoder_factor: of the encoder's learning rate; the groups hold the factors as ``lr_factor``.
     """
-    unet: Any = network.unet if isinstance(network, DownscaledUnet) else network
-    encoder = list(unet.encoder.parameters())
+    encoder = list(_encoder_of(network).parameters())
     of_encoder = {id(parameter) for parameter in encoder}
     others = [parameter for parameter in network.parameters() if id(parameter) not in of_encoder]
     return [{"params": encoder, "lr_factor": encoder_factor}, {"params": others, "lr_factor": 1.0}]

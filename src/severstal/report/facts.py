@@ -11,7 +11,7 @@ from severstal.artifacts import file_hash, read_json
 from severstal.data.labels import CLASSES
 from severstal.engines import float32_layers
 from severstal.errors import InputError
-from severstal.experiment import Member, current_versions
+from severstal.experiment import Member, current_versions, synthetic_origin
 from severstal.paths import Paths
 from severstal.report.calibration import calibration_per_class
 from severstal.report.error_analysis import analyse_errors
@@ -54,7 +54,7 @@ def collect(sources: Sources, evaluation: Evaluation) -> dict[str, Any]:
 def _run(sources: Sources) -> dict[str, Any]:
     return {
         "synthetic": sources.paths.is_synthetic,
-        "synthetic_origin": max(member.config().synthetic_origin for member in sources.members),
+        "synthetic_origin": synthetic_origin(sources.members),
         "created": datetime.now(UTC).isoformat(timespec="minutes"),
         "recipe": sources.recipe.name,
         "encoders": list(sources.recipe.encoders),

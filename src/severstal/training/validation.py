@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from severstal.data.labels import CLASSES
+from severstal.hardware import core_count
 from severstal.models.inference_graph import InferenceGraph
 from severstal.models.tf32 import without_tf32
 from severstal.postprocess.level_counts import Workspace, count_levels
@@ -54,7 +54,7 @@ def score_fold(graph: InferenceGraph, loader: DataLoader, distributed: Distribut
     Pixels are counted in threads while the network predicts the next strips. Sums are added in the order of the strips.
     """
     grids, count = np.stack([MaskArea.empty_grid() for _ in CLASSES]), 0
-    num_threads = min(SCORING_THREADS, os.cpu_count() or 1) if distributed.device.type == "cuda" else 1
+    num_threads = min(SCORING_THREADS, core_count()) if distributed.device.type == "cuda" else 1
     with ThreadPoolExecutor(num_threads) as threads:
         counted: deque[Future[list[MapStatistics]]] = deque()
         for strips, bit_maps in loader:

@@ -70,8 +70,9 @@ class Manifest:
 
         The names of all images are in memory meanwhile, about 150 bytes each.
         """
-        known = {image for shard in self.shards() for image in shard.images()}
-        before, number = len(known), len(self.shards())
+        shards_before = self.shards()
+        known = {image for shard in shards_before for image in shard.images()}
+        before, number = len(known), len(shards_before)
         new = _unseen(images, known)
         while shards := list(islice(iter(lambda: list(islice(new, shard_size)), []), SHARDS_PER_FILE)):
             (self.folder / f"{number:08d}.parquet").write(_parquet(shards))

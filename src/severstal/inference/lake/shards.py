@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from severstal.data import strips
+from severstal.data.images import MAX_BYTES_PER_PIXEL
+from severstal.data.labels import CLASSES
 from severstal.engines.base import BATCH_SIZE
 from severstal.engines.outputs import Outputs
 from severstal.errors import InputError
@@ -27,7 +29,7 @@ from severstal.inference.predictor import Predictor
 READERS = 8  # objects that a worker reads at a time: an object store takes some 50 ms to answer
 WAITING_PIXELS = 2**25  # of decoded images that wait for others of their size; then incomplete batches are predicted
 MAX_PIXELS = 2**24  # of an image, 41 strips of the competition; a network takes some 400 bytes for each
-MAX_BYTES = 8 * MAX_PIXELS  # of an object: pixels of four channels with 16 bits each
+MAX_BYTES = MAX_BYTES_PER_PIXEL * MAX_PIXELS  # of an object
 METADATA = b"severstal"  # key of a shard's counts in its file
 
 Group = list[ImageFile]  # images of one size
@@ -47,7 +49,7 @@ class Counts:
     images: int = 0
     damaged: int = 0
     other_size: int = 0
-    with_class: list[int] = field(default_factory=lambda: [0] * 4)
+    with_class: list[int] = field(default_factory=lambda: [0] * len(CLASSES))
 
     def __iadd__(self, other: Counts) -> Counts:
         self.images += other.images
