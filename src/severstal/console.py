@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,13 +29,25 @@ class StageParser(argparse.ArgumentParser):
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """The options, all of which are known."""
-        options, unknown = self.parse_known_args(self._joined(sys.argv[1:] if args is None else args), namespace)
+        joined = self._joined(sys.argv[1:] if args is None else args)
+        try:
+            options, unknown = self.parse_known_args(joined, namespace)
+        except InputError:  # a misspelt required option is missing and unknown: the second says more
+            names = (text.split("=")[0] for text in takewhile(lambda text: text != "--", joined))
+            self._refuse_unknown([name for name in names if name.startswith("--")])
+            raise
         if unknown:
             # An unknown option leaves its value behind: only the option is named.
             name = next((text for text in unknown if text.startswith("--")), unknown[0]).split("=")[0]
-            kind = "option" if name.startswith("-") else "argument"
-            self.error(f"unknown {kind} {name}{did_you_mean(name, self._option_string_actions)}")
+            self._refuse_unknown([name])
         return options
+
+    def _refuse_unknown(self, names: Sequence[str]) -> None:
+        """Raise an InputError that names the first unknown one, if there is any."""
+        for name in names:
+            if name not in self._option_string_actions:
+                kind = "option" if name.startswith("-") else "argument"
+                self.error(f"unknown {kind} {name}{did_you_mean(name, self._option_string_actions)}")
 
     def _joined(self, args: Sequence[str]) -> list[str]:
         """The arguments with ``--input -dir`` written as ``--input=-dir``: both spellings mean the same.

@@ -14,6 +14,7 @@ from severstal.paths import Paths
     ("arguments", "message"),
     [
         (["train", "--epoch", 3], "unknown option --epoch (did you mean --epochs?)"),
+        (["predict_lake", "x", "--outptu", "y"], "unknown option --outptu (did you mean --output?)"),
         (["train", "--epochs", 0], "epochs: Input should be greater"),
         (["train", "--epochs", "many"], "epochs: Input should be a valid integer"),
         (["train", "--amp", "fp8"], "amp: Input should be 'auto'"),
