@@ -81,7 +81,7 @@ class Paths:
         return self.folds / "tuning" / f"class_{defect}.png"
 
     def grid_table(self, defect: int) -> Path:
-        """The tuned grid of a class as numbers: a row per threshold, a column per minimum area."""
+        """The tuned grid of a class as numbers: a row and a column per value of the two axes that the picture shows."""
         return self.folds / "tuning" / f"class_{defect}.csv"
 
     def strip_cache(self, key: str) -> Path:

@@ -1,7 +1,7 @@
 """Rules of post-processing: how a probability map becomes a mask. Tuning, prediction and reports all use these.
 
 Winners of the competition dropped small components, or small masks, or drew a mask at a low threshold and kept it by
-its pixels above a high one; the fourth rule chooses a threshold for each map.
+its pixels above a high one; :class:`ExpectedDice` chooses a threshold for each map.
 """
 
 from __future__ import annotations
