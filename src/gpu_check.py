@@ -1,11 +1,12 @@
 """Everything that only a GPU can show, in one call: tests, training, resuming, export, engines, memory, time limit.
 
-Each step runs in a process of its own under its own time limit and is one line of JSON; a step that fails does not
-stop the others, and one whose packages are not installed is skipped with a line that says so. At the end comes a table
-in Markdown for docs/status.md. Writes under submissions/gpu_check/ only. Nothing is installed or downloaded: any Python
+Each step runs in a process of its own under its own time limit, and the limits add up to the time of the whole check. A
+step is a line of JSON; what it measures meanwhile is printed at once. A step that fails does not stop the others, and
+one whose packages are not installed is skipped with a line that says so. At the end comes a table in Markdown for
+docs/status.md. Writes under submissions/gpu_check/ only. Nothing is installed or downloaded: any Python
 with PyTorch and the packages of requirements.txt will do. The exit code is 2 if a step failed.
 
-    bash bin/gpu_check.sh                 8 minutes on one H100 or the like
+    bash bin/gpu_check.sh                 8 minutes at most
     bash bin/gpu_check.sh --quick         4 minutes
     python3 src/gpu_check.py              with the Python of this machine
     bash bin/gpu_check.sh --stand-in      the same steps without a GPU, as small as they can be
@@ -15,11 +16,12 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 from pathlib import Path
 
 from benchmarks.gpu import plan
-from benchmarks.gpu.steps import Result, exit_code, run_all
+from benchmarks.gpu.steps import Result, describe, exit_code, run_all
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,16 +34,23 @@ def main() -> None:
     parser.add_argument("--only", metavar="A,B", help="only steps whose names begin so, on the files of an earlier run")
     parser.add_argument("--output", type=Path, default=ROOT / "submissions" / "gpu_check", metavar="DIR")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the step's processes are ended on the way out
     sizes = plan.STAND_IN if options.stand_in else plan.QUICK if options.quick else plan.FULL
     output = options.output.resolve()
     if not options.only:
         shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True, exist_ok=True)
     steps = plan.steps(sizes, output / "work")
     if options.only:
         steps = [step for step in steps if step.name.startswith(tuple(options.only.split(",")))]
-    results = run_all(steps, output / "logs", sizes.budget, lambda line: print(line, flush=True))
-    (output / "results.jsonl").write_text("".join(result.line() + "\n" for result in results), encoding="utf-8")
-    (output / "table.md").write_text("\n".join(table(results)) + "\n", encoding="utf-8")
+    print(describe(steps), flush=True)
+    results: list[Result] = []
+    for result in run_all(steps, output / "logs", lambda line: print(line, flush=True)):
+        results.append(result)
+        print(result.line(), flush=True)
+        # Written again after each step: whatever ends the check early, what is known is in the files.
+        (output / "results.jsonl").write_text("".join(one.line() + "\n" for one in results), encoding="utf-8")
+        (output / "table.md").write_text("\n".join(table(results)) + "\n", encoding="utf-8")
     print(*table(results), sep="\n")
     sys.exit(exit_code(results))
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import replace
 
 import pytest
+import torch
 
 import gpu_check
 from benchmarks.gpu import plan, steps
-from benchmarks.gpu.steps import Result, Step, exit_code, run_all
+from benchmarks.gpu.steps import Result, Step, describe, exit_code, run_all
+from benchmarks.gpu.training_modes import MODES
+from benchmarks.gpu.training_speed import describe as describe_row
+from benchmarks.gpu.training_trial import channels_first
 
 
 def python(code: str) -> tuple[str, ...]:
@@ -19,38 +25,76 @@ def test_every_step_is_a_line_whatever_the_others_do(tmp_path) -> None:
     listed = [
         Step("good", python('print(\'noise\'); print(\'{"summary": "fine", "n": 1}\')'), 30),
         Step("bad", python("import sys; print('{\"n\": 2}'); sys.exit('error: no | such thing')"), 30),
-        Step("slow", python("import time; print('{\"n\": 3}', flush=True); time.sleep(60)"), 1),
         Step("missing", python(""), 30, packages=("json", "no_such_module|neither_this")),
         Step("either", python("print('{}')"), 30, packages=("no_such_module|json",)),
         Step("dependent", python(""), 30, after=("good", "bad")),
         Step("crash", python("import os; os.abort()"), 30),
     ]
-    said = []
-    results = run_all(listed, tmp_path / "logs", 60, said.append)
-    assert [result.status for result in results] == ["ok", "failed", "timed out", "skipped", "ok", "skipped", "failed"]
-    assert [json.loads(line)["step"] for line in said] == [step.name for step in listed]
-    assert [result.facts.get("n") for result in results[:3]] == [1, 2, 3], "facts of failed steps are kept"
+    results = list(run_all(listed, tmp_path / "logs", print))
+    assert [result.status for result in results] == ["ok", "failed", "skipped", "ok", "skipped", "failed"]
+    assert [json.loads(result.line())["step"] for result in results] == [step.name for step in listed]
+    assert [result.facts.get("n") for result in results[:2]] == [1, 2], "facts of failed steps are kept"
     reasons = [result.reason for result in results]
     assert reasons[1] == "error: no | such thing"
-    assert reasons[2] == "stopped after 1 s"
-    assert reasons[3] == "not installed: no_such_module|neither_this"
-    assert reasons[5] == "it needs the step bad"
-    assert "-6" in reasons[6]
+    assert reasons[2] == "not installed: no_such_module|neither_this"
+    assert reasons[4] == "it needs the step bad"
+    assert "-6" in reasons[5]
     rows = gpu_check.table(results)
     assert rows[2].startswith("| good | fine |")
     assert "no \\| such thing" in rows[3], "a bar would end the cell"
     assert exit_code(results) == 2
-    assert exit_code([results[0], results[3]]) == 0, "what is not installed is no failure"
+    assert exit_code([results[0], results[2]]) == 0, "what is not installed is no failure"
 
 
-def test_steps_are_skipped_when_the_time_for_all_is_over(tmp_path) -> None:
-    listed = [Step("long", python("import time; time.sleep(60)"), 30), Step("late", python(""), 30)]
-    results = run_all(listed, tmp_path, 2, lambda line: None)
-    assert [result.status for result in results] == ["timed out", "skipped"]
+WAITS = """
+import json, sys, time
+from pathlib import Path
+from benchmarks.gpu.steps import progress, seconds_left
+progress("half of it")
+while not Path(sys.argv[1]).exists():
+    time.sleep(0.01)
+print(json.dumps({"limit": seconds_left()}))
+"""
 
 
-@pytest.mark.parametrize("sizes", [plan.FULL, plan.QUICK, plan.STAND_IN])
-def test_every_step_of_a_plan_is_a_module_and_comes_after_those_that_it_needs(sizes, tmp_path) -> None:
+def test_what_a_step_measures_is_said_while_it_runs(tmp_path) -> None:
+    said = []
+
+    def say(line: str) -> None:
+        said.append(json.loads(line))
+        (tmp_path / "heard").touch()
+
+    (result,) = run_all([Step("waits", (*python(WAITS), str(tmp_path / "heard")), 60)], tmp_path, say)
+    assert said == [{"step": "waits", "measured": "half of it"}]
+    assert result.status == "ok"
+    assert 0 < result.facts["limit"] < 60, "a step knows when it will be stopped"
+
+
+def test_what_a_stopped_step_measured_is_kept(tmp_path) -> None:
+    code = "print('{\"n\": 3}\\nmeasured: half of it', flush=True); import time; time.sleep(60)"
+    (result,) = run_all([Step("slow", python(code), 3)], tmp_path, print)
+    assert (result.status, result.facts) == ("timed out", {"n": 3})
+    assert result.reason == "stopped after 3 s, after half of it"
+
+
+def test_a_step_may_use_the_time_that_others_left_but_not_that_of_later_ones(tmp_path) -> None:
+    sleep, missing = python("import time; time.sleep(60)"), ("no_such_module",)
+    listed = [
+        Step("skipped", sleep, 1, packages=missing),
+        Step("first", sleep, 1),
+        Step("second", sleep, 1),
+        Step("last", sleep, 1, packages=missing),
+    ]
+    began = time.monotonic()
+    results = list(run_all(listed, tmp_path, print))
+    assert time.monotonic() - began < sum(step.seconds for step in listed) + 1
+    assert [round(result.seconds) for result in results] == [0, 2, 1, 0], "twice its own is the most"
+
+
+@pytest.mark.parametrize(("sizes", "seconds"), [(plan.FULL, 480), (plan.QUICK, 240), (plan.STAND_IN, 7200)])
+def test_every_step_of_a_plan_is_a_module_after_those_that_it_needs_and_all_are_in_time(
+    sizes, seconds, tmp_path
+) -> None:
     listed = plan.steps(sizes, tmp_path)
     names = [step.name for step in listed]
     assert len(set(names)) == len(names)
@@ -58,6 +102,41 @@ def test_every_step_of_a_plan_is_a_module_and_comes_after_those_that_it_needs(si
         assert steps._is_installed(step.arguments[1])
         assert all(names.index(needed) < names.index(step.name) for needed in step.after)
     assert sum(name.startswith("engine") for name in names) == len(sizes.engines)
+    assert sum(step.seconds for step in listed) <= seconds
+    assert describe(listed).startswith(f"at most {sum(step.seconds for step in listed):.0f} s in all")
+
+
+def test_modes_that_differ_in_the_search_alone_are_timed_in_different_processes() -> None:
+    """PyTorch keeps the first choice of algorithm, so the second of two such modes would run with that of the first."""
+    for sizes in (plan.FULL, plan.QUICK, plan.STAND_IN):
+        for timed in (*sizes.trainings, *sizes.compiled):
+            kept = {replace(MODES[mode], search=True) for mode in timed.modes}
+            assert len(kept) == len(timed.modes)
+
+
+def test_the_settings_of_a_mode_end_with_it() -> None:
+    before = torch.backends.cudnn.benchmark
+    with MODES["float32"].settings():
+        assert torch.backends.cudnn.benchmark
+        assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+    with MODES["float32-no-search"].settings():
+        assert not torch.backends.cudnn.benchmark
+    assert torch.backends.cudnn.benchmark == before
+    assert torch.backends.cudnn.conv.fp32_precision != "ieee"
+
+
+def test_channels_first_holds_through_a_network_although_its_input_has_one_channel() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.Conv2d(4, 4, 3, groups=4))
+    crops = torch.zeros(2, 1, 16, 16).contiguous(memory_format=torch.channels_last)
+    assert network(crops).stride()[1] == 1
+    network.register_forward_pre_hook(channels_first)
+    assert network(crops).is_contiguous()
+
+
+def test_a_row_says_what_was_measured_until_the_time_was_over() -> None:
+    row = {"first_batch": 1.0, "first_step": 12.34, "stopped": "the time was over after 0 of 30 steady steps"}
+    assert describe_row(row) == "first step 12.3 s, the time was over after 0 of 30 steady steps"
+    assert describe_row({"failure": "out of memory"}) == "failed: out of memory"
 
 
 def test_a_result_without_facts_is_a_short_line() -> None:

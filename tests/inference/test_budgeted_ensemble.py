@@ -71,6 +71,22 @@ def test_no_member_is_left_out_for_first_calls_that_are_a_hundred_times_slower(c
     assert "it finishes in time" in caplog.text
 
 
+def test_no_member_is_left_out_for_the_first_calls_of_an_average_made_on_the_gpu(clock, caplog) -> None:
+    caplog.set_level(logging.INFO)
+
+    class AveragesOnDevice:
+        @staticmethod
+        def average(engines: list, weights: list[int]):
+            return engine_of(clock, lambda call: len(engines) * SECONDS * (100 if call < 2 else 1))
+
+    loaded = Ensemble(members_of(*(engine_of(clock, lambda call: SECONDS) for _ in range(2))), AveragesOnDevice)
+    budgeted = BudgetedEnsemble(loaded, TimeBudget.from_now(60.0), 1000)  # two slow calls of 8 s, the rest takes 20 s
+    for _ in range(250):
+        budgeted(BATCH)
+    assert [member.num_strips for member in loaded.members] == [1000, 1000]
+    assert "no time left" not in caplog.text
+
+
 def test_a_limit_that_the_first_calls_alone_seem_to_exceed_is_kept_with_all_members(clock) -> None:
     engines = [engine_of(clock, lambda call: SECONDS * (100 if call < 1 else 1)) for _ in range(2)]
     used = run(members_of(*engines), 60.0, 1000)  # the first call takes 8 s, at which pace the rest would take 1,992

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import threading
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,22 @@ def test_a_checkpoint_holds_the_weights_of_the_moment_although_training_goes_on(
         writer.save(state)
         state["learner"]["network"]["w"] += 1
     assert not checkpoint.load(file, tmp_path, "train")["learner"]["network"]["w"].any()
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch) -> None:
+    disk, write_content = threading.Event(), CheckpointWriter._write
+
+    def write_slowly(self: CheckpointWriter, content: io.BytesIO) -> None:
+        assert disk.wait(60), "the training waits for the disk"
+        write_content(self, content)
+
+    monkeypatch.setattr(CheckpointWriter, "_write", write_slowly)
+    file = tmp_path / "checkpoint.pt"
+    with CheckpointWriter(file) as writer:
+        writer.save(small_checkpoint())
+        assert not file.exists()
+        disk.set()
+    assert file.exists(), "the end waits for it"
 
 
 def test_a_checkpoint_that_cannot_be_written_ends_the_training(tmp_path) -> None:

@@ -108,3 +108,12 @@ def test_strong_augmentation_takes_square_crops(tiny, data) -> None:
     crops = CropDataset(TrainingStrips(data), values(tiny, augment="strong", crop_height=96, crop_width=96))
     grey, bit_map = crops[CropRequest("000000000.jpg", 0, 0)]
     assert grey.shape[1:] == bit_map.shape == (64, 64), "strips of 64 pixels' height limit both sides"
+
+
+def test_the_bits_of_the_classes_are_copied_to_the_device_once(monkeypatch) -> None:
+    """On a GPU each such copy waits for all work that is queued there."""
+    bit_maps = torch.tensor([[[0, 1, 2, 12]]], dtype=torch.uint8)
+    masks = unpack_masks(bit_maps)
+    assert masks[0, :, 0].tolist() == [[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1]]
+    monkeypatch.delattr(torch, "tensor")
+    assert torch.equal(unpack_masks(bit_maps), masks)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,9 @@ from support.training import ENCODER, job, log_of, weights_of
 
 from severstal import recipe
 from severstal.models.unet import build_unet
-from severstal.training.distributed import Distributed
+from severstal.training import distributed
+from severstal.training.distributed import Distributed, init_distributed
+from severstal.training.job import Job
 
 LEARNING_RATE, STEPS = 1e-3, 6
 VALUES = {"epochs": 2, "amp": "off", "samples_per_epoch": 12, "learning_rate": LEARNING_RATE}
@@ -68,3 +71,34 @@ def test_gradients_flow_through_a_sum_over_processes(group) -> None:
     ).sum().backward()
     assert values.grad is not None
     assert values.grad.tolist() == [3.0, 5.0]
+
+
+def test_every_process_of_torchrun_tells_nccl_its_gpu(monkeypatch) -> None:
+    """NCCL would guess it from the rank, which counts over all machines."""
+    given: dict[str, Any] = {}
+    for name, value in {"WORLD_SIZE": "8", "RANK": "6", "LOCAL_RANK": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: given.update(set_device=device))
+    monkeypatch.setattr(dist, "init_process_group", lambda backend, **options: given.update(options, backend=backend))
+    monkeypatch.setattr(dist, "get_rank", lambda: 6)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 8)
+    monkeypatch.setattr(distributed, "end_with_parent", lambda: None)
+    gpu = torch.device("cuda", 2)
+    assert init_distributed() == Distributed(6, 8, gpu)
+    assert given == {"set_device": gpu, "backend": "nccl", "device_id": gpu}
+
+
+def test_processes_part_before_one_of_them_predicts_the_maps(trained, monkeypatch) -> None:
+    """The others have ended when it is done: a collective after that would wait for them."""
+    order = []
+
+    class Process(Distributed):
+        def close(self) -> None:
+            order.append("close")
+
+    monkeypatch.setattr(distributed, "init_distributed", lambda: Process(0, 1, torch.device("cpu")))
+    monkeypatch.setattr(Job, "is_trained", lambda self: True)
+    monkeypatch.setattr(Job, "_predict", lambda self, device, num_jobs: order.append("predict"))
+    trained.job.run()
+    assert order[:2] == ["close", "predict"]

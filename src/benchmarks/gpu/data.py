@@ -1,4 +1,4 @@
-"""Synthetic strips for all steps."""
+"""Synthetic strips for all steps, and their folds for the steps that time training."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ def main() -> None:
     work, train, test = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     paths = experiment(work / "any")
     seconds = run("make_input", paths, "--train", train, "--test", test, "--num-workers", core_count())
+    run("make_folds", experiment(work / "speed"), "--recipe", "kaggle", "--encoder-weights", "none", "--num-folds", 2)
     print(json.dumps({"seconds": seconds, "summary": f"{train} and {test} synthetic strips drawn"}))
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +22,11 @@ from typing import Any
 SOURCE = Path(__file__).resolve().parents[2]
 
 FAILED = ("failed", "timed out")
+STRETCH = 2  # a step gets at most this many times its own seconds, if the steps before it left so many
+PROGRESS = "measured: "  # begins a line of a step that is passed on at once
+ENDS_AT = "GPU_CHECK_STEP_ENDS_AT"  # in a step's environment: when it is stopped, on the clock of time.monotonic()
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class Step:
     Attributes:
         name: unique.
         arguments: of Python, such as ``("-m", "benchmarks.gpu.versions")``.
-        seconds: after which it is stopped.
+        seconds: that it has in any case.
         packages: modules that it needs; ``a|b`` is either of two.
         after: steps whose files it reads.
     """
@@ -40,6 +46,10 @@ class Step:
     seconds: float
     packages: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+
+    def missing_packages(self) -> list[str]:
+        """Those of its packages that are not installed."""
+        return [entry for entry in self.packages if not any(map(_is_installed, entry.split("|")))]
 
 
 @dataclass(frozen=True)
@@ -64,33 +74,50 @@ class Result:
         return json.dumps({name: value for name, value in asdict(self).items() if value or name == "seconds"})
 
 
-def run_all(steps: Sequence[Step], logs: Path, budget: float, say: Callable[[str], None]) -> list[Result]:
-    """Run every step that can run; ``say`` gets the line of each at once.
+def describe(steps: Sequence[Step]) -> str:
+    """The budget of the steps in words."""
+    able = [step for step in steps if not step.missing_packages()]
+    listed = ", ".join(f"{step.name} {step.seconds:.0f}" for step in able)
+    without = f"; {len(steps) - len(able)} steps cannot run here" if len(able) < len(steps) else ""
+    return f"at most {sum(step.seconds for step in steps):.0f} s in all, of which: {listed}{without}"
+
+
+def run_all(steps: Sequence[Step], logs: Path, say: Say) -> Iterator[Result]:
+    """Run every step that can run.
+
+    All of them together end within the sum of their seconds. A step may use seconds that others left, up to ``STRETCH``
+    times its own, but none of those that the steps after it have in any case.
 
     Args:
         logs: a folder for what the steps print.
-        budget: seconds for all steps; what is left when it is over is skipped.
+        say: gets what a step reports while it runs, as a line of JSON.
+
+    Yields:
+        The result of each step when it is known.
     """
     logs.mkdir(parents=True, exist_ok=True)
-    ends_at = time.monotonic() + budget
+    ends_at = time.monotonic() + sum(step.seconds for step in steps)
     results: dict[str, Result] = {}
-    for step in steps:
-        reason = _obstacle(step, results, ends_at - time.monotonic())
+    for number, step in enumerate(steps):
+        kept = sum(later.seconds for later in steps[number + 1 :] if not later.missing_packages())
+        limit = min(STRETCH * step.seconds, ends_at - time.monotonic() - kept)
+        reason = _obstacle(step, results)
         if reason:
             result = Result(step.name, "skipped", reason=reason)
         else:
-            result = run(step, logs / f"{step.name.replace(' ', '-')}.log", ends_at - time.monotonic())
+            result = run(step, logs / f"{step.name.replace(' ', '-')}.log", limit, say)
         results[step.name] = result
-        say(result.line())
-    return list(results.values())
+        yield result
 
 
-def run(step: Step, log: Path, seconds_left: float) -> Result:
-    """Run one step; its output goes into ``log``."""
+def run(step: Step, log: Path, limit: float, say: Say) -> Result:
+    """Run one step for at most ``limit`` seconds; its output goes into ``log``."""
     began = time.monotonic()
-    limit = min(step.seconds, seconds_left)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(SOURCE), os.environ.get("PYTHONPATH", "")])}
-    with log.open("w") as output:
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(SOURCE), os.environ.get("PYTHONPATH", "")]),
+        ENDS_AT: str(began + limit),
+    }
+    with log.open("w") as output, log.open(errors="replace") as printed:
         process = subprocess.Popen(
             [sys.executable, *step.arguments],
             stdout=output,
@@ -99,9 +126,11 @@ def run(step: Step, log: Path, seconds_left: float) -> Result:
             start_new_session=True,  # its children are ended with it
         )
         try:
-            code = process.wait(timeout=limit)
-        except subprocess.TimeoutExpired:
             code = None
+            while code is None and time.monotonic() - began < limit:
+                with suppress(subprocess.TimeoutExpired):
+                    code = process.wait(timeout=0.2)
+                _pass_on(step, printed, say)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -110,10 +139,21 @@ def run(step: Step, log: Path, seconds_left: float) -> Result:
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     facts = _facts(lines)
     if code is None:
-        return Result(step.name, "timed out", seconds, f"stopped after {limit:.0f} s", facts)
+        reason = f"stopped after {limit:.0f} s{_last_progress(lines)}"
+        return Result(step.name, "timed out", seconds, reason, facts)
     if code:
         return Result(step.name, "failed", seconds, _reason(lines) or f"it ended with code {code}", facts)
     return Result(step.name, "ok", seconds, facts=facts)
+
+
+def progress(text: str) -> None:
+    """Called within a step: report something that was measured, before the step has ended."""
+    print(f"{PROGRESS}{text}", flush=True)
+
+
+def seconds_left() -> float:
+    """Called within a step: seconds until it is stopped; infinite outside of the check."""
+    return float(os.environ.get(ENDS_AT, math.inf)) - time.monotonic()
 
 
 def exit_code(results: Iterable[Result]) -> int:
@@ -121,15 +161,20 @@ def exit_code(results: Iterable[Result]) -> int:
     return 2 if any(result.status in FAILED for result in results) else 0
 
 
-def _obstacle(step: Step, results: dict[str, Result], seconds_left: float) -> str:
+def _pass_on(step: Step, printed: Iterable[str], say: Say) -> None:
+    """Say what the step has reported since the last call."""
+    for line in printed:
+        if line.startswith(PROGRESS):
+            say(json.dumps({"step": step.name, "measured": line.removeprefix(PROGRESS).rstrip()}))
+
+
+def _obstacle(step: Step, results: dict[str, Result]) -> str:
     """Why a step cannot run; empty if it can."""
-    missing = [entry for entry in step.packages if not any(map(_is_installed, entry.split("|")))]
+    missing = step.missing_packages()
     if missing:
         return f"not installed: {', '.join(missing)}"
     failed = [name for name in step.after if name in results and results[name].status != "ok"]
-    if failed:
-        return f"it needs the step {failed[0]}"
-    return "" if seconds_left > 1 else "the time for all steps is over"
+    return f"it needs the step {failed[0]}" if failed else ""
 
 
 def _is_installed(module: str) -> bool:
@@ -146,6 +191,11 @@ def _facts(lines: list[str]) -> dict[str, Any]:
     return {}
 
 
+def _last_progress(lines: list[str]) -> str:
+    """What the step reported last, as the end of a sentence."""
+    return next((f", after {line.removeprefix(PROGRESS)}" for line in reversed(lines) if line.startswith(PROGRESS)), "")
+
+
 def _reason(lines: list[str]) -> str:
-    """The last line that is no JSON: the message of an exception, or a stage's ``error: ...``."""
-    return next((line.strip() for line in reversed(lines) if not line.startswith("{")), "")[:500]
+    """The last line that is neither JSON nor progress: an exception's message, or a stage's ``error: ...``."""
+    return next((line.strip() for line in reversed(lines) if not line.startswith(("{", PROGRESS))), "")[:500]

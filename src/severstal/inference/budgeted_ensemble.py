@@ -47,6 +47,7 @@ class BudgetedEnsemble:
         self._trials = [0] * len(ensemble.members)
         self._next_trial = 0  # the call from which on a trial may be made
         self._pace_start = (0, self._limit)  # strips, and seconds left, since which the pace is measured
+        self._pace_warm_up = 0  # the call after which the pace is measured
         self._pace_factor = 1.0
         self.num_late = 0
         ensemble.time_members = True
@@ -108,6 +109,9 @@ class BudgetedEnsemble:
 
     def _measure_pace(self) -> None:
         """Compare the clock with the members' times: it also counts decoding, and an average made on the device."""
+        if self._calls <= self._pace_warm_up:
+            self._pace_start = (self._ensemble.num_strips, self._budget.remaining())
+            return
         strips, seconds_left = self._pace_start
         count = self._ensemble.num_strips - strips
         expected = sum(self._ensemble.times()[index].seconds for index in self._ensemble.active) * count
@@ -141,4 +145,5 @@ class BudgetedEnsemble:
 
     def _use(self, indices: list[int]) -> None:
         self._ensemble.use(indices)
-        self._pace_start = (self._ensemble.num_strips, self._budget.remaining())
+        # An average made on a GPU loads and records its members anew: its first calls are no measure of the pace.
+        self._pace_warm_up = self._calls + WARM_UP_CALLS

@@ -80,6 +80,11 @@ class Learner:
         self._loss = SegmentationLoss(recipe, distributed.all_reduce)
 
     @property
+    def network(self) -> nn.Module:
+        """The network under training."""
+        return self._network
+
+    @property
     def ema_network(self) -> nn.Module:
         """The network with the exponential moving average of the weights, which is validated and kept."""
         return self._ema.module
