@@ -7,6 +7,7 @@ import torch
 
 from severstal.training import load_timer
 from severstal.training.averaging import TopEpochs
+from severstal.training.epoch_log import _describe_scaling
 from severstal.training.learning_rate import WarmupCosine
 from severstal.training.load_timer import LoadTimer, describe_loading
 
@@ -58,3 +59,8 @@ def test_much_loading_time_is_answered_with_an_option() -> None:
     assert describe_loading(0.02, 0) == "loading 2.0%"
     assert "--num-workers 1" in describe_loading(0.2, 0)
     assert "more than 3 loader processes" in describe_loading(0.2, 3)
+
+
+def test_an_epoch_in_float16_tells_its_loss_scale_and_the_steps_that_were_skipped() -> None:
+    assert _describe_scaling({"loss_scale": 32768.0, "skipped_steps": 3}) == ", loss scale 32768, 3 steps skipped"
+    assert _describe_scaling({"loss_scale": None, "skipped_steps": 0}) == ""

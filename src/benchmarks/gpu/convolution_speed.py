@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from benchmarks.gpu.steps import progress, seconds_left
+from severstal.errors import first_line
 from severstal.models.tf32 import without_tf32
 
 RESERVE = 2.0  # seconds before the end of the step's time at which no case is begun
@@ -61,7 +62,10 @@ def main() -> None:
         if seconds_left() < RESERVE:
             break
         case = f"{precision} {form}"
-        rows[layer.name][case] = measure(layer, batch, precision, form)
+        try:
+            rows[layer.name][case] = measure(layer, batch, precision, form)
+        except RuntimeError as error:  # not every library has every case
+            rows[layer.name][case] = {"failure": first_line(error)}
         progress(f"{layer.name}, {case}: {rows[layer.name][case]}")
         print(json.dumps({"rows": rows, "summary": "; ".join(map(describe, rows.items()))}), flush=True)
 
@@ -94,12 +98,12 @@ def measure(layer: Layer, batch: int, precision: str, form: str) -> dict[str, fl
     return {"first": round(first, 3), "ms": round(1000 * median(later), 3)}
 
 
-def describe(item: tuple[str, dict[str, dict[str, float]]]) -> str:
+def describe(item: tuple[str, dict[str, dict[str, Any]]]) -> str:
     """A layer's cases in words: milliseconds of a call, and the longest first call."""
     layer, cases = item
-    times = ", ".join(f"{case} {case_row['ms']:.2f}" for case, case_row in cases.items())
-    longest = max((case_row["first"] for case_row in cases.values()), default=0.0)
-    return f"{layer}: {times} ms; first call {longest:.2f} s at most"
+    times = [f"{case} {row['ms']:.2f}" if "ms" in row else f"{case} failed" for case, row in cases.items()]
+    longest = max((row.get("first", 0.0) for row in cases.values()), default=0.0)
+    return f"{layer}: {', '.join(times)} ms; first call {longest:.2f} s at most"
 
 
 if __name__ == "__main__":

@@ -45,7 +45,9 @@ def main() -> None:
     for trial in filter(None, trials):
         trial.profile()
         report(options.encoder, rows)
-    sys.exit(any("failure" in row or not row.get("finite", True) for row in rows.values()))
+    failed = [name for name, row in rows.items() if "failure" in row or not row.get("finite", True)]
+    if failed:
+        sys.exit("; ".join(f"{name} {describe(rows[name])}" for name in failed))
 
 
 def measured(options: argparse.Namespace, name: str, size: Size, rows: dict[str, Row]) -> Trial | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice, repeat
 from pathlib import Path
@@ -66,7 +66,7 @@ class Trial:
             self._used_before = torch.cuda.memory_allocated()
         began = time.perf_counter()
         self._learner, loader = self._build(work, encoder)
-        self._batches = self._load_timer(loader)
+        self._batches: Iterator[Batch] = self._load_timer(loader)
         self.row["built_in"] = round(time.perf_counter() - began, 2)
 
     def measure(self) -> None:
@@ -79,6 +79,7 @@ class Trial:
             seconds, count = self._run(islice(self._batches, EARLY_STEPS))
             self._set("early_steps", seconds / count)
             self._measure_steady_steps()
+            self._batches = iter(())  # ends the loader's processes
             self._measure_resident_batch()
         states = self._learner.state_dict()["network"]
         self.row["finite"] = bool(torch.isfinite(torch.stack(self._losses)).all()) and not nonfinite_names(states)
