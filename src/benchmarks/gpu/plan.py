@@ -58,7 +58,8 @@ class Sizes:
 
     Attributes:
         strips: synthetic strips to train on, and to predict.
-        trainings: that are timed early, and one that is compiled first, last of all.
+        trainings: that are timed.
+        compiled: likewise, at the end, because the compiler takes longest.
         steps: of each training after its first five, of ``batch`` crops of ``crop_width`` pixels.
         layers: convolutions that are timed alone.
         training: values of the recipe of the small trainings.

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu.steps import seconds_left
+from benchmarks.gpu.steps import progress, seconds_left
 from benchmarks.gpu.training_modes import MODES
 from benchmarks.gpu.training_trial import RESERVE, Size, Trial
 from severstal.errors import InputError, first_line
@@ -30,6 +30,7 @@ def main() -> None:
     for name in ("steps", "batch", "side"):
         parser.add_argument(name, type=int)
     options = parser.parse_args()
+    progress(f"{seconds_left():.0f} s are left after the imports")
     size = Size(options.steps, options.batch, options.side)
     choose_algorithms(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     rows: dict[str, Row] = {}
