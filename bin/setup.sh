@@ -73,10 +73,15 @@ install_dependencies() {
   echo "$dependencies" > .venv/.complete
 }
 
-install_moto() {
-  .venv/bin/python -m venv .venv/moto
-  .venv/moto/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements-moto.lock \
-    -r requirements-moto.txt
+install_moto() {  # into an environment of its own, see requirements-moto.txt
+  moto=(--constraint requirements-moto.lock -r requirements-moto.txt)
+  if [ "${INSTALLER:-uv}" = uv ]; then
+    .venv/bin/uv venv --quiet --clear --python .venv/bin/python .venv/moto
+    .venv/bin/uv pip install --quiet --python .venv/moto/bin/python "${moto[@]}"
+  else
+    .venv/bin/python -m venv .venv/moto
+    .venv/moto/bin/python -m pip install --quiet --disable-pip-version-check "${moto[@]}"
+  fi
 }
 
 install_gpu() {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,8 +39,6 @@ def test_every_stage_has_a_script_of_its_name(stage: Path) -> None:
     ("options", "message"),
     [
         (["--recipe", "sample", "--epoch", "3"], "--epoch"),
-        (["--recipe", "sample", "--epochs", "many"], "epochs"),
-        (["--recipe", "nowhere.toml"], "nowhere.toml"),
         (["--engine=onnx"], "'onnx'"),
         (["--engine"], "--engine takes a value"),
         (["--folds"], "--folds takes a value"),
@@ -77,6 +76,36 @@ def test_a_stage_of_run_all_ends_when_run_all_is_killed(tmp_path) -> None:
         assert script.stderr.readline() == "started\n"
         script.kill()
         script.stderr.read()  # until the stage, too, has closed it
+
+
+@pytest.mark.parametrize(
+    ("lint", "tests", "code"), [(0, 0, 0), (1, 0, 1), (0, 5, 5), (1, 5, 5)], ids=["neither", "lint", "tests", "both"]
+)
+def test_the_command_for_all_tests_fails_where_the_linters_or_the_tests_do(tmp_path, lint, tests, code) -> None:
+    (tmp_path / "bin").mkdir()
+    for name in ("test", "env"):
+        shutil.copy(ROOT / "bin" / f"{name}.sh", tmp_path / "bin")
+    (tmp_path / "bin" / "setup.sh").write_text("")
+    (tmp_path / "bin" / "lint.sh").write_text(f"echo what lint says\nexit {lint}\n")
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\necho "$@"\nexit {tests}\n')
+    python.chmod(0o755)
+    command = ["bash", str(tmp_path / "bin" / "test.sh"), "-k", "rle"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == code
+    assert re.search(r"^-m pytest -n \d .* -k rle$", ended.stdout, re.M)
+    assert "what lint says" in (ended.stderr if lint else ended.stdout)
+    assert ("error: bash bin/lint.sh failed" in ended.stderr) == bool(lint)
+
+
+@pytest.mark.parametrize("variable", ["1", ""], ids=["set", "not set"])
+def test_what_python_compiles_is_kept_although_a_container_says_not_to(variable) -> None:
+    code = f'source "{ROOT}/bin/env.sh"; "$PYTHON" -c "import sys; print(sys.dont_write_bytecode, sys.pycache_prefix)"'
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPYCACHEPREFIX"}
+    environment["PYTHONDONTWRITEBYTECODE"] = variable
+    printed = subprocess.run(["bash", "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
+    assert printed == f"False {ROOT / '.venv' / 'bytecode' if variable else None}\n"
 
 
 @pytest.mark.parametrize("recipe", [["--recipe", "synthetic"], ["--recipe=synthetic"]], ids=" ".join)

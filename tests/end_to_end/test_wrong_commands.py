@@ -23,6 +23,8 @@ from severstal.paths import Paths
         (["train", ENCODER, 2], "no fold 2: folds.csv has 0 to 1"),
         (["train", ENCODER, "first"], "invalid int value: 'first'"),
         (["make_folds", "--recipe", "kagle"], "did you mean kaggle?"),
+        (["make_folds", "--recipe", "nowhere.toml"], "nowhere.toml"),
+        (["make_folds", "--recipe", "sample", "--epochs", "many"], "epochs: Input should be a valid integer"),
         (["make_folds", "--encoders", "resnet43"], "did you mean"),
         (["make_folds", "--encoders", ""], "no encoder is called ''"),
         (["make_folds", "--encoders", "{"], "--encoders is no valid JSON"),
