@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import nncf
 import numpy as np
 import openvino
 import pytest
@@ -74,6 +73,8 @@ def test_int8_keeps_all_layers_where_the_dice_allows_and_returns_some_to_float32
 
 
 def test_the_layers_in_float32_are_those_without_quantised_weights(fresh_member) -> None:
+    import nncf  # which takes seconds that the other tests' process need not spend
+
     original = openvino.Core().read_model(fresh_member.files.onnx)
     convolutions = [
         node.get_friendly_name() for node in original.get_ordered_ops() if "Convolution" in node.get_type_name()

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
+import multiprocessing
 import time
 
 import numpy as np
 import pytest
 import torch
-from support.commands import ROOT, arguments_of
 from support.training import ENCODER, SHARED_VALUES, interrupt, job, log_of, same, weights_of
 
 from severstal.data import out_of_fold
@@ -21,6 +17,7 @@ from severstal.data.training_set import TrainingSet
 from severstal.errors import InputError
 from severstal.models import weights
 from severstal.models.inference_graph import load_inference_graph
+from severstal.paths import Paths
 from severstal.postprocess.metric import dice, dice_of_counts
 from severstal.postprocess.rules.axes import MIN_AREAS
 from severstal.training.distributed import Distributed
@@ -97,18 +94,20 @@ def test_stopped_by_ctrl_c_it_goes_on_and_ends_with_the_same_weights(tiny, train
     assert not files.checkpoint.exists()
 
 
-@pytest.mark.slow
+def train_on_one_thread(paths: Paths) -> None:
+    """In a fork, which must not wait for threads that it has not."""
+    torch.set_num_threads(1)
+    job(paths, SHARED_VALUES).run()
+
+
 def test_killed_it_goes_on_and_ends_with_the_same_weights(tiny, trained) -> None:
-    given = ["--tta", "none", "--amp", "off", "--classifier-loss-weight", "0.5", "--epochs", "3"]
-    command = [sys.executable, str(ROOT / "src" / "train.py"), *arguments_of(tiny), ENCODER, "0", *given]
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
     files = tiny.fold(ENCODER, 0)
-    while not files.checkpoint.exists() and process.poll() is None:
+    process = multiprocessing.get_context("fork").Process(target=train_on_one_thread, args=(tiny,))
+    process.start()
+    while not files.checkpoint.exists() and process.is_alive():
         time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     assert files.checkpoint.exists()
     assert not files.weights.exists(), "it was killed too late to test anything"
     job(tiny, SHARED_VALUES).run()
