@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,13 +22,18 @@ from severstal.training.checkpoint import CheckpointWriter
 
 @contextmanager
 def files_up_to(size: int) -> Iterator[None]:
-    """A limit on the size of files fails as a full disk does: in the middle of a write. Python ignores SIGXFSZ."""
+    """A limit on the size of files fails as a full disk does: in the middle of a write. Python ignores SIGXFSZ.
+
+    Python 3.11 would keep a part of a module that it compiles meanwhile, and never import that again.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        sys.dont_write_bytecode = before
 
 
 def write_checkpoint(file: Path) -> None:
@@ -53,7 +59,9 @@ def test_a_write_that_fails_names_its_file_and_keeps_the_old_one(tmp_path, write
     assert contents(tmp_path) == {file: b"old"}
 
 
-def test_a_stage_on_a_full_disk_ends_with_a_message(tiny) -> None:
+def test_a_stage_on_a_full_disk_ends_with_a_message(tiny, monkeypatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # see files_up_to
+
     def limit_files() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
