@@ -66,7 +66,9 @@ def main() -> None:
             rows[layer.name][case] = measure(layer, batch, precision, form)
         except RuntimeError as error:  # not every library has every case
             rows[layer.name][case] = {"failure": first_line(error)}
-        progress(f"{layer.name}, {case}: {rows[layer.name][case]}")
+        found = rows[layer.name][case]
+        words = found.get("failure") or f"{found['ms']} ms, the first call {found['first']} s"
+        progress(f"{layer.name}, {case}: {words}")
         print(json.dumps({"rows": rows, "summary": "; ".join(map(describe, rows.items()))}), flush=True)
 
 

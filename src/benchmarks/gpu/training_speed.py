@@ -79,7 +79,7 @@ def describe(row: Row) -> str:
         "first_step": "first step {:.1f} s",
         "early_steps": "steps 2 to 5 {:.3f} s each",
         "peak_gib": "{:.2f} GiB",
-        "busy": "GPU busy {:.0%}",
+        "busy": "device busy {:.0%}",
     }
     parts = [text.format(row[key]) for key, text in texts.items() if key in row]
     parts += [f"slowest kernel {next(iter(row['slowest']))}"] if row.get("slowest") else []

@@ -95,7 +95,7 @@ class Trial:
                 self.row |= kernel_times(lambda: self._train_step(self._first_batch))
             except RuntimeError as error:  # some machines allow no profiler
                 self.row["profiler"] = first_line(error)
-        progress(f"{self._name}: GPU busy {self.row.get('busy')}, slowest kernels {self.row.get('slowest')}")
+        progress(f"{self._name}: device busy {self.row.get('busy')}, slowest kernels {self.row.get('slowest')}")
 
     def _build(self, work: Path, encoder: str) -> tuple[Learner, Iterable[Batch]]:
         paths, size = experiment(work / "speed"), self._size
