@@ -3,11 +3,11 @@
 Each step runs in a process of its own under its own time limit, and the limits add up to the time of the whole check. A
 step is a line of JSON; what it measures meanwhile is printed at once. A step that fails does not stop the others, and
 one whose packages are not installed is skipped with a line that says so. At the end comes a table in Markdown for
-docs/status.md. Writes under submissions/gpu_check/ only. Nothing is installed or downloaded: any Python
-with PyTorch and the packages of requirements.txt will do. The exit code is 2 if a step failed.
+docs/status.md. Writes under submissions/gpu_check/ only. Nothing is installed or downloaded: any Python with PyTorch
+and the packages of requirements.txt will do. The exit code is 2 if a step failed.
 
     bash bin/gpu_check.sh                 8 minutes at most
-    bash bin/gpu_check.sh --quick         4 minutes
+    bash bin/gpu_check.sh --quick         4 minutes at most
     python3 src/gpu_check.py              with the Python of this machine
     bash bin/gpu_check.sh --stand-in      the same steps without a GPU, as small as they can be
 """
