@@ -23,12 +23,14 @@ from severstal.data import split
 from severstal.data.training_set import read_training_set
 from severstal.errors import InputError, run_stage
 from severstal.experiment import experiment_lock, select_members
+from severstal.hardware import core_count
 from severstal.paths import Paths
 from severstal.recipe_files import command_line
 from severstal.recipe_options import add_recipe_options, given_values, table
 from severstal.training.changed_values import refuse_changes
 from severstal.training.job import Job
 from severstal.training.launcher import BACKENDS, Launcher, default_concurrency
+from severstal.training.threads import threads_of_each
 
 
 def main() -> None:
@@ -59,12 +61,29 @@ def main() -> None:
         raise InputError("torchrun trains one network: name its encoder and fold, as in `... resnet34 3`")
     refuse_changes(jobs)
     left = [job for job in jobs if not is_cached(stage, job)]
-    launcher = Launcher(options.backend, options.address, default_concurrency(options.jobs, len(left)))
+    launcher = Launcher(
+        options.backend,
+        options.address,
+        default_concurrency(options.jobs, len(left)),
+        threads_of_each(default_concurrency(options.jobs, len(jobs))),  # as if none of them were finished
+    )
+    say_idle_cores(stage, launcher)
     with network_lock(paths, left):
         launcher.run(left, stage.say)
     for job in left:
         stage.wrote(job.member.files.weights, job.member.files.oof)
     stage.done()
+
+
+def say_idle_cores(stage: Stage, launcher: Launcher) -> None:
+    """Say so where fewer networks are left than could train at once."""
+    cores, share = core_count(), launcher.num_threads
+    if share and launcher.concurrency * share < cores:
+        stage.say(
+            f"{launcher.concurrency} of the {cores // share} networks that train at once here are left: each computes "
+            f"on {share} of {cores} cores, as it would beside the others, so that interruptions change no weights; "
+            f"--jobs {launcher.concurrency} uses all cores"
+        )
 
 
 def network_lock(paths: Paths, jobs: list[Job]) -> AbstractContextManager[None]:

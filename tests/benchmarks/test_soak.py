@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from support.commands import ROOT
 
 from benchmarks.soak import __main__ as soak
 from benchmarks.soak import small_run
-from benchmarks.soak.small_run import MARK, Failure, SmallRun, contents_of, wait_until_gone
+from benchmarks.soak.small_run import MARK, Failure, NotPossible, SmallRun, contents_of, wait_until_gone
 from severstal.artifacts import write_json
 
 
@@ -61,19 +62,39 @@ def test_a_process_that_is_left_is_a_failure_and_is_ended(monkeypatch) -> None:
     wait_until_gone("test")
 
 
-def test_each_check_makes_its_attempts_and_the_table_names_the_seeds_that_failed(run, monkeypatch, capsys) -> None:
+def test_each_check_makes_its_attempts_whatever_one_raises_and_the_table_says_so(run, monkeypatch, capsys) -> None:
     def odd_seeds_fail(_: SmallRun, seed: int) -> None:
         if seed % 2:
-            raise Failure("odd")
+            raise Failure("odd |\n even")
+
+    def no_root(*_: object) -> None:
+        raise NotPossible("run this as root")
 
     monkeypatch.setitem(soak.CHECKS, "kill", odd_seeds_fail)
     monkeypatch.setitem(soak.CHECKS, "two-at-once", lambda *_: None)
-    rows = soak.soak(run, ["kill", "two-at-once"], 60, seed=4, attempts=3)
+    monkeypatch.setitem(soak.CHECKS, "full-disk", no_root)
+    monkeypatch.setitem(soak.CHECKS, "fuzz", lambda *_: json.loads("{damaged|\n"))
+    rows = {name: soak.Row() for name in ("kill", "two-at-once", "full-disk", "fuzz")}
+    soak.soak(run, rows, 60, seed=4, attempts=3)
+    error = "JSONDecodeError: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"
     assert soak.table(rows, 4)[2:] == [
-        "| kill | 3 | 4 to 6 | seed 5: odd |",
+        "| kill | 3 | 4 to 6 | seed 5: odd \\| even |",
         "| two-at-once | 3 | 4 to 6 | none |",
+        "| full-disk | 0 | none | not possible here: run this as root |",
+        f"| fuzz | 3 (150 inputs) | 4 to 6 | {'; '.join(f'seed {seed}: {error}' for seed in (4, 5, 6))} |",
     ]
     assert "kill, seed 5: odd" in capsys.readouterr().out
+
+
+def test_no_attempt_begins_after_the_minutes_and_a_stage_that_hangs_ends(run, monkeypatch) -> None:
+    monkeypatch.setattr(small_run, "MIN_HANG_SECONDS", 0.2)
+    (run.folder / "finish.log").write_text("half\n")
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with pytest.raises(Failure, match="tune has not ended after 0 s: half"):
+        run.wait(subprocess.Popen(command, env=os.environ | {MARK: "finish"}), "tune", "finish")
+    rows = {"kill": soak.Row()}
+    soak.soak(run, rows, -1, seed=0, attempts=3)
+    assert rows["kill"].attempts == 0
 
 
 def test_every_stage_that_writes_an_experiment_is_harmed() -> None:

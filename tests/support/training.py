@@ -38,8 +38,8 @@ def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
-def interrupt(training: Job, epoch: int) -> None:
-    """Run a job and press Ctrl-C when an epoch begins."""
+def interrupt(training: Job, epoch: int, **options: Any) -> None:
+    """Run a job and press Ctrl-C when an epoch begins; the options are those of :meth:`Job.run`."""
     run_epoch = Trainer._run_epoch
 
     def interrupted(trainer: Trainer, number: int) -> Any:
@@ -50,4 +50,4 @@ def interrupt(training: Job, epoch: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "_run_epoch", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            training.run()
+            training.run(**options)

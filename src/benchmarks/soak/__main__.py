@@ -1,8 +1,11 @@
 """Let random harm come to a small experiment for a while, and print what came of it as a table in Markdown.
 
-Reads nothing; writes into a temporary folder, which it deletes. The checks take turns. Exit code 1 if one failed.
+Reads nothing; writes into a temporary folder, which it deletes. The checks take turns; an attempt that fails does not
+stop them. The minutes count from the end of the undisturbed run, and the attempt that runs then is the last one. Ctrl-C
+ends earlier, with the table so far. Exit code 1 if an attempt failed.
 
     bash bin/soak.sh --minutes 120
+    bash bin/soak.sh --minutes 120 --table soak.md                 the table into a file, too
     bash bin/soak.sh --checks kill --seed 1234 --attempts 1      repeat the attempt that a row names
 """
 
@@ -12,14 +15,18 @@ import argparse
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 from benchmarks.soak import demo_requests, full_disk, fuzz, kill, two_at_once
-from benchmarks.soak.small_run import Failure, SmallRun
+from benchmarks.soak.small_run import Failure, NotPossible, SmallRun
+from severstal.artifacts import write_text
 from severstal.console import StageParser
-from severstal.errors import InputError, run_stage
+from severstal.errors import InputError, first_line, run_stage
+from severstal.hardware import core_count, processor
 
 CHECKS: dict[str, Callable[[SmallRun, int], None]] = {
     "kill": kill.attempt,
@@ -29,6 +36,8 @@ CHECKS: dict[str, Callable[[SmallRun, int], None]] = {
     "demo": demo_requests.attempt,
 }
 
+UNITS = {"fuzz": (fuzz.INPUTS, "inputs"), "demo": (demo_requests.REQUESTS, "requests")}  # of one attempt
+
 
 @dataclass
 class Row:
@@ -37,10 +46,19 @@ class Row:
     Attributes:
         attempts: that were made.
         failures: what went wrong, by seed.
+        not_possible: why the check cannot be made on this machine; empty where it can.
     """
 
     attempts: int = 0
     failures: dict[int, str] = field(default_factory=dict)
+    not_possible: str = ""
+
+    @property
+    def result(self) -> str:
+        """The failures with their seeds, as a cell of the table."""
+        texts = [f"seed {number}: {text}" for number, text in self.failures.items()]
+        texts += [f"not possible here: {self.not_possible}"] if self.not_possible else []
+        return " ".join("; ".join(texts).split()).replace("|", "\\|") or "none"
 
 
 def main() -> None:
@@ -48,39 +66,67 @@ def main() -> None:
     names = options.checks.split(",")
     if unknown := set(names) - CHECKS.keys():
         raise InputError(f"no check is called {min(unknown)!r}: there are {', '.join(CHECKS)}")
+    rows = {name: Row() for name in names}
     with tempfile.TemporaryDirectory(prefix="severstal-soak-") as folder:
         run = SmallRun(Path(folder))
         run.prepare()
         print(f"undisturbed run: {sum(run.seconds.values()):.0f} s", flush=True)
-        rows = soak(run, names, options.minutes * 60, options.seed, options.attempts)
-    print(*table(rows, options.seed), sep="\n")
+        started = time.monotonic()
+        try:
+            soak(run, rows, options.minutes * 60, options.seed, options.attempts)
+        finally:
+            lines = [caption(time.monotonic() - started), "", *table(rows, options.seed)]
+            print(*lines, sep="\n", flush=True)
+            if options.table:
+                write_text(options.table, "\n".join(lines) + "\n")
     if any(row.failures for row in rows.values()):
         sys.exit(1)
 
 
-def soak(run: SmallRun, names: list[str], seconds: float, seed: int, attempts: int) -> dict[str, Row]:
+def soak(run: SmallRun, rows: dict[str, Row], seconds: float, seed: int, attempts: int) -> None:
     """Let the checks take turns until the time is over or each has made its attempts; the seeds count upwards."""
-    rows, deadline = {name: Row() for name in names}, time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     for number in range(seed, seed + attempts):
         for name, row in rows.items():
             if time.monotonic() > deadline:
-                return rows
-            row.attempts += 1
-            try:
-                CHECKS[name](run, number)
-            except Failure as failure:
-                row.failures[number] = str(failure)
-                print(f"{name}, seed {number}: {failure}", flush=True)
-    return rows
+                return
+            if not row.not_possible:
+                attempt(run, name, row, number)
+        if all(row.not_possible for row in rows.values()):
+            return
+
+
+def attempt(run: SmallRun, name: str, row: Row, seed: int) -> None:
+    """One attempt of a check; whatever goes wrong in it becomes a failure of its row."""
+    try:
+        CHECKS[name](run, seed)
+    except NotPossible as reason:
+        row.not_possible = str(reason)
+        print(f"{name}: {reason}", flush=True)
+        return
+    except Failure as failure:
+        row.failures[seed] = str(failure)
+    except Exception as error:  # of the check itself, such as a file that it cannot read
+        traceback.print_exc()
+        row.failures[seed] = f"{type(error).__name__}: {first_line(error)}"
+    row.attempts += 1
+    if seed in row.failures:
+        print(f"{name}, seed {seed}: {row.failures[seed]}", flush=True)
+
+
+def caption(seconds: float) -> str:
+    """When, how long and on what the checks were made."""
+    return f"{date.today().isoformat()}, {seconds / 60:.0f} minutes on {core_count()} cores of {processor()}:"
 
 
 def table(rows: dict[str, Row], seed: int) -> list[str]:
     """A row per check, in Markdown."""
     lines = ["| check | attempts | seeds | failures |", "|---|---|---|---|"]
     for name, row in rows.items():
-        failures = "; ".join(f"seed {number}: {text}" for number, text in row.failures.items())
         seeds = f"{seed} to {seed + row.attempts - 1}" if row.attempts else "none"
-        lines.append(f"| {name} | {row.attempts} | {seeds} | {failures or 'none'} |")
+        each, unit = UNITS.get(name, (0, ""))
+        attempts = f"{row.attempts} ({row.attempts * each:,} {unit})" if each else row.attempts
+        lines.append(f"| {name} | {attempts} | {seeds} | {row.result} |")
     return lines
 
 
@@ -91,6 +137,7 @@ def parse() -> argparse.Namespace:
     command_line.add_argument("--minutes", type=float, default=10, metavar="N", help="default: 10")
     command_line.add_argument("--seed", type=int, default=0, metavar="N", help="of the first attempt; default: 0")
     command_line.add_argument("--attempts", type=int, default=10**9, metavar="N", help="of each check, at most")
+    command_line.add_argument("--table", type=Path, metavar="FILE", help="write the table there, too")
     command_line.add_argument("--checks", default=",".join(CHECKS), help=f"default: {','.join(CHECKS)}")
     return command_line.parse_args()
 

@@ -12,8 +12,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from benchmarks.soak.small_run import STAGES, Failure, SmallRun, last_line, wait_until_gone
-from severstal.errors import InputError
+from benchmarks.soak.small_run import STAGES, Failure, NotPossible, SmallRun, last_line, wait_until_gone
 
 PAGE = 4096  # bytes; a tmpfs takes memory for what is in it alone, so its size may be larger than the memory
 FULL = re.compile(r"No space left|[Dd]isk|MB left|StorageFull")
@@ -24,19 +23,20 @@ def attempt(run: SmallRun, seed: int) -> None:
     """One stage on a full disk, then finished.
 
     Raises:
+        NotPossible: where no file system can be mounted.
         Failure: if the stage crashes, does not say what lacks, or the files differ in the end.
     """
     dice = random.Random(seed)
     stage = SIZES[seed % len(SIZES)]
     folder, before = run.folder / "run", run.folder / "before" / stage
-    shutil.rmtree(folder)
-    folder.mkdir()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(exist_ok=True)
     used = size_of(before)
     _mount(folder, used + round(dice.uniform(PAGE, growth(run, stage))))
     try:
         shutil.copytree(before, folder, dirs_exist_ok=True)
         mark = f"disk-{seed}"
-        code, text = run.start(stage, mark).wait(), run.log(mark)
+        code, text = run.wait(run.start(stage, mark), stage, mark), run.log(mark)
         wait_until_gone(mark)
         if code not in (0, 2) or "Traceback" in text:
             raise Failure(f"{stage} on a full disk ended with code {code}: {last_line(text)}")
@@ -66,4 +66,5 @@ def _mount(folder: Path, size: int) -> None:
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise InputError(f"a file system of {size} bytes cannot be mounted ({done.stderr.strip()}): run this as root")
+        reason = done.stderr.strip() or f"mount ended with {done.returncode}"
+        raise NotPossible(f"a file system of {size} bytes cannot be mounted ({reason}): run this as root")

@@ -10,9 +10,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,10 +53,15 @@ TIMED = re.compile(r"created|seconds|loading_share|strips_per_second|finished|ti
 NOT_COMPARED = ("tensorboard", "report.html", "times.json", "__pycache__", "kaggle/dataset/code")
 LITTER = re.compile(r"^\.")
 ENDING_SECONDS = 20.0  # within which all processes of a killed stage have to be gone
+MIN_HANG_SECONDS, HANG_FACTOR = 300.0, 20  # a stage that takes longer, and as many times as long as undisturbed, hangs
 
 
 class Failure(Exception):
     """What an attempt found wrong."""
+
+
+class NotPossible(Exception):
+    """Why a check cannot be made on this machine at all."""
 
 
 @dataclass
@@ -87,7 +94,7 @@ class SmallRun:
 
     def rewind(self, stage: str) -> None:
         """Bring the folders into the state before a stage."""
-        shutil.rmtree(self.folder / "run")
+        shutil.rmtree(self.folder / "run", ignore_errors=True)  # a failed attempt may have left none
         shutil.copytree(self._before(stage), self.folder / "run")
 
     def start(self, stage: str, mark: str) -> subprocess.Popen[str]:
@@ -102,6 +109,22 @@ class SmallRun:
                 command, stdout=file, stderr=subprocess.STDOUT, text=True, env=os.environ | {MARK: mark}
             )
 
+    def wait(self, process: subprocess.Popen[str], stage: str, mark: str) -> int:
+        """Wait for the end of a stage; its exit code.
+
+        Raises:
+            Failure: if it hangs; all its processes are then killed.
+        """
+        seconds = max(MIN_HANG_SECONDS, HANG_FACTOR * self.seconds.get(stage, 0))
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            with suppress(Failure):  # of processes that are left, which it kills
+                wait_until_gone(mark)
+            raise Failure(f"{stage} has not ended after {seconds:.0f} s: {last_line(self.log(mark))}") from None
+
     def log(self, mark: str) -> str:
         return (self.folder / f"{mark}.log").read_text(encoding="utf-8", errors="replace")
 
@@ -111,7 +134,7 @@ class SmallRun:
         Raises:
             Failure: if it does not end with code 0.
         """
-        code = self.start(stage, "finish").wait()
+        code = self.wait(self.start(stage, "finish"), stage, "finish")
         if code:
             raise Failure(f"{stage} ended with code {code}: {last_line(self.log('finish'))}")
 
@@ -192,10 +215,13 @@ def wait_until_gone(mark: str) -> None:
     deadline = time.monotonic() + ENDING_SECONDS
     while left := processes_with(mark):
         if time.monotonic() > deadline:
-            names = [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")[:120] for pid in left]
+            names = []
             for pid in left:
-                os.kill(pid, 9)
-            raise Failure(f"orphans {ENDING_SECONDS:.0f} s after the end: {'; '.join(names)}")
+                with suppress(OSError):  # it ended meanwhile
+                    names.append(Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")[:120])
+                    os.kill(pid, signal.SIGKILL)
+            if names:
+                raise Failure(f"orphans {ENDING_SECONDS:.0f} s after the end: {'; '.join(names)}")
         time.sleep(0.1)
 
 

@@ -30,7 +30,7 @@ def attempt(run: SmallRun, seed: int) -> None:
         processes.append(run.start(stage, mark))
         time.sleep(dice.choice([0, 0, dice.uniform(0, run.seconds[stage])]))
     for stage, mark, process in zip(pair, marks, processes, strict=True):
-        code, text = process.wait(), run.log(mark)
+        code, text = run.wait(process, stage, mark), run.log(mark)
         if code not in (0, REFUSED) or "Traceback" in text:
             raise Failure(f"{' and '.join(pair)}: {stage} ended with code {code}: {last_line(text)}")
         wait_until_gone(mark)

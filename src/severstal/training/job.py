@@ -91,12 +91,13 @@ class Job:
     def is_finished(self) -> bool:
         return self.is_trained() and not self.map_differences()
 
-    def run(self, *, num_jobs: int = 1) -> str:
+    def run(self, *, num_jobs: int = 1, num_threads: int | None = None) -> str:
         """Train and predict what is not finished.
 
         Args:
             num_jobs: networks that are trained side by side on this machine: they share its cores, and where there is
                 more than one, no progress bars are drawn.
+            num_threads: that torch computes with on a CPU; None for its own number.
 
         Returns:
             The network's name and its best Dice, as a line.
@@ -105,12 +106,14 @@ class Job:
             InputError: if the fold holds a network that was trained with other values or on other data.
         """
         from severstal.training.distributed import init_distributed
+        from severstal.training.threads import torch_threads
         from severstal.training.trainer import Trainer
 
         # torch and its friends are imported here, so that finding a fold finished costs no seconds.
         distributed = init_distributed()
         with ExitStack() as held:
             held.callback(distributed.close)
+            held.enter_context(torch_threads(num_threads))
             if distributed.is_main:
                 held.enter_context(run_lock(self.member.files.folder))
             if not self.is_trained():
@@ -165,6 +168,8 @@ class Job:
         from severstal.training.validation import predict_out_of_fold
 
         member = self.member
+        # The weights are all that is needed from here on. It lies there too where a run was stopped after them.
+        member.files.checkpoint.unlink(missing_ok=True)
         config = member.config().model_copy(update={"recipe": self.recipe})
         write_json(member.files.config, config.model_dump())  # flips may have changed since training
         model = load_inference_graph(member, device)
@@ -172,7 +177,6 @@ class Job:
         answers = predict_out_of_fold(model, validation, self.recipe.eval_batch_size, device, num_jobs=num_jobs)
         with replacing(member.files.oof) as temporary:
             out_of_fold.write(temporary, warn_if_constant(member, answers), self._oof_meta())
-        member.files.checkpoint.unlink(missing_ok=True)
 
     def _oof_meta(self) -> dict[str, Any]:
         return {

@@ -46,11 +46,13 @@ class Launcher:
         backend: one of ``BACKENDS``.
         address: of a cluster's scheduler; None for Ray: the cluster that this machine belongs to.
         concurrency: jobs at a time on this machine; a cluster runs as many as its workers take.
+        num_threads: of each job on this machine, see :mod:`severstal.training.threads`.
     """
 
     backend: str
     address: str | None
     concurrency: int
+    num_threads: int | None = None
 
     def run(self, jobs: list[Job], say: Callable[[str], None]) -> None:
         """Run all jobs; ``say`` gets one line for each.
@@ -98,7 +100,8 @@ class Launcher:
             # joblib's backend for Ray returns outcomes only when all jobs have ended.
             return_as="list" if self.backend == "ray" else "generator_unordered",
         )
-        return parallel(delayed(run_job)(job, self.concurrency if local else None) for job in jobs)
+        shares = (self.concurrency, self.num_threads) if local else (None, None)
+        return parallel(delayed(run_job)(job, *shares) for job in jobs)
 
     def _backend(self) -> AbstractContextManager[Any]:
         if self.backend == "local":
@@ -114,11 +117,12 @@ def _reasons(failed: list[Outcome]) -> str:
     return "; ".join(f"{', '.join(names)}: {error}" for error, names in names_of.items())
 
 
-def run_job(job: Job, num_jobs: int | None) -> Outcome:
+def run_job(job: Job, num_jobs: int | None, num_threads: int | None = None) -> Outcome:
     """Run a job in this process; an error becomes its outcome.
 
     Args:
         num_jobs: jobs that run at the same time on this machine; None for a worker of a cluster: one for each GPU.
+        num_threads: of the network; None for torch's own number.
     """
     set_up_logging()
     num_jobs = num_jobs or max(gpu_count(), MIN_CLUSTER_JOBS)  # before one of the GPUs is claimed
@@ -126,7 +130,7 @@ def run_job(job: Job, num_jobs: int | None) -> Outcome:
     try:
         _check_folders(job)
         claim_gpu()
-        return Outcome(name, line=job.run(num_jobs=num_jobs))
+        return Outcome(name, line=job.run(num_jobs=num_jobs, num_threads=num_threads))
     except InputError as error:
         return Outcome(name, error=str(error))
     except OSError as error:  # a full disk, a missing permission: nothing that a traceback would explain
