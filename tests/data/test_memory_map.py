@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections import namedtuple
 
@@ -60,6 +61,21 @@ def test_on_a_full_disk_strips_are_decoded_every_time_and_the_log_says_so(tiny, 
     image = next(iter(data.labels))
     assert np.array_equal(source.grey(image), strips.read(tiny.train_images / image))
     assert not list((tiny.folds / "cache").glob("*"))
+
+
+def test_where_the_cache_exceeds_a_quota_strips_are_decoded_every_time(tiny, monkeypatch, caplog) -> None:
+    """The disk has space, so only the write tells; written through a map it would end the process with SIGBUS."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    data = read_training_set(tiny)
+    source = TrainingStrips(data)
+    assert "cannot grow (Disk quota exceeded): strips are decoded every time" in caplog.text
+    image = next(iter(data.labels))
+    assert np.array_equal(source.grey(image), strips.read(tiny.train_images / image))
+    assert not list((tiny.folds / "cache").iterdir())
 
 
 def test_on_a_file_system_without_mapping_strips_are_decoded_every_time(tiny, monkeypatch, caplog) -> None:

@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 import torch
 from support.commands import run_stage_in_process
-from support.experiments import write_tiny
 from support.training import ENCODER, SHARED_VALUES, interrupt, job
 from support.untrained_folds import write_untrained_folds
 
 from severstal import artifacts
+from severstal.models import inference_graph
 from severstal.paths import Paths
 from severstal.training import launcher, threads
 from severstal.training.job import Job
 from severstal.training.launcher import Launcher, run_job
+from severstal.training.trainer import Trainer
 
-VALUES = SHARED_VALUES | {"epochs": 2, "average_top_k": 2}
 MANY = 20  # more files than are written
 TEMPORARY = re.compile(r"\.(.+)\.\d+")
 
@@ -50,34 +50,39 @@ class FillingDisk:
         self._sync(descriptor)
 
 
-def test_a_training_that_each_of_its_writes_stopped_ends_with_the_same_bytes(tmp_path, monkeypatch) -> None:
-    straight, stopped = write_tiny(tmp_path / "straight"), write_tiny(tmp_path / "stopped")
-    job(straight, VALUES).run()
+def test_a_training_that_each_of_its_writes_stopped_ends_with_the_same_bytes(trained, tiny, monkeypatch) -> None:
     disk, messages = FillingDisk(), []
     monkeypatch.setattr(artifacts.os, "fsync", disk)
-    while (outcome := run_job(job(stopped, VALUES), 1)).error and len(messages) < MANY:
+    while (outcome := run_job(job(tiny, SHARED_VALUES), 1)).error and len(messages) < MANY:
         messages.append(outcome.error)
     written = ["config.json", "checkpoint.pt", "log.jsonl", "weights.safetensors", "oof.npz"]
-    assert set(disk.refused) == {*written, next((stopped.folds / "cache").glob("*.grey")).name}
-    assert disk.refused.count("checkpoint.pt") >= VALUES["epochs"]
+    assert set(disk.refused) == {*written, next((tiny.folds / "cache").glob("*.grey")).name}
+    assert disk.refused.count("checkpoint.pt") >= trained.job.recipe.epochs
     assert len(messages) <= len(disk.refused) < MANY
     assert all("No space left on device" in message for message in messages)
-    files = [stopped.fold(ENCODER, 0), straight.fold(ENCODER, 0)]
-    for name in ("config", "weights", "oof"):
+    files = [tiny.fold(ENCODER, 0), trained.job.member.files]
+    for name in ("weights", "oof"):
         found, expected = (getattr(of_run, name).read_bytes() for of_run in files)
-        assert found.replace(b"/stopped/", b"/straight/") == expected, f"{name} differs"
-    assert sorted(p.name for p in files[0].folder.iterdir()) == sorted(p.name for p in files[1].folder.iterdir())
+        assert found == expected, f"{name} differs"
+    found, expected = ({file.name for file in of_run.folder.iterdir()} for of_run in files)
+    assert found == expected
 
 
 def test_a_checkpoint_that_was_left_beside_the_weights_goes(tiny) -> None:
     """A run may be killed between the two."""
-    job(tiny, VALUES | {"epochs": 1}).run()
-    files = tiny.fold(ENCODER, 0)
-    files.oof.unlink()
+    done = write_untrained_folds(tiny)
+    files = done.member.files
     files.checkpoint.touch()
-    job(tiny, VALUES | {"epochs": 1}).run()
-    assert files.oof.exists()
+    files.oof.unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inference_graph, "load_inference_graph", stop)
+        with pytest.raises(KeyboardInterrupt):
+            job(tiny).run()
     assert not files.checkpoint.exists()
+
+
+def stop(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def chosen_threads(paths: Paths, *arguments: str) -> int | None:
@@ -104,11 +109,15 @@ def test_a_network_that_is_left_computes_on_as_many_cores_as_beside_the_others(t
     assert chosen_threads(tiny, ENCODER, "1") is None
 
 
-def test_threads_of_a_resumed_network_are_those_of_its_start_and_not_of_the_next_one(tiny, monkeypatch) -> None:
-    before, seen = torch.get_num_threads(), []
-    interrupt(job(tiny, SHARED_VALUES), epoch=2, num_threads=before + 2)
-    monkeypatch.setattr(Job, "_predict", lambda *_: seen.append(torch.get_num_threads()))
+def test_a_resumed_network_keeps_the_threads_of_its_start_and_the_next_one_has_its_own(tiny, monkeypatch) -> None:
+    threads_now, seen = [1], []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads_now[-1])
+    monkeypatch.setattr(torch, "set_num_threads", threads_now.append)
+    interrupt(job(tiny, SHARED_VALUES), epoch=2, num_threads=3)
+    monkeypatch.setattr(Trainer, "run", lambda _: seen.append(torch.get_num_threads()))
+    monkeypatch.setattr(Job, "_predict", lambda *_: None)
+    monkeypatch.setattr(Job, "_summary", lambda _: "")
     for fold in (0, 1):
-        assert run_job(job(tiny, SHARED_VALUES | {"epochs": 3}, fold), 1, before + 1).error is None
-    assert seen == [before + 2, before + 1]
-    assert torch.get_num_threads() == before
+        assert run_job(job(tiny, SHARED_VALUES, fold), 1, 2).error is None
+    assert seen == [3, 2]
+    assert threads_now[-1] == 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ from severstal.hardware import core_count
 
 FREE = 2 << 30  # bytes of the disk that the cache leaves free
 NO_MAPPING = (errno.ENODEV, errno.ENOSYS, errno.EOPNOTSUPP)  # a file system whose files cannot be mapped
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a full disk, a user's share of it, or a limit on files
 DECODED_EVERY_TIME = "%s: strips are decoded every time, which slows training down"
 
 logger = logging.getLogger(__name__)
@@ -87,10 +89,11 @@ class DecodedStrips:
             is_written = path.exists() or self._write(path)
             self._map = np.memmap(path, np.uint8, "r", shape=self._shape) if is_written else None
         except OSError as error:
-            if error.errno not in NO_MAPPING:
+            if error.errno not in (*NO_MAPPING, *NO_SPACE):
                 raise
             self._map = None
-            logger.warning(DECODED_EVERY_TIME, f"files of {path.parent} cannot be mapped into memory")
+            reason = "cannot be mapped into memory" if error.errno in NO_MAPPING else f"cannot grow ({error.strerror})"
+            logger.warning(DECODED_EVERY_TIME, f"files of {path.parent} {reason}")
 
     def __getitem__(self, image: str) -> np.ndarray:
         if self._map is None:
@@ -111,7 +114,9 @@ class DecodedStrips:
             return False
         # Two trainings that start at the same time both write; the later file replaces the other, which is equal.
         with replacing(path) as temporary:
-            self._decode_all(np.memmap(temporary, np.uint8, "w+", shape=self._shape))
+            with temporary.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, size)  # a mapped file without its space would kill the process
+            self._decode_all(np.memmap(temporary, np.uint8, "r+", shape=self._shape))
         return True
 
     def _decode_all(self, decoded: np.memmap) -> None:

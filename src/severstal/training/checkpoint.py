@@ -50,8 +50,10 @@ class CheckpointWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.wait()
-        self._thread.shutdown()
+        try:
+            self.wait()
+        finally:
+            self._thread.shutdown()
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Take the present state of a checkpoint's tensors and write it later, after the one before.

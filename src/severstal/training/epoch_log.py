@@ -7,14 +7,15 @@ import logging
 from typing import Literal, TypedDict
 
 import numpy as np
-from torch.utils.tensorboard import SummaryWriter
 
 from severstal.artifacts import write_text
 from severstal.console import duration
 from severstal.data.labels import CLASSES
+from severstal.errors import describe_system_error
 from severstal.experiment import Member
 from severstal.training.averaging import TopEpoch
 from severstal.training.load_timer import describe_loading
+from severstal.training.tensorboard_file import TensorBoardFile
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class EpochLog:
 
     def __init__(self, member: Member, num_epochs: int, num_workers: int) -> None:
         self._member, self._num_epochs, self._num_workers = member, num_epochs, num_workers
-        self._writer: SummaryWriter | None = None
+        self._board: TensorBoardFile | None = None
         self.records: list[EpochRecord] = []
 
     def publish(self, best: TopEpoch) -> None:
@@ -76,23 +77,21 @@ class EpochLog:
         self._write_tensorboard(record)
         logger.info(self._line(record, best))
 
-    def close(self) -> None:
-        """Close TensorBoard's file if it is open."""
-        if self._writer is not None:
-            self._writer.close()
-
     def _write_tensorboard(self, record: EpochRecord) -> None:
-        epoch = record["epoch"]
-        if self._writer is None:
-            # An interrupted epoch may have been written by an earlier process: TensorBoard drops it.
-            self._writer = SummaryWriter(self._member.files.tensorboard, purge_step=epoch)
-        for name in SCALARS:
-            self._writer.add_scalar(name, record[name], epoch)
+        """Add the epoch to TensorBoard's file; a training does not end because that fails."""
+        values: dict[str, float] = {name: record[name] for name in SCALARS}
         if record["loss_scale"] is not None:
-            self._writer.add_scalar("loss_scale", record["loss_scale"], epoch)
-            self._writer.add_scalar("skipped_steps", record["skipped_steps"], epoch)
-        for defect, dice in zip(CLASSES, record["dice_per_class"], strict=True):
-            self._writer.add_scalar(f"dice_class_{defect}", dice, epoch)
+            values |= {"loss_scale": record["loss_scale"], "skipped_steps": record["skipped_steps"]}
+        values |= {f"dice_class_{defect}": dice for defect, dice in zip(CLASSES, record["dice_per_class"], strict=True)}
+        # An interrupted epoch may have been written by an earlier process: TensorBoard drops it.
+        board = self._board or TensorBoardFile(self._member.files.tensorboard, record["epoch"])
+        try:
+            board.add(record["epoch"], values)
+            self._board = board
+        except OSError as error:
+            self._board = None  # the next epoch begins a new file: this one may end in half a record
+            reason, log = describe_system_error(error), self._member.files.log.name
+            logger.warning("%s: TensorBoard lacks epoch %d, which is in %s", reason, record["epoch"], log)
 
     def _line(self, record: EpochRecord, best: TopEpoch) -> str:
         """One line: loss, Dice, the best epoch so far, speed, time left."""

@@ -86,7 +86,6 @@ class Trainer:
         if self._distributed.is_main:
             metadata = {"fingerprint": self._config.fingerprint, "epoch": epochs}
             weights.save(self._member.files.weights, state, metadata)
-            self._log.close()
         self._distributed.barrier()
 
     def _run_epoch(self, epoch: int) -> EpochRecord:
