@@ -28,11 +28,11 @@ def main() -> None:
     options = arguments.parse_args()
     paths = paths_of(options)
     stage = Stage("export", paths)
-    chosen = recipe.read(paths.recipe)
+    chosen = recipe.read(paths)
     selected = select_members(paths, chosen, options.encoder, options.fold)
     engine = catalog.choose(options.engine)
     stage.say(f"engine {engine}")
-    rules = tuned_values.read(paths.postprocess).rules
+    rules = tuned_values.read(paths).rules
     data = read_training_set(paths)
     left = [member for member in selected if not stage.is_cached(member_export.artifact(member, engine))]
     with experiment_lock(paths, left) if left else nullcontext():

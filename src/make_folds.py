@@ -48,7 +48,7 @@ def main() -> None:
 
 def make_folds(stage: Stage, paths: Paths, values: SourcedValues) -> None:
     chosen = recipe.build(values)
-    changed = not paths.recipe.exists() or recipe.read(paths.recipe) != chosen
+    changed = not paths.recipe.exists() or recipe.read(paths) != chosen
     images = strips.listing(paths.train_images)
     if changed:
         check_encoders(chosen)
@@ -69,8 +69,8 @@ def make_folds(stage: Stage, paths: Paths, values: SourcedValues) -> None:
 def choose_values(paths: Paths, name: str | None, given: dict[str, Any]) -> SourcedValues:
     """The values of a recipe or, without its name, of the one in use or of the default; options replace them."""
     if name is None and paths.recipe.exists():
-        recipe.read(paths.recipe)  # a damaged file is reported before an option's value
-        values = recipe.read_values(paths.recipe)
+        recipe.read(paths)  # a damaged file is reported before an option's value
+        values = recipe.read_values(paths)
     else:
         values = recipe_files.load(name or default_recipe(paths))
     return values.updated(command_line(given, "make_folds.sh"))
@@ -93,7 +93,7 @@ def check_encoders(chosen: recipe.Recipe) -> None:
 
 def check_frozen(paths: Paths, chosen: recipe.Recipe, images: list[str]) -> None:
     """The split on disk must be of these images and of the recipe's number of folds."""
-    frame = split.read(paths.folds_csv)
+    frame = split.read(paths)
     split.check_covers(frame, paths.folds_csv, images)
     split.check_count(frame, paths.folds_csv, chosen.num_folds)
 

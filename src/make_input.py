@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from severstal import console, recipe
+from severstal.commands import short
 from severstal.errors import InputError, run_stage
 from severstal.paths import Paths
 from severstal.recipe_files import option
@@ -93,7 +94,7 @@ def describe_existing(folder: Path, values: dict[str, Any], is_requested: bool) 
         return f"{folder} holds data ({', '.join(dataset.existing_data(folder))}): left as it is"
     differences = artifact.differences()
     if not differences:
-        return f"cached {console.short(folder)}: synthetic steel, {describe(values)}"
+        return f"cached {short(folder)}: synthetic steel, {describe(values)}"
     other = f"{folder} holds other synthetic steel ({'; '.join(differences)})"
     cure = "delete the folder's content to draw it again"
     if is_requested:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from severstal.commands import command
 from severstal.console import Stage, parser, paths_of
 from severstal.errors import run_stage
 from severstal.folder_paths import KaggleDatasetPaths
@@ -31,7 +32,7 @@ def main() -> None:
     options = command_line.parse_args()
     paths = paths_of(options)
     stage = Stage("package for Kaggle", paths)
-    values = tuned_values.read(paths.postprocess)
+    values = tuned_values.read(paths)
     members = ready_members(paths, values)
     stage.read(f"{len(members)} networks of {paths.folds}", paths.postprocess)
     dataset = KaggleDatasetPaths(paths.kaggle_dataset)
@@ -46,7 +47,7 @@ def main() -> None:
         stage.say(f"{folder.name}: {sum(file.stat().st_size for file in files) / 1e6:.1f} MB in {len(files)} files")
     if paths.is_synthetic:
         stage.say("these networks were trained on synthetic steel: use them to try the procedure, not for a score")
-    stage.say("next: `bash bin/submit.sh --notebook --dry-run` shows what would be uploaded")
+    stage.say(f"next: `{command(paths, 'submit', '--notebook', '--dry-run')}` shows what would be uploaded")
     stage.done(keep_time=False)
 
 

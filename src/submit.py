@@ -42,12 +42,12 @@ def main() -> None:
 
 def with_notebook(stage: Stage, paths: Paths, message: str, *, dry_run: bool) -> None:
     if dry_run:
-        for line in describe_upload(paths.kaggle_dataset, paths.kaggle_kernel):
+        for line in describe_upload(paths):
             stage.say(line)
         stage.say("dry run: nothing was uploaded")
         return
     refuse_synthetic(paths)
-    score = submit_notebook(paths.kaggle_dataset, paths.kaggle_kernel, message)
+    score = submit_notebook(paths, message)
     stage.say(f"public score {score}" if score else "scored; Kaggle gives no public score")
 
 
@@ -70,7 +70,8 @@ def with_file(stage: Stage, paths: Paths, file: Path, message: str, *, dry_run: 
 def refuse_synthetic(paths: Paths) -> None:
     if paths.is_synthetic:
         raise InputError(
-            f"{paths.input} holds synthetic steel, which Kaggle cannot score: run bash bin/download_data.sh first"
+            f"{paths.input} holds synthetic steel, which Kaggle cannot score: download the competition's files "
+            "into another folder (bin/download_data.sh --input DIR) first"
         )
 
 

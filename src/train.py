@@ -18,7 +18,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from severstal import recipe
-from severstal.console import Stage, parser, paths_of, short
+from severstal.commands import short
+from severstal.console import Stage, parser, paths_of
 from severstal.data import split
 from severstal.data.training_set import read_training_set
 from severstal.errors import InputError, run_stage
@@ -47,7 +48,7 @@ def main() -> None:
     add_recipe_options(stage_parser, without=recipe.EXPERIMENT)
     options = stage_parser.parse_args()
     paths = paths_of(options)
-    chosen, given = recipe.read(paths.recipe), given_values(options)
+    chosen, given = recipe.read(paths), given_values(options)
     selected = select_members(paths, chosen, options.encoder, options.fold)
     if options.show_recipe:
         show_recipe(paths, options.encoder, given)
@@ -106,7 +107,7 @@ def is_cached(stage: Stage, job: Job) -> bool:
 
 
 def show_recipe(paths: Paths, encoder: str | None, given: dict[str, Any]) -> None:
-    values = recipe.read_values(paths.recipe)
+    values = recipe.read_values(paths)
     if encoder is not None:
         values = recipe.for_encoder(values, encoder)
     print(*table(values.updated(command_line(given, "train.sh"))), sep="\n")

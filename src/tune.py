@@ -15,6 +15,7 @@ import pandas as pd
 
 from severstal import recipe
 from severstal.artifacts import Artifact, replacing
+from severstal.commands import command
 from severstal.console import Stage, parser, paths_of
 from severstal.data import split
 from severstal.data.labels import CLASSES
@@ -40,7 +41,7 @@ def main() -> None:
     options = parser(__doc__).parse_args()
     paths = paths_of(options)
     stage = Stage("tune", paths)
-    chosen = recipe.read(paths.recipe)
+    chosen = recipe.read(paths)
     data = read_training_set(paths)
     split.check_count(data.split, paths.folds_csv, chosen.num_folds)
     source = EnsembleMaps(data, all_members(paths, chosen))
@@ -49,7 +50,7 @@ def main() -> None:
     if not stage.is_cached(artifact):
         with experiment_lock(paths):
             tune(stage, paths, source, artifact)
-    print_scores(stage, tuned_values.read(paths.postprocess))
+    print_scores(stage, tuned_values.read(paths), command(paths, "report"))
     stage.done()
 
 
@@ -127,7 +128,8 @@ def classifier_table(scores: np.ndarray) -> pd.DataFrame:
     return frame
 
 
-def print_scores(stage: Stage, values: TunedValues) -> None:
+def print_scores(stage: Stage, values: TunedValues, report: str) -> None:
+    """Print the scores; ``report`` is the command that shows more."""
     stage.say("Dice        mean     class 1  class 2  class 3  class 4")
     for name, score in values.scores.items():
         stage.say(f"{name:<10}  " + "  ".join(f"{score[key]:.5f}" for key in KEYS))
@@ -138,7 +140,7 @@ def print_scores(stage: Stage, values: TunedValues) -> None:
     for defect in useless_classes(values):
         stage.say(
             f"warning: class {defect} is found no better than by predicting it nowhere: train longer, or see its curve "
-            "and strips in the report (`bash bin/report.sh`)"
+            f"and strips in the report (`{report}`)"
         )
     if len(set(values.ensemble_weights.values())) > 1:
         stage.say(

@@ -24,7 +24,8 @@ import numpy as np
 import psutil
 
 from severstal.artifacts import write_text
-from severstal.console import duration, folder_options
+from severstal.commands import folder_options
+from severstal.console import duration
 from severstal.data import rle, strips
 from severstal.data.labels import read_labels
 from severstal.errors import run_stage

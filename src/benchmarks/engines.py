@@ -50,7 +50,7 @@ def main() -> None:
     options = arguments.parse_args()
     paths = paths_of(options)
     stage = Stage("benchmark of engines", paths)
-    chosen = recipe.read(paths.recipe)
+    chosen = recipe.read(paths)
     members = select_members(paths, chosen, options.encoder, options.fold)
     engine_classes = [catalog.engine_class(catalog.choose(name)) for name in options.engines.split(",")]
     names = ", ".join(gpu["name"] for gpu in gpus()) or "no GPU"
@@ -82,7 +82,7 @@ class Timing:
 
 def check(paths: Paths, members: list[Member], engine_classes: list[type[Engine]], timing: Timing) -> list[EngineCheck]:
     """Every engine of every network, then the averages of each engine."""
-    data, rules = read_training_set(paths), tuned_values.read(paths.postprocess).rules
+    data, rules = read_training_set(paths), tuned_values.read(paths).rules
     checks = []
     for member in members:
         fold = FoldScorer(member, data, rules)

@@ -22,7 +22,8 @@ import numpy as np
 from benchmarks.inference_baseline import BatchedBaseline, NaiveBaseline
 from benchmarks.timing import interleaved_medians
 from severstal import recipe
-from severstal.console import Stage, folder_options, parser, paths_of
+from severstal.commands import folder_options
+from severstal.console import Stage, parser, paths_of
 from severstal.data import rle, strips
 from severstal.data.labels import masks
 from severstal.data.training_set import TrainingSet, read_training_set
@@ -54,9 +55,9 @@ def main() -> None:
     )
     options = arguments.parse_args()
     paths = paths_of(options)
-    chosen = recipe.read(paths.recipe)
+    chosen = recipe.read(paths)
     (member,) = select_members(paths, chosen, options.encoder, options.fold)
-    data, rules = read_training_set(paths), tuned_values.read(paths.postprocess).rules
+    data, rules = read_training_set(paths), tuned_values.read(paths).rules
     names = [catalog.choose(name) for name in options.engines.split(",")]
     if options.only_memory_of:
         print(peak_memory(member, data, rules, names[-1], options.only_memory_of))

@@ -25,8 +25,9 @@ import psutil
 import pyarrow.parquet as pq
 
 from benchmarks.timing import timed
-from severstal.console import folder_options, paths_of
+from severstal.commands import folder_options
 from severstal.console import parser as stage_parser
+from severstal.console import paths_of
 from severstal.data import strips
 from severstal.errors import run_stage
 from severstal.hardware import processor

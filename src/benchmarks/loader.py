@@ -37,7 +37,7 @@ def main() -> None:
     paths = paths_of(options)
     stage = Stage("benchmark of the loader", paths)
     changes = {"samples_per_epoch": options.samples, "batch_size": BATCH_SIZE}
-    chosen = recipe.read(paths.recipe).model_copy(update=changes)
+    chosen = recipe.read(paths).model_copy(update=changes)
     data, cores = read_training_set(paths), core_count()
     stage.say(f"{processor()}, {cores} cores; crops of {chosen.crop_height}x{chosen.crop_width}")
     torch.set_num_threads(1)

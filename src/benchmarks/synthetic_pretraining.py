@@ -71,7 +71,7 @@ def main() -> None:
 def score(folder: Path, images: list[str], pictures: list[np.ndarray], truths: list[np.ndarray]) -> Scored:
     """The Dice of an experiment's masks, from networks that did not learn from the strips."""
     paths = experiment_paths(folder)
-    if set(images) & set(split.read(paths.folds_csv)["ImageId"]):
+    if set(images) & set(split.read(paths)["ImageId"]):
         nested = read_strip_scores(paths).loc[images, [f"nested_{defect}" for defect in CLASSES]]
         return Scored(folder.name, nested.to_numpy(), ())
     found = tuple(prediction.masks for prediction in Predictor(folder).predict_many(pictures))

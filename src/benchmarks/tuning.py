@@ -162,7 +162,7 @@ def peak_memory() -> float:
 
 def trained_members(paths: Paths) -> list[Member]:
     """The ensemble of --folds, or nothing where it is not fully trained."""
-    members = all_members(paths, recipe.read(paths.recipe)) if paths.recipe.exists() else []
+    members = all_members(paths, recipe.read(paths)) if paths.recipe.exists() else []
     return members if all(member.files.oof.exists() for member in members) else []
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import re
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from severstal.artifacts import Artifact, read_json, write_json
+from severstal.commands import command, short
 from severstal.errors import InputError, did_you_mean
 from severstal.paths import Paths
 
@@ -95,12 +95,6 @@ def paths_of(options: argparse.Namespace) -> Paths:
     return Paths(options.input.resolve(), options.folds.resolve(), options.submissions.resolve())
 
 
-def folder_options(paths: Paths) -> list[str]:
-    """The options that name these folders on another command line."""
-    named = {"--input": paths.input, "--folds": paths.folds, "--submissions": paths.submissions}
-    return [part for option, folder in named.items() for part in (option, str(folder))]
-
-
 def seconds_of(text: str) -> float:
     """Seconds of a length of time such as ``55m``, ``1h``, ``90s`` or ``1h30m``."""
     found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
@@ -174,26 +168,20 @@ class Stage:
         """Say how long it took, and keep that, unless there was nothing to do or ``keep_time`` is off."""
         seconds = time.monotonic() - self._began
         if self._has_written and keep_time:
-            keep(self._paths.times, self._name, seconds)
+            keep(self._paths, self._name, seconds)
         self.say(f"took   {duration(seconds)}")
 
 
-def keep(path: Path, stage: str, seconds: float) -> None:
+def keep(paths: Paths, stage: str, seconds: float) -> None:
     """Put a stage's time into the record of times, in place of an earlier one."""
-    known = read_times(path)
+    known = read_times(paths)
     finished = datetime.now(UTC).isoformat(timespec="seconds")
-    write_json(path, known | {stage: {"seconds": round(seconds, 2), "finished": finished}})
+    write_json(paths.times, known | {stage: {"seconds": round(seconds, 2), "finished": finished}})
 
 
-def read_times(path: Path) -> dict[str, dict[str, Any]]:
+def read_times(paths: Paths) -> dict[str, dict[str, Any]]:
     """Seconds and end of each stage that has run; empty before the first."""
-    return read_json(path, "bash bin/run_all.sh") if path.exists() else {}
-
-
-def short(file: Path | str) -> str:
-    """A path as seen from the working folder, where that is shorter."""
-    relative = os.path.relpath(file)
-    return min(str(file), relative, key=len) if isinstance(file, Path) else str(file)
+    return read_json(paths.times, command(paths, "run_all")) if paths.times.exists() else {}
 
 
 def duration(seconds: float) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from severstal.artifacts import file_hash, fingerprint, read_json, read_model
+from severstal.commands import command
 from severstal.errors import InputError, did_you_mean
 from severstal.paths import FoldPaths, Paths
 from severstal.recipe import NO_PSEUDO_LABELS, Recipe
@@ -99,7 +100,12 @@ class Member:
 
     @property
     def remake(self) -> str:
-        return f"bash bin/train.sh {self.encoder} {self.fold}"
+        """The command that trains it."""
+        return command(self.paths, "train", self.encoder, self.fold)
+
+    @property
+    def export_command(self) -> str:
+        return command(self.paths, "export", self.encoder, self.fold)
 
     def config(self) -> FoldConfig:
         """The fold's configuration.
@@ -171,7 +177,7 @@ def select_members(paths: Paths, chosen: Recipe, encoder: str | None, fold: int 
         near = did_you_mean(encoder, chosen.encoders)
         raise InputError(
             f"{encoder} is not in this experiment's recipe ({', '.join(chosen.encoders)}){near}: add it with "
-            f"`bash bin/make_folds.sh --encoders {','.join([*chosen.encoders, encoder])}`"
+            f"`{command(paths, 'make_folds', '--encoders', ','.join([*chosen.encoders, encoder]))}`"
         )
     if fold is not None and not 0 <= fold < chosen.num_folds:
         raise InputError(f"there is no fold {fold}: folds.csv has 0 to {chosen.num_folds - 1}")

@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from severstal import recipe_files
 from severstal.artifacts import read_json, validation_problems, write_json
+from severstal.commands import command
 from severstal.errors import InputError, did_you_mean
+from severstal.paths import Paths
 from severstal.recipe_files import IMAGENET, NO_FILE, PATH_FIELDS, Source, SourcedValues, command_line
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -24,7 +26,6 @@ NO_PSEUDO_LABELS = NO_FILE
 RANDOM_WEIGHTS = NO_FILE  # of encoder_weights; what is neither this nor IMAGENET is a file
 # The same for all networks: no table of an encoder sets them.
 EXPERIMENT = ("name", "num_folds", "seed", "encoders", "synthetic_variety", "synthetic_strips")
-MAKE_FOLDS = "bash bin/make_folds.sh"
 LABELS = "sources"  # the key of recipe.json that says where its values come from
 
 
@@ -199,22 +200,24 @@ def named(recipe: str, overrides: dict[str, Any] | None = None) -> Recipe:
     return build(recipe_files.load(recipe).updated(command_line(overrides or {})))
 
 
-def read(path: Path) -> Recipe:
+def read(paths: Paths) -> Recipe:
     """The recipe in use, from ``folds/recipe.json``.
 
     Raises:
         InputError: if the file is missing, damaged or of an earlier version.
     """
     try:
-        return build(read_values(path))
+        return build(read_values(paths))
     except InputError as error:
-        cure = "" if MAKE_FOLDS in str(error) else f": correct it, or delete it and run `{MAKE_FOLDS}`"
+        remake = command(paths, "make_folds")
+        cure = "" if remake in str(error) else f": correct it, or delete it and run `{remake}`"
         raise InputError(f"{error}{cure}") from None
 
 
-def read_values(path: Path) -> SourcedValues:
+def read_values(paths: Paths) -> SourcedValues:
     """The values of ``folds/recipe.json`` and where each came from, not validated."""
-    values = read_json(path, MAKE_FOLDS)
+    path = paths.recipe
+    values = read_json(path, command(paths, "make_folds"))
     labels = values.pop(LABELS, None)
     if labels is None:
         return SourcedValues(values, origin=str(path))

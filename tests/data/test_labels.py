@@ -107,5 +107,5 @@ def test_a_table_that_is_missing_or_no_text_is_refused_with_the_cure(tmp_path) -
     (tmp_path / "train.csv").write_bytes("\ufeffImageId".encode("utf-16"))
     with pytest.raises(InputError, match=r"train\.csv cannot be read as CSV.*copy or download it again"):
         labels.read_labels(tmp_path / "train.csv", 4, 5)
-    with pytest.raises(InputError, match=r"none\.csv is missing: `bash bin/download_data\.sh`"):
+    with pytest.raises(InputError, match=r"none\.csv is missing: `bash bin/download_data\.sh"):
         labels.read_labels(tmp_path / "none.csv", 4, 5)

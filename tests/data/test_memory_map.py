@@ -40,7 +40,7 @@ def test_no_jpeg_is_decoded_twice_until_the_strips_change(tiny, monkeypatch) -> 
     read, seen = strips.read_sized, []
     monkeypatch.setattr(strips, "read_sized", lambda path, *size: seen.append(path.name) or read(path, *size))
     source = TrainingStrips(read_training_set(tiny))
-    chosen = recipe.read(tiny.recipe)
+    chosen = recipe.read(tiny)
     crops = CropDataset(source, chosen)
     for draw in ClassSampler(read_training_set(tiny), sorted(source._data.labels), chosen):
         crops[draw]

@@ -82,7 +82,7 @@ def test_the_tuned_grid_is_exact_on_the_networks_own_maps(experiment) -> None:
 
 
 def test_the_pictures_and_tables_of_tuning_show_the_chosen_values(experiment) -> None:
-    values = tuned_values.read(experiment.postprocess)
+    values = tuned_values.read(experiment)
     for defect, rule in zip(CLASSES, values.rules, strict=True):
         assert cv2.imread(str(experiment.grid_picture(defect))).shape[1] > 800
         table = pd.read_csv(experiment.grid_table(defect), index_col=0)

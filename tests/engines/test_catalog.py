@@ -77,6 +77,6 @@ def test_an_engine_that_cannot_be_used_is_refused_with_a_cure(monkeypatch) -> No
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino", "openvino-int8"])
 def test_a_network_that_was_not_exported_for_an_engine_names_the_command_that_does_it(tmp_path, name) -> None:
     member = Member(Paths.under(tmp_path), "resnet34", 1)
-    command = f"bash bin/export.sh resnet34 1 --engine {name}"
+    command = f"{member.export_command} --engine {name}"
     with pytest.raises(InputError, match=f"is missing, as resnet34 fold 1 was not exported.*: run `{command}`"):
         catalog.engine_class(name).load(member)

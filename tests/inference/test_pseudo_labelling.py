@@ -44,7 +44,7 @@ def test_the_reason_why_a_strip_was_rejected_is_written(pseudo_labelled) -> None
 
 def test_a_fold_uses_the_values_chosen_without_its_strips(pseudo_labelled, tmp_path, monkeypatch) -> None:
     """Where the values of one fold give empty masks, the labels of the other one stay as they are."""
-    tuned = tuned_values.read(pseudo_labelled.postprocess)
+    tuned = tuned_values.read(pseudo_labelled)
     never = MaskArea(threshold=255, min_area=64 * 96 + 1)
     blind = tuned.nested[0].model_copy(update={"rules": (never,) * 4})
     changed = tuned.model_copy(update={"nested": (blind, tuned.nested[1])})
@@ -58,7 +58,7 @@ def test_the_dice_of_the_labels_is_measured_on_strips_that_the_networks_did_not_
     quality = pseudo_labels.read_record(pseudo_labelled.pseudo).quality
     assert quality.strips == 12
     assert 0 < quality.taken <= 12
-    nested = tuned_values.read(pseudo_labelled.postprocess).scores["nested"]
+    nested = tuned_values.read(pseudo_labelled).scores["nested"]
     assert quality.dice == pytest.approx([nested[str(defect)] for defect in (1, 2, 3, 4)], abs=1e-9)
 
 
@@ -84,7 +84,7 @@ def test_labelled_strips_and_impossible_limits_are_refused(pseudo_labelled) -> N
 
 
 def test_values_without_the_choices_of_the_folds_are_refused(pseudo_labelled, tmp_path, monkeypatch) -> None:
-    tuned = tuned_values.read(pseudo_labelled.postprocess).model_copy(update={"nested": ()})
+    tuned = tuned_values.read(pseudo_labelled).model_copy(update={"nested": ()})
     monkeypatch.setattr(tuned_values, "read", lambda path: tuned)
     done = label(pseudo_labelled, "--output", tmp_path, check=False)
     assert (done.returncode, "bash bin/tune.sh" in done.stderr) == (2, True)

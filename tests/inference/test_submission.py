@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 from support.experiments import write_tiny_strips
 
+from severstal.commands import command
 from severstal.data.tables import read_table
 from severstal.inference import submission
 from severstal.inference.submission import Form
+from severstal.paths import Paths
 
 IMAGES = ["a.jpg", "b.jpg"]
 CODES = {"a.jpg": ["1 3", "", "10 2", ""], "b.jpg": ["", "", "", "2 5"]}
@@ -74,5 +76,6 @@ def test_shares_are_those_of_the_competition() -> None:
 def test_a_submission_that_cannot_be_meant_is_not_silent(tmp_path, codes, occurring, expected) -> None:
     form = Form(["a.jpg", "b.jpg"], submission.DEFAULT_COLUMNS)
     submission.write(tmp_path / "s.csv", form, dict(zip(form.images, codes, strict=True)))
-    warnings = submission.check(tmp_path / "s.csv", form, 8, 8).warnings(occurring)
+    warnings = submission.check(tmp_path / "s.csv", form, 8, 8).warnings(occurring, Paths(folds=tmp_path))
     assert [warning.split(":")[0] for warning in warnings] == expected
+    assert all(command(Paths(folds=tmp_path), "report") in warning for warning in warnings)

@@ -34,7 +34,7 @@ def test_a_wrong_submission_is_refused_with_its_line(tmp_path, change, message) 
 
 def test_a_missing_or_incomplete_submission_is_not_uploaded(tiny) -> None:
     write_tiny_strips(tiny.test_images, 2)
-    assert f"{tiny.submission} is missing: make it with `bash bin/predict.sh`" in run_refused(
+    assert f"{tiny.submission} is missing: make it with `bash bin/predict.sh " in run_refused(
         "submit", tiny, "--dry-run"
     )
     tiny.submissions.mkdir()

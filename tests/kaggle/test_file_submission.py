@@ -52,7 +52,7 @@ def test_a_valid_file_is_uploaded_with_its_message(site, submit, paths) -> None:
 def test_a_code_competition_that_refuses_files_leads_to_the_notebook(site, submit) -> None:
     message = "This competition only accepts Submissions from Notebooks"
     site.refusal = (400, message)
-    check_error(submit(), f"400: {message}", "code competition", "bash bin/submit.sh --notebook")
+    check_error(submit(), f"400: {message}", "code competition", "bin/submit.sh --notebook")
 
 
 def test_an_upload_that_fails_is_an_error_and_nothing_is_submitted(site, submit) -> None:

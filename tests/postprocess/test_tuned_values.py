@@ -8,6 +8,7 @@ from support.tuned import TUNED
 
 from severstal.artifacts import write_json
 from severstal.errors import InputError
+from severstal.paths import Paths
 from severstal.postprocess import tuned_values
 
 
@@ -34,12 +35,13 @@ from severstal.postprocess import tuned_values
     ],
 )
 def test_wrong_tuned_values_are_named(tmp_path, change, message) -> None:
-    file = tmp_path / "postprocess.json"
+    paths = Paths(folds=tmp_path)
+    file = paths.postprocess
     write_json(file, TUNED)
-    assert tuned_values.read(file).strips == 1
+    assert tuned_values.read(paths).strips == 1
     write_json(file, TUNED | change)
-    with pytest.raises(InputError, match=rf"postprocess\.json: {message}.*run `bash bin/tune\.sh`"):
-        tuned_values.read(file)
+    with pytest.raises(InputError, match=rf"postprocess\.json: {message}.*run `bash bin/tune\.sh"):
+        tuned_values.read(paths)
     cut_in_half(file)
-    with pytest.raises(InputError, match=r"no valid JSON.*run `bash bin/tune\.sh`"):
-        tuned_values.read(file)
+    with pytest.raises(InputError, match=r"no valid JSON.*run `bash bin/tune\.sh"):
+        tuned_values.read(paths)

@@ -124,10 +124,8 @@ def test_the_probability_map_starts_at_the_value_of_the_slider(page, run, facts)
 
 
 def mean_probability(run: Paths, strip: dict[str, Any]) -> np.ndarray:
-    source = EnsembleMaps(read_training_set(run), all_members(run, recipe.read(run.recipe)))
-    return mean_map(
-        source.maps(strip["fold"], strip["image"]), list(tuned_values.read(run.postprocess).ensemble_weights.values())
-    )
+    source = EnsembleMaps(read_training_set(run), all_members(run, recipe.read(run)))
+    return mean_map(source.maps(strip["fold"], strip["image"]), list(tuned_values.read(run).ensemble_weights.values()))
 
 
 def test_pointing_at_a_pixel_shows_its_probabilities(page, run, facts) -> None:

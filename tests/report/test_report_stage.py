@@ -15,7 +15,7 @@ from severstal.paths import Paths
 
 
 def first_log(paths: Paths) -> Path:
-    return all_members(paths, recipe.read(paths.recipe))[0].files.log
+    return all_members(paths, recipe.read(paths))[0].files.log
 
 
 def test_the_report_is_written_again_only_after_a_source_changed(copy) -> None:

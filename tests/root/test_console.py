@@ -56,7 +56,7 @@ def test_only_the_time_of_a_stage_that_did_something_is_recorded(tiny) -> None:
     busy.wrote("a file")
     busy.done()
     recorded = tiny.times.read_bytes()
-    assert console.read_times(tiny.times)["tune"]["seconds"] < 5
+    assert console.read_times(tiny)["tune"]["seconds"] < 5
     Stage("tune", tiny).done()
     other = Stage("tune", tiny)
     other.wrote("a file")

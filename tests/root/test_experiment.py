@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support.training import ENCODER
 from support.untrained_folds import write_untrained_folds
@@ -16,7 +18,7 @@ from severstal.postprocess import tuned_values
 
 
 def test_an_encoder_or_fold_that_the_experiment_lacks_is_named(tiny) -> None:
-    chosen = recipe.read(tiny.recipe)
+    chosen = recipe.read(tiny)
     with pytest.raises(InputError, match=r"no fold 2: folds.csv has 0 to 1"):
         select_members(tiny, chosen, None, 2)
     with pytest.raises(InputError, match=r"bash bin/make_folds.sh --encoders"):
@@ -25,9 +27,9 @@ def test_an_encoder_or_fold_that_the_experiment_lacks_is_named(tiny) -> None:
 
 def test_a_missing_file_names_the_command_that_writes_it(tiny) -> None:
     for call, command in (
-        (lambda: recipe.read(tiny.folds / "none.json"), "bash bin/make_folds.sh"),
-        (lambda: split.read(tiny.folds / "none.csv"), "bash bin/make_folds.sh"),
-        (lambda: tuned_values.read(tiny.postprocess), "bash bin/tune.sh"),
+        (lambda: recipe.read(replace(tiny, folds=tiny.folds / "none")), "bash bin/make_folds.sh"),
+        (lambda: split.read(replace(tiny, folds=tiny.folds / "none")), "bash bin/make_folds.sh"),
+        (lambda: tuned_values.read(tiny), "bash bin/tune.sh"),
         (lambda: Member(tiny, ENCODER, 0).config(), f"bash bin/train.sh {ENCODER} 0"),
         (lambda: Member(tiny, ENCODER, 0).weights_hash(), f"bash bin/train.sh {ENCODER} 0"),
         (lambda: onnx_file.read_identity(Member(tiny, ENCODER, 0)), f"bash bin/export.sh {ENCODER} 0"),

@@ -8,6 +8,7 @@ import pytest
 
 from severstal import recipe, recipe_files
 from severstal.errors import InputError
+from severstal.paths import Paths
 from severstal.recipe_files import SourcedValues
 
 
@@ -59,8 +60,8 @@ def test_every_wrong_value_is_named_at_once() -> None:
 )
 def test_a_damaged_or_older_recipe_of_an_experiment_names_its_file_and_command(tmp_path, text, message) -> None:
     (tmp_path / "recipe.json").write_text(text)
-    with pytest.raises(InputError, match=rf"{message}.*delete it and run `bash bin/make_folds\.sh`") as error:
-        recipe.read(tmp_path / "recipe.json")
+    with pytest.raises(InputError, match=rf"{message}.*delete it and run `bash bin/make_folds\.sh") as error:
+        recipe.read(Paths(folds=tmp_path))
     assert str(error.value).startswith(str(tmp_path / "recipe.json"))
 
 
@@ -74,16 +75,16 @@ def test_an_encoder_is_trained_with_its_own_values_and_options_go_before_them() 
 
 def test_what_is_written_is_read_again_with_the_source_of_each_value(tmp_path) -> None:
     values = recipe_files.load("kaggle").updated(recipe_files.command_line({"epochs": 3}, "make_folds.sh"))
-    path = tmp_path / "recipe.json"
-    recipe.write(path, recipe.build(values), values.sources)
-    assert recipe.read(path) == recipe.build(values)
-    again = recipe.read_values(path)
+    paths = Paths(folds=tmp_path)
+    recipe.write(paths.recipe, recipe.build(values), values.sources)
+    assert recipe.read(paths) == recipe.build(values)
+    again = recipe.read_values(paths)
     assert again.label("epochs") == "--epochs of make_folds.sh"
     assert again.label("batch_size") == "kaggle.toml"
     assert again.label("amp") == "default"
     own = recipe.for_encoder(again, "tu-convnext_tiny")
     assert own.label("learning_rate") == "[encoders.tu-convnext_tiny] of kaggle.toml"
-    assert json.loads(path.read_text())["epochs"] == 3
+    assert json.loads(paths.recipe.read_text())["epochs"] == 3
 
 
 def test_a_later_source_replaces_an_earlier_one_whole() -> None:

@@ -86,15 +86,15 @@ def test_encoders_in_a_list_keep_the_values_that_they_have_in_the_recipe(tiny) -
     assert f"  {ENCODER}: epochs " in table
     assert rows(table)["encoders"][0] == f"resnet34,{ENCODER}"
     run("make_folds", tiny, "--encoders", f"resnet34,{ENCODER}")
-    assert recipe.read(tiny.recipe).encoders == {"resnet34": {}, ENCODER: {"epochs": 4}}
+    assert recipe.read(tiny).encoders == {"resnet34": {}, ENCODER: {"epochs": 4}}
     run("make_folds", tiny, "--encoders", json.dumps({ENCODER: {}}))
-    assert recipe.read(tiny.recipe).encoders == {ENCODER: {}}
+    assert recipe.read(tiny).encoders == {ENCODER: {}}
 
 
 def test_without_a_recipes_name_options_change_the_recipe_in_use(tiny) -> None:
     run("make_folds", tiny, "--epochs", 5)
     run("make_folds", tiny, "--warmup", 0.3)
-    values = recipe.read(tiny.recipe)
+    values = recipe.read(tiny)
     assert (values.name, values.epochs, values.warmup) == ("tiny", 5, 0.3)
 
 
@@ -104,5 +104,5 @@ def test_naming_a_recipe_takes_its_file_and_drops_earlier_options(tiny, tmp_path
     run("make_folds", tiny, "--recipe", mine, "--warmup", 0.3)
     mine.write_text('extends = "sample"\nepochs = 6\n')
     run("make_folds", tiny, "--recipe", mine)
-    values = recipe.read(tiny.recipe)
+    values = recipe.read(tiny)
     assert (values.name, values.epochs, values.warmup) == ("mine", 6, 0.05)

@@ -51,5 +51,5 @@ def write_exported(root: Path) -> Paths:
     )
     write_json(paths.postprocess, values.model_dump(exclude_none=True))
     write_tiny_strips(paths.test_images, 3)
-    assert tuned_values.read(paths.postprocess) == values
+    assert tuned_values.read(paths) == values
     return paths

@@ -33,7 +33,7 @@ def write_finished(root: Path) -> Paths:
     """Twelve strips in two folds, two encoders, tuned; five test strips of which one has a defect of class 4."""
     paths = write_tiny(root)
     write_json(paths.recipe, recipe.build({"name": "tiny"} | TINY | {"encoders": ENCODERS}).model_dump())
-    data, run_recipe = read_training_set(paths), recipe.read(paths.recipe)
+    data, run_recipe = read_training_set(paths), recipe.read(paths)
     for shift, encoder in enumerate(ENCODERS):
         for member in all_members(paths, run_recipe):
             if member.encoder == encoder:
@@ -63,7 +63,7 @@ def write_submission(paths: Paths) -> None:
     codes[images[2]][3] = rle.encode(TEST_DEFECT)
     with replacing(paths.submission) as temporary:
         submission.write(temporary, submission.Form(images, submission.DEFAULT_COLUMNS), codes)
-    values = tuned_values.read(paths.postprocess)
+    values = tuned_values.read(paths)
     record = {
         "submission": file_hash(paths.submission),
         "engine": "openvino",

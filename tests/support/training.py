@@ -22,7 +22,7 @@ SHARED_VALUES: dict[str, Any] = {"tta": [], "amp": "off", "classifier_loss_weigh
 
 def job(paths: Paths, given: dict[str, Any] | None = None, fold: int = 0) -> Job:
     """The training of a fold, with values as the command line gives them."""
-    return Job.of(Member(paths, ENCODER, fold), read_training_set(paths), recipe.read(paths.recipe), given or {})
+    return Job.of(Member(paths, ENCODER, fold), read_training_set(paths), recipe.read(paths), given or {})
 
 
 def weights_of(paths: Paths, fold: int = 0) -> dict[str, torch.Tensor]:

@@ -20,7 +20,7 @@ NO_CLASS = np.zeros(4, dtype=np.uint8)  # class probabilities of a network witho
 
 def write_untrained_folds(paths: Paths) -> Job:
     """Write every fold of the small experiment; the job of the first one."""
-    data, chosen = read_training_set(paths), recipe.read(paths.recipe)
+    data, chosen = read_training_set(paths), recipe.read(paths)
     jobs = [Job.of(Member(paths, ENCODER, fold), data, chosen, {}) for fold in range(chosen.num_folds)]
     for job in jobs:
         files = job.member.files

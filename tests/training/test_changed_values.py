@@ -12,6 +12,7 @@ from support.training import ENCODER, job
 
 from severstal import recipe
 from severstal.artifacts import read_json, write_json
+from severstal.commands import command
 from severstal.errors import InputError
 from severstal.models import weights
 from severstal.paths import Paths
@@ -62,8 +63,8 @@ def test_other_values_are_an_error_that_names_the_difference_and_the_commands(ti
     assert message.startswith(f"{ENCODER} fold 0: trained with other values")
     assert "(epochs 60 -> 3, learning_rate 0.01 -> 0.001)" in message
     found = commands(message)
-    assert found[KEEP] == f"bash bin/train.sh {ENCODER} 0 --epochs 60 --learning-rate 0.01"
-    assert found[RECIPE] == "bash bin/make_folds.sh --epochs 60 --learning-rate 0.01"
+    assert found[KEEP] == command(tiny, "train", ENCODER, 0, "--epochs", 60, "--learning-rate", 0.01)
+    assert found[RECIPE] == command(tiny, "make_folds", "--epochs", 60, "--learning-rate", 0.01)
     assert found[ANEW].startswith("rm -r ")
     assert found[ANEW].endswith(f"folds/{ENCODER}/0")
 
@@ -94,14 +95,14 @@ def test_the_command_for_the_recipe_gives_the_values_to_later_runs(tiny) -> None
     assert "resnet18" in command
     run(tiny, command)
     refuse_changes([job(tiny)])
-    values = recipe.read(tiny.recipe)
+    values = recipe.read(tiny)
     assert (values.for_encoder(ENCODER).epochs, values.for_encoder(OTHER).epochs) == (60, 3)
 
 
 def test_an_option_that_differs_from_the_recipe_needs_no_change_of_the_recipe(tiny) -> None:
     trained(tiny)
     found = commands(error_of(job(tiny, {"epochs": 60, "warmup": 0.05})))
-    assert found[KEEP] == f"bash bin/train.sh {ENCODER} 0 --epochs 3 --warmup 0.05"
+    assert found[KEEP] == command(tiny, "train", ENCODER, 0, "--epochs", 3, "--warmup", 0.05)
     assert RECIPE not in found
 
 
@@ -117,10 +118,10 @@ def test_several_networks_that_differ_alike_are_named_together(tiny) -> None:
 
 def test_a_changed_seed_is_given_again_to_the_experiment(tiny) -> None:
     done = trained(tiny)
-    write_json(tiny.recipe, recipe.read(tiny.recipe).model_dump() | {"seed": 5})
+    write_json(tiny.recipe, recipe.read(tiny).model_dump() | {"seed": 5})
     found = commands(error_of(job(tiny)))
     assert KEEP not in found
-    assert found[RECIPE] == f"bash bin/make_folds.sh --seed {done.recipe.seed}"
+    assert found[RECIPE] == command(tiny, "make_folds", "--seed", done.recipe.seed)
 
 
 def test_other_data_is_an_error_with_its_own_ways_out(tiny) -> None:

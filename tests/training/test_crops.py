@@ -24,7 +24,7 @@ def data(tiny) -> TrainingSet:
 
 
 def values(tiny, **changes) -> Recipe:
-    return recipe.read(tiny.recipe).model_copy(update=changes)
+    return recipe.read(tiny).model_copy(update=changes)
 
 
 class NoAugmentation:
@@ -104,7 +104,7 @@ def test_strong_augmentation_transposes_crop_and_masks_alike() -> None:
 
 def test_strong_augmentation_takes_square_crops(tiny, data) -> None:
     with pytest.raises(InputError, match=r"augment: strong .* 64x96 are not square: choose --crop-height"):
-        recipe.build(recipe.read(tiny.recipe).model_dump() | {"augment": "strong", "crop_width": 96})
+        recipe.build(recipe.read(tiny).model_dump() | {"augment": "strong", "crop_width": 96})
     crops = CropDataset(TrainingStrips(data), values(tiny, augment="strong", crop_height=96, crop_width=96))
     grey, bit_map = crops[CropRequest("000000000.jpg", 0, 0)]
     assert grey.shape[1:] == bit_map.shape == (64, 64), "strips of 64 pixels' height limit both sides"

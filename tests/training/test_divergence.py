@@ -46,7 +46,7 @@ def test_an_infinite_batch_statistic_keeps_the_checkpoint_of_the_epoch_before(ti
 def test_the_error_names_a_precision_that_does_not_overflow(tiny, mode: str, cure: str) -> None:
     with pytest.raises(InputError) as caught:
         check_finite(job(tiny).member, 1, mode, float("nan"), {})
-    assert f"`bash bin/train.sh {ENCODER} 0` with {cure}" in str(caught.value)
+    assert f"`{job(tiny).member.remake}` with {cure}" in str(caught.value)
 
 
 def test_every_float_tensor_is_looked_at_and_counters_are_not() -> None:

@@ -95,7 +95,7 @@ from severstal.training.launcher import Launcher
 
 kind = getattr(kinds, sys.argv[1])
 paths = Paths(*map(Path, sys.argv[2:]))
-chosen, data = recipe.read(paths.recipe), read_training_set(paths)
+chosen, data = recipe.read(paths), read_training_set(paths)
 jobs = [kind.of(member, data, chosen, {}) for member in all_members(paths, chosen)]
 run_stage(lambda: Launcher("local", None, 2).run(jobs, print))
 """

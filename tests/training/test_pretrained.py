@@ -157,8 +157,8 @@ def test_other_networks_at_the_start_are_another_training(tiny, source) -> None:
 def test_the_option_stands_in_the_recipe_of_the_experiment(tiny, source) -> None:
     teach(source, 0)
     run_stage_in_process("make_folds", tiny, "--from", source.folds)
-    assert recipe.read(tiny.recipe).from_folds == str(source.folds)
-    fine_tuning = Job.of(Member(tiny, ENCODER, 0), read_training_set(tiny), recipe.read(tiny.recipe), {})
+    assert recipe.read(tiny).from_folds == str(source.folds)
+    fine_tuning = Job.of(Member(tiny, ENCODER, 0), read_training_set(tiny), recipe.read(tiny), {})
     assert fine_tuning.start is not None
 
 

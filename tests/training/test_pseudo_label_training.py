@@ -78,7 +78,7 @@ def test_a_second_experiment_trains_with_the_labels_that_it_is_set_up_with(stude
     second = Paths(student.input, tmp_path / "second", student.submissions)
     shutil.copytree(student.folds, second.folds, ignore=shutil.ignore_patterns("pseudo"))
     run_stage_in_process("make_folds", second, "--pseudo-labels", pseudo_labelled.pseudo.folder, "--epochs", 1)
-    assert recipe.read(second.recipe).pseudo_labels == str(pseudo_labelled.pseudo.folder)
+    assert recipe.read(second).pseudo_labels == str(pseudo_labelled.pseudo.folder)
     job(second).run()
     data, trained = read_training_set(second), Member(second, ENCODER, 0)
     with_labels = data.with_pseudo_labels(str(pseudo_labelled.pseudo.folder), 0)

@@ -17,7 +17,7 @@ def data(tiny) -> TrainingSet:
 
 
 def values(tiny, **changes) -> Recipe:
-    return recipe.read(tiny.recipe).model_copy(update=changes)
+    return recipe.read(tiny).model_copy(update=changes)
 
 
 def test_clean_strips_and_classes_appear_in_their_shares(tiny, data) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.gpu.stages import SOURCE, experiment, run
 from severstal.artifacts import read_json
-from severstal.console import folder_options
+from severstal.commands import folder_options
 
 
 def main() -> None:

@@ -17,9 +17,9 @@ from severstal.postprocess import tuned_values
 def main() -> None:
     paths = experiment(Path(sys.argv[1]))
     seconds = {"tune": run("tune", paths)}
-    nested = tuned_values.read(paths.postprocess).scores["nested"]["mean"]
+    nested = tuned_values.read(paths).scores["nested"]["mean"]
     nodes = []
-    for member in all_members(paths, recipe.read(paths.recipe)):
+    for member in all_members(paths, recipe.read(paths)):
         nodes.append(write_onnx(member))
         onnx_file.check_identity(member)
     summary = f"nested Dice {nested:.4f}; ONNX with {nodes[0][1]} nodes"

@@ -18,7 +18,7 @@ def main() -> None:
     work, amp, *values = sys.argv[1:]
     paths = experiment(Path(work) / "resume")
     run("make_folds", paths, "--recipe", "sample", "--amp", amp, *values)
-    (encoder,) = recipe.read(paths.recipe).encoders
+    (encoder,) = recipe.read(paths).encoders
     files = Member(paths, encoder, 0).files
     process = subprocess.Popen(command("train", paths, encoder, 0, "--jobs", 1), stdout=sys.stderr)
     while not files.checkpoint.exists() and process.poll() is None:

@@ -17,7 +17,7 @@ def main() -> None:
     work, amp, folds, *values = sys.argv[1:]
     paths = experiment(Path(work) / amp)
     run("make_folds", paths, "--recipe", "sample", "--amp", amp, *values)
-    (encoder,) = recipe.read(paths.recipe).encoders
+    (encoder,) = recipe.read(paths).encoders
     chosen = (encoder, 0) if folds == "1" else ()
     seconds = run("train", paths, *chosen, "--jobs", 1)
     records = read_log(paths, encoder)

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from severstal.console import folder_options
+from severstal.commands import folder_options
 from severstal.paths import Paths
 
 SOURCE = Path(__file__).resolve().parents[2]

@@ -19,7 +19,7 @@ def main() -> None:
     paths = experiment(folder)
     if not paths.postprocess.exists():
         run("tune", paths)
-    members = all_members(paths, read(paths.recipe))
+    members = all_members(paths, read(paths))
     for member in members:
         if not member.files.onnx.exists():
             write_onnx(member)  # prediction wants it, whatever engine runs

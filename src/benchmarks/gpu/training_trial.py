@@ -109,7 +109,7 @@ class Trial:
             "torch_compile": self._mode.compiled,
         }
         member = Member(paths, encoder, 0)
-        job = Job.of(member, read_training_set(paths), recipe.read(paths.recipe), given)
+        job = Job.of(member, read_training_set(paths), recipe.read(paths), given)
         distributed = init_distributed()
         learner = Learner(job.new_config(), distributed, resumes=False)
         if not self._mode.channels_last:

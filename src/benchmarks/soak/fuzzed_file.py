@@ -32,7 +32,7 @@ class FuzzedFile(ABC):
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
-        self.member: Member = all_members(paths, recipe.read(paths.recipe))[0]
+        self.member: Member = all_members(paths, recipe.read(paths))[0]
         self.strip = paths.test_images / strips.listing(paths.test_images)[0]
 
     def load(self) -> None:  # noqa: B027 - most files need nothing

@@ -116,7 +116,7 @@ class TunedValuesFile(JsonFile):
     def __init__(self, paths: Paths) -> None:
         super().__init__(paths)
         self.path = paths.postprocess
-        self.reader = lambda: tuned_values.read(self.path)
+        self.reader = lambda: tuned_values.read(paths)
 
 
 class OutOfFoldMaps(FuzzedFile):
@@ -179,7 +179,7 @@ class WeightsFile(FuzzedFile):
         from severstal.models import weights
 
         weights.load(self.path, self.network, self.member.remake)
-        tuned = tuned_values.read(self.paths.postprocess)
+        tuned = tuned_values.read(self.paths)
         if self.path.read_bytes() != self.intact:  # its message names the member: the file itself is readable
             expect(tuned.members[self.member.name] != self.member.weights_hash(), "the hash did not change")
         else:

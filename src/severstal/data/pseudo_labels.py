@@ -19,7 +19,6 @@ from severstal.data.labels import CLASSES, Labels, read_labels
 from severstal.errors import InputError
 from severstal.paths import PseudoPaths
 
-COMMAND = "bash bin/pseudo.sh"
 PREFIX = "pseudo/"  # of a pseudo-labelled strip's name: a training strip may have the same name
 
 
@@ -133,50 +132,51 @@ def write_record(
     artifact.write_record(record.model_dump())
 
 
-def read_record(paths: PseudoPaths) -> Record:
+def read_record(paths: PseudoPaths, remake: str) -> Record:
     """The record.
 
     Raises:
-        InputError: if it is missing or not what the stage writes.
+        InputError: if it is missing or not what the stage writes, naming ``remake``, the command that writes it.
     """
-    return read_model(paths.record, Record, COMMAND)
+    return read_model(paths.record, Record, remake)
 
 
-def read(folder: Path, fold: int, held_out: list[str], height: int, width: int) -> PseudoLabels:
+def read(folder: Path, fold: int, held_out: list[str], height: int, width: int, remake: str) -> PseudoLabels:
     """The pseudo-labels that a fold may train on.
 
     Args:
         held_out: the strips that the fold validates on.
+        remake: the command that labels strips with the networks of the fold's experiment.
 
     Raises:
         InputError: if they are missing, were changed, or were made by networks that may have trained on one of
             ``held_out``.
     """
     paths = PseudoPaths(folder)
-    record = read_record(paths)
+    record = read_record(paths, remake)
     if fold >= len(record.folds) or record.folds[fold].held_out != _fingerprint(held_out):
         raise InputError(
             f"{paths.record}: the networks that made {paths.labels(fold).name} may have trained on strips that fold "
             f"{fold} validates on now, so their labels would leak into its score: give both experiments the same "
-            f"folds.csv, or make pseudo-labels with this one (`{COMMAND}`), or train without (--pseudo-labels none)"
+            f"folds.csv, or make pseudo-labels with this one (`{remake}`), or train without (--pseudo-labels none)"
         )
     images = Path(record.images)
-    labels = [read_labels(_checked_table(paths, record, k), height, width) for k in range(len(record.folds))]
+    labels = [read_labels(_checked_table(paths, record, k, remake), height, width) for k in range(len(record.folds))]
     taken = sorted(set().union(*labels))
-    if _listing_hash(images, taken) != record.strips:
-        raise InputError(f"{images} holds other strips than {paths.record} was made of: run `{COMMAND}` again")
+    if _listing_hash(images, taken, remake) != record.strips:
+        raise InputError(f"{images} holds other strips than {paths.record} was made of: run `{remake}` again")
     own = {PREFIX + image: codes for image, codes in labels[fold].items()}
-    content = fingerprint(record.folds[fold].table, _listing_hash(images, list(labels[fold])))
+    content = fingerprint(record.folds[fold].table, _listing_hash(images, list(labels[fold]), remake))
     return PseudoLabels(images, taken, own, content)
 
 
-def _checked_table(paths: PseudoPaths, record: Record, fold: int) -> Path:
+def _checked_table(paths: PseudoPaths, record: Record, fold: int, remake: str) -> Path:
     """The path of a fold's table, which must be the table of the record."""
     path = paths.labels(fold)
     if not path.exists():
-        raise InputError(f"{path} is missing: delete {paths.record} and run `{COMMAND}`")
+        raise InputError(f"{path} is missing: delete {paths.record} and run `{remake}`")
     if file_hash(path) != record.folds[fold].table:
-        raise InputError(f"{path} was changed after it was made: delete {paths.record} and run `{COMMAND}`")
+        raise InputError(f"{path} was changed after it was made: delete {paths.record} and run `{remake}`")
     return path
 
 
@@ -184,8 +184,8 @@ def _fingerprint(held_out: list[str]) -> str:
     return fingerprint(sorted(held_out))
 
 
-def _listing_hash(folder: Path, images: list[str]) -> str:
+def _listing_hash(folder: Path, images: list[str], remake: str) -> str:
     try:
         return listing_hash(folder, images)
     except FileNotFoundError as error:
-        raise InputError(f"{error.filename} is missing: restore the strip, or run `{COMMAND}` again") from None
+        raise InputError(f"{error.filename} is missing: restore the strip, or run `{remake}` again") from None

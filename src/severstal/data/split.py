@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from severstal.commands import command
 from severstal.data.labels import CLASSES, Labels
 from severstal.errors import InputError
+from severstal.paths import Paths
 
 COLUMNS = ["ImageId", "fold", "classes", "group"]
 
@@ -75,17 +77,18 @@ def describe_gaps(frame: pd.DataFrame) -> list[str]:
     return lines
 
 
-def read(path: Path) -> pd.DataFrame:
+def read(paths: Paths) -> pd.DataFrame:
     """The frozen split.
 
     Raises:
         InputError: if it is missing or no table of :data:`COLUMNS`.
     """
-    cure = f"delete {path} and run `bash bin/make_folds.sh` (a new split means training every fold again)"
+    path, remake = paths.folds_csv, command(paths, "make_folds")
+    cure = f"delete {path} and run `{remake}` (a new split means training every fold again)"
     try:
         frame = pd.read_csv(path, dtype={"ImageId": str, "fold": int, "classes": str}, keep_default_na=False)
     except FileNotFoundError:
-        raise InputError(f"{path} is missing: make it with `bash bin/make_folds.sh`") from None
+        raise InputError(f"{path} is missing: make it with `{remake}`") from None
     except (ValueError, pd.errors.ParserError) as error:
         raise InputError(f"{path} cannot be read ({error}): {cure}") from None
     if list(frame.columns) != COLUMNS:

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 
+from severstal.commands import command
 from severstal.errors import InputError
+from severstal.paths import Paths
 
 CURRENT = ("ImageId", "ClassId", "EncodedPixels")
 OF_2019 = ["ImageId_ClassId", "EncodedPixels"]
@@ -64,7 +66,8 @@ def read_table(path: Path, strict: bool = False) -> Table:
     try:
         text = path.read_bytes().decode("utf-8" if strict else "utf-8-sig")
     except FileNotFoundError:
-        raise InputError(f"{path} is missing: `bash bin/download_data.sh` fetches the competition's files") from None
+        fetch = command(Paths(input=path.parent), "download_data")
+        raise InputError(f"{path} is missing: `{fetch}` fetches the competition's files") from None
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path} cannot be read as CSV: it is no UTF-8 text ({error.reason} at byte {error.start}); save it as "

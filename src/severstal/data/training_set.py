@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from severstal.artifacts import file_hash, fingerprint, listing_hash
+from severstal.commands import command
 from severstal.data import pseudo_labels, split, strips
 from severstal.data.labels import Labels, read_labels
 from severstal.errors import InputError
@@ -45,7 +46,8 @@ class TrainingSet:
         """
         if folder == NO_PSEUDO_LABELS:
             return self
-        pseudo = pseudo_labels.read(Path(folder), fold, self.images(fold, held_out=True), self.height, self.width)
+        held_out, remake = self.images(fold, held_out=True), command(self.paths, "pseudo")
+        pseudo = pseudo_labels.read(Path(folder), fold, held_out, self.height, self.width, remake)
         return replace(self, pseudo=pseudo, fingerprint=fingerprint(self.fingerprint, pseudo.fingerprint))
 
     def images(self, fold: int, *, held_out: bool) -> list[str]:
@@ -78,7 +80,7 @@ def read_training_set(paths: Paths) -> TrainingSet:
     Raises:
         InputError: if one is missing or damaged, or they do not name the same strips.
     """
-    frame = split.read(paths.folds_csv)
+    frame = split.read(paths)
     images = strips.listing(paths.train_images)
     split.check_covers(frame, paths.folds_csv, images)
     height, width = strips.read(paths.train_images / images[0]).shape

@@ -112,8 +112,8 @@ class Engine(ABC):
             InputError: if it is missing; the message names the command that writes it.
         """
         if not path.exists():
-            command = f"bash bin/export.sh {member.encoder} {member.fold} --engine {cls.name}"
-            raise InputError(f"{path} is missing, as {member.name} was not exported for {cls.name}: run `{command}`")
+            remake = f"{member.export_command} --engine {cls.name}"
+            raise InputError(f"{path} is missing, as {member.name} was not exported for {cls.name}: run `{remake}`")
         return path
 
     @classmethod

@@ -56,7 +56,7 @@ def read_identity(member: Member) -> dict[str, str]:
     Raises:
         InputError: if it is missing or damaged: one whose network differs from the hash that its export wrote.
     """
-    path, remake = member.files.onnx, f"bash bin/export.sh {member.encoder} {member.fold}"
+    path, remake = member.files.onnx, member.export_command
     try:
         model = onnx.load(path)
         found = {entry.key: entry.value for entry in model.metadata_props}
@@ -80,5 +80,5 @@ def check_identity(member: Member) -> None:
     if changed:
         raise InputError(
             f"{member.files.onnx} belongs to another configuration ({changed[0]} {found.get(changed[0])} where the "
-            f"fold has {expected[changed[0]]}): run `bash bin/export.sh {member.encoder} {member.fold}`"
+            f"fold has {expected[changed[0]]}): run `{member.export_command}`"
         )

@@ -40,8 +40,8 @@ class OnnxRuntimeEngine(Engine):
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # its exceptions share no narrower base class
-            command = f"bash bin/export.sh` with --engine {self.name}"
-            raise InputError(f"{path} cannot be loaded ({first_line(error)}): delete it and run `{command}") from None
+            cure = f"delete it and run bin/export.sh with --engine {self.name}"
+            raise InputError(f"{path} cannot be loaded ({first_line(error)}): {cure}") from None
 
         if gpu_count() and CUDA not in self._session.get_providers():
             _warn_of_cpu(CUDA in onnxruntime.get_available_providers())

@@ -52,7 +52,7 @@ class OpenVinoEngine(Engine):
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise InputError(
-                f"{path} cannot be loaded ({reason}): delete it and run `bash bin/export.sh` with --engine {cls.name}"
+                f"{path} cannot be loaded ({reason}): delete it and run bin/export.sh with --engine {cls.name}"
             ) from None
 
     @classmethod

@@ -54,7 +54,7 @@ class OpenVinoInt8Engine(OpenVinoEngine):
             InputError: if NNCF's process ends without a result.
         """
         if fold is None:
-            raise InputError(f"{member.name}: int8 needs training strips to calibrate on: run `bash bin/export.sh`")
+            raise InputError(f"{member.name}: int8 needs strips to calibrate on: run `{member.export_command}`")
         result = member.files.float32_layers(NAME)
         result.unlink(missing_ok=True)
         child = multiprocessing.get_context("spawn").Process(target=_quantise, args=(fold.arguments(), max_drop))

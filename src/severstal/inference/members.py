@@ -7,6 +7,7 @@ from typing import Any
 
 from severstal import recipe
 from severstal.artifacts import file_hash
+from severstal.commands import command
 from severstal.engines import onnx_file
 from severstal.errors import InputError
 from severstal.experiment import Member, all_members
@@ -21,9 +22,7 @@ def ready_members(paths: Paths, tuned: TunedValues) -> list[Member]:
         InputError: as :func:`check_ready`.
     """
     members = [
-        member
-        for member in all_members(paths, recipe.read(paths.recipe))
-        if tuned.ensemble_weights.get(member.encoder, 1)
+        member for member in all_members(paths, recipe.read(paths)) if tuned.ensemble_weights.get(member.encoder, 1)
     ]
     for member in members:
         check_ready(member, tuned)
@@ -37,7 +36,7 @@ def check_ready(member: Member, tuned: TunedValues) -> None:
         InputError: if it is missing, or was trained or exported at another time; names the command to run.
     """
     if tuned.members.get(member.name) != member.weights_hash():
-        raise InputError(f"{member.name} was trained after tuning: run `bash bin/tune.sh` again")
+        raise InputError(f"{member.name} was trained after tuning: run `{command(member.paths, 'tune')}` again")
     onnx_file.check_identity(member)
 
 

@@ -28,8 +28,6 @@ from severstal.postprocess.tuned_values import TunedValues
 
 logger = logging.getLogger(__name__)
 
-COMMAND = "bash bin/predict.sh"
-
 
 @dataclass(frozen=True)
 class PredictionRun:
@@ -62,8 +60,8 @@ class PredictionRun:
         """
         folder = images.resolve() if images else paths.test_images
         names = strips.listing(folder)
-        form = submission.Form(names, submission.DEFAULT_COLUMNS) if images else submission.form_of(paths, names)
-        tuned = tuned_values.read(paths.postprocess)
+        form = submission.Form(names, submission.DEFAULT_COLUMNS, paths) if images else submission.form_of(paths, names)
+        tuned = tuned_values.read(paths)
         return cls(paths, folder, form, tuned, ready_members(paths, tuned), engine)
 
     def artifact(self) -> Artifact:
@@ -77,7 +75,7 @@ class PredictionRun:
 
     def record(self) -> dict[str, Any]:
         """The record of the submission on disk."""
-        return read_json(self.paths.submission_report, COMMAND)
+        return read_json(self.paths.submission_report, self.form.remake)
 
     def predict(self, budget: TimeBudget | None = None, *, skip_corrupt: bool = False, skip_late: bool = False) -> None:
         """Predict the strips; write the submission, checked, and its record.
@@ -110,7 +108,7 @@ class PredictionRun:
         facts = self._choices(ensemble) | {
             "strips_per_second": round(rate, 3),
             "counts": counts.lines(),
-            "warnings": counts.warnings(self._occurring()),
+            "warnings": counts.warnings(self._occurring(), self.paths),
             "corrupt": reader.corrupt,
             "late": late,
             "score": self._score(codes, height, width),

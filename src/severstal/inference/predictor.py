@@ -60,7 +60,7 @@ class Predictor:
                 message names the file and the command that makes it.
         """
         paths = experiment_paths(Path(folder))
-        tuned = tuned_values.read(paths.postprocess)
+        tuned = tuned_values.read(paths)
         members = ready_members(paths, tuned)
         config = members[0].config()
         self.height, self.width, self.engine = config.height, config.width, catalog.choose(engine)

@@ -16,6 +16,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from severstal import recipe
+from severstal.commands import command
 from severstal.data import near_duplicates, split, strips
 from severstal.data.labels import CLASSES, masks
 from severstal.data.out_of_fold import EnsembleMaps
@@ -62,12 +63,13 @@ class Labeller:
         Raises:
             InputError: if a network is missing or not exported, or the tuned values lack the choices of the folds.
         """
-        chosen = recipe.read(paths.recipe)
+        chosen = recipe.read(paths)
         members = all_members(paths, chosen)
         split.check_count(data.split, paths.folds_csv, chosen.num_folds)
         out_of_fold = EnsembleMaps(data, members)
         if len(tuned.nested) != chosen.num_folds:
-            raise InputError(f"{paths.postprocess} lacks the values chosen without each fold: run `bash bin/tune.sh`")
+            remake = command(paths, "tune")
+            raise InputError(f"{paths.postprocess} lacks the values chosen without each fold: run `{remake}`")
         folds = []
         for fold, choice in enumerate(tuned.nested):
             used = [m for m in members if m.fold == fold and choice.ensemble_weights.get(m.encoder)]

@@ -10,6 +10,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from severstal.artifacts import Artifact, file_hash, listing_hash, replacing
+from severstal.commands import command
 from severstal.data import pseudo_labels, rle, strips
 from severstal.data.labels import CLASSES
 from severstal.data.training_set import read_training_set
@@ -59,7 +60,7 @@ class PseudoLabellingRun:
         data, names = read_training_set(paths), strips.listing(folder)
         if folder == paths.train_images.resolve():
             raise InputError(f"{folder} holds the labelled strips: name a folder of others with --images")
-        labeller = Labeller.of(paths, data, tuned_values.read(paths.postprocess), limits)
+        labeller = Labeller.of(paths, data, tuned_values.read(paths), limits)
         return cls(folder, names, labeller, engine, PseudoPaths(output.resolve()) if output else paths.pseudo)
 
     @property
@@ -137,7 +138,7 @@ class PseudoLabellingRun:
 
     def summary(self) -> list[str]:
         """Lines on the labels on disk: strips accepted, why others were rejected, and how good the labels are."""
-        record = pseudo_labels.read_record(self.output)
+        record = pseudo_labels.read_record(self.output, command(self.labeller.data.paths, "pseudo"))
         lines = [
             f"fold {number}: {fold.taken} of {len(self.images)} strips accepted, labelled by {', '.join(fold.members)}"
             for number, fold in enumerate(record.folds)

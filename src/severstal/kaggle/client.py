@@ -80,7 +80,7 @@ def _cure(status: int, competition: Competition, uploading: bool) -> str:
     if uploading and status in (400, 403):
         cure += (
             ". This is a code competition, which takes the output of a notebook instead of an uploaded file: run "
-            "`bash bin/package_kaggle.sh`, then `bash bin/submit.sh --notebook`"
+            "bin/package_kaggle.sh, then bin/submit.sh --notebook"
         )
     return cure
 

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from severstal.artifacts import read_json, write_json
+from severstal.commands import command
 from severstal.console import duration
 from severstal.errors import InputError
 from severstal.folder_paths import KaggleDatasetPaths, KaggleKernelPaths
 from severstal.kaggle.client import explain, sign_in
 from severstal.kaggle.competition import SEVERSTAL, SITE, Competition
 from severstal.kaggle.package import OWNER
+from severstal.paths import Paths
 
 logger = logging.getLogger(__name__)
 
@@ -26,14 +28,16 @@ POLL_SECONDS = 20.0
 MAX_SECONDS = {"data set": 3600.0, "notebook": 3 * 3600.0, "score": 3 * 3600.0}  # a GPU may have to be waited for
 
 
-def describe_upload(dataset: Path, kernel: Path) -> list[str]:
+def describe_upload(paths: Paths) -> list[str]:
     """What :func:`submit_notebook` would upload and do, as lines; read from the packaged folders alone.
 
     Raises:
         InputError: if a folder is missing.
     """
-    dataset_file = KaggleDatasetPaths(dataset).metadata
-    data, notebook = _metadata(dataset_file), _metadata(KaggleKernelPaths(kernel).metadata)
+    dataset, kernel = paths.kaggle_dataset, paths.kaggle_kernel
+    dataset_file, kernel_file = _metadata_files(paths)
+    remake = command(paths, "package_kaggle")
+    data, notebook = read_json(dataset_file, remake), read_json(kernel_file, remake)
     parts = sorted(part for part in dataset.iterdir() if part != dataset_file)
     return [
         f"data set {data['id']}, private, from {dataset}:",
@@ -47,7 +51,7 @@ def describe_upload(dataset: Path, kernel: Path) -> list[str]:
     ]
 
 
-def submit_notebook(dataset: Path, kernel: Path, message: str, competition: Competition = SEVERSTAL) -> str | None:
+def submit_notebook(paths: Paths, message: str, competition: Competition = SEVERSTAL) -> str | None:
     """Upload both packaged folders, run the notebook on Kaggle, submit its ``submission.csv`` and wait for the score.
 
     Args:
@@ -59,15 +63,17 @@ def submit_notebook(dataset: Path, kernel: Path, message: str, competition: Comp
     Raises:
         InputError: if a folder is missing, or Kaggle refuses or fails (with Kaggle's reason and a cure).
     """
-    describe_upload(dataset, kernel)  # checks the folders before anything is uploaded
+    describe_upload(paths)  # checks the folders before anything is uploaded
     client = sign_in(competition)
     from requests import RequestException
 
     try:
-        _fill_in_owner(dataset, kernel, client.get_config_value("username"))
-        _push_dataset(client, dataset, message)
-        ref, version = _push_kernel(client, kernel)
-        answer = client.competition_submit_code("submission.csv", message, competition.slug, ref, version, quiet=True)
+        dataset, notebook = _fill_in_owner(paths, client.get_config_value("username"))
+        _push_dataset(client, paths.kaggle_dataset, dataset, message)
+        version = _push_kernel(client, paths.kaggle_kernel, notebook)
+        answer = client.competition_submit_code(
+            "submission.csv", message, competition.slug, notebook, version, quiet=True
+        )
         logger.info("submitted: %s", answer.message)
         return _score(client, competition, answer.ref)
     except (RequestException, json.JSONDecodeError) as error:
@@ -76,15 +82,21 @@ def submit_notebook(dataset: Path, kernel: Path, message: str, competition: Comp
         raise InputError(f"Kaggle's client refuses: {error}") from error
 
 
-def _fill_in_owner(dataset: Path, kernel: Path, user: str) -> None:
-    """Write the token's user into metadata that were packaged without one."""
-    for file in (KaggleDatasetPaths(dataset).metadata, KaggleKernelPaths(kernel).metadata):
-        text = json.dumps(_metadata(file))
-        write_json(file, json.loads(text.replace(f'"{OWNER}/', f'"{user}/')))
+def _metadata_files(paths: Paths) -> tuple[Path, Path]:
+    return KaggleDatasetPaths(paths.kaggle_dataset).metadata, KaggleKernelPaths(paths.kaggle_kernel).metadata
 
 
-def _push_dataset(client: Any, folder: Path, message: str) -> None:
-    ref = _metadata(KaggleDatasetPaths(folder).metadata)["id"]
+def _fill_in_owner(paths: Paths, user: str) -> tuple[str, str]:
+    """Write the token's user into metadata that were packaged without one; returns the names of both on Kaggle."""
+    names = []
+    for file in _metadata_files(paths):
+        metadata = json.loads(file.read_text(encoding="utf-8").replace(f'"{OWNER}/', f'"{user}/'))
+        write_json(file, metadata)
+        names.append(metadata["id"])
+    return names[0], names[1]
+
+
+def _push_dataset(client: Any, folder: Path, ref: str, message: str) -> None:
     exists = _exists(client, ref)
     if exists:
         answer = client.dataset_create_version(str(folder), message, quiet=True, dir_mode="zip")
@@ -109,9 +121,8 @@ def _exists(client: Any, ref: str) -> bool:
     return True
 
 
-def _push_kernel(client: Any, folder: Path) -> tuple[str, int]:
-    """Upload the notebook and wait for its run; returns its name on Kaggle and its version."""
-    ref = _metadata(KaggleKernelPaths(folder).metadata)["id"]
+def _push_kernel(client: Any, folder: Path, ref: str) -> int:
+    """Upload the notebook and wait for its run; returns its version."""
     answer = client.kernels_push(str(folder))
     if answer.error:
         raise InputError(f"Kaggle did not take the notebook {ref}: {answer.error}")
@@ -130,7 +141,7 @@ def _push_kernel(client: Any, folder: Path) -> tuple[str, int]:
         failures,
         lambda: client.kernels_status(ref).failure_message,
     )
-    return ref, answer.version_number
+    return answer.version_number
 
 
 def _score(client: Any, competition: Competition, ref: int) -> str | None:
@@ -171,10 +182,6 @@ def _wait(
         previous = current
         time.sleep(POLL_SECONDS)
     logger.info("%s: %s after %s", what, success, duration(time.monotonic() - began))
-
-
-def _metadata(file: Path) -> dict[str, Any]:
-    return read_json(file, "bash bin/package_kaggle.sh")
 
 
 def _size(part: Path) -> int:

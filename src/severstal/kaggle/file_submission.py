@@ -20,7 +20,7 @@ def submit_file(csv: Path, message: str, competition: Competition = SEVERSTAL) -
         InputError: if the file is missing or empty, or Kaggle refuses it (with Kaggle's reason and a cure).
     """
     if not csv.is_file() or not csv.stat().st_size:
-        raise InputError(f"{csv} is missing or empty: make it with `bash bin/predict.sh`")
+        raise InputError(f"{csv} is missing or empty: bin/predict.sh writes it")
     client = sign_in(competition)
     from requests import RequestException
 

@@ -16,7 +16,8 @@ import threading
 import time
 from pathlib import Path
 
-from severstal.console import duration, folder_options
+from severstal.commands import folder_options
+from severstal.console import duration
 from severstal.data.labels import CLASSES
 from severstal.engines.catalog import engine_class
 from severstal.engines.tensorrt.library import missing_support

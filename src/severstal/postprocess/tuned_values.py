@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from severstal.artifacts import read_model
+from severstal.commands import command
+from severstal.paths import Paths
 from severstal.postprocess.rules import AnyRule
 
 SCORES = ("all_empty", "default", "tuned", "nested")
@@ -47,10 +48,10 @@ class TunedValues(Choice):
         return scores
 
 
-def read(path: Path) -> TunedValues:
+def read(paths: Paths) -> TunedValues:
     """The tuned values.
 
     Raises:
         InputError: if they are missing or not what tuning writes.
     """
-    return read_model(path, TunedValues, "bash bin/tune.sh")
+    return read_model(paths.postprocess, TunedValues, command(paths, "tune"))

@@ -104,7 +104,7 @@ def _engines(member: Member) -> list[dict[str, Any]]:
     """The checks that export made of the member's engines, of the present ONNX file only."""
     rows = []
     for path in member.files.sidecars():
-        record = read_json(path, f"bash bin/export.sh {member.encoder} {member.fold}")
+        record = read_json(path, member.export_command)
         if "parity" in record and member.files.onnx.exists() and record["onnx"] == file_hash(member.files.onnx):
             rows.append(
                 {
@@ -121,7 +121,7 @@ def _engines(member: Member) -> list[dict[str, Any]]:
 
 def _times(paths: Paths) -> list[dict[str, Any]]:
     """Seconds and end of each stage's last run that had something to do."""
-    times = console.read_times(paths.times)
+    times = console.read_times(paths)
     return [{"stage": name, **times[name]} for name in STAGES if name in times]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from severstal.commands import command
 from severstal.data.labels import CLASSES
 from severstal.errors import InputError
 from severstal.paths import Paths
@@ -23,7 +24,7 @@ def read_strip_scores(paths: Paths) -> pd.DataFrame:
     Raises:
         InputError: if the table is missing or has other columns.
     """
-    cure = "make it with `bash bin/tune.sh`"
+    cure = f"make it with `{command(paths, 'tune')}`"
     try:
         frame = pd.read_csv(paths.strip_scores, dtype={"ImageId": str}).set_index("ImageId")
     except FileNotFoundError:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from severstal import recipe
 from severstal.artifacts import file_hash, fingerprint, read_json
+from severstal.commands import command
 from severstal.data import strips
 from severstal.data.labels import Labels, read_labels
 from severstal.data.out_of_fold import EnsembleMaps
@@ -51,17 +52,17 @@ class Sources:
         Raises:
             InputError: if a file is missing or damaged, or does not belong to the same run as the others.
         """
-        run_recipe = recipe.read(paths.recipe)
+        run_recipe = recipe.read(paths)
         members = all_members(paths, run_recipe)
         data = read_training_set(paths)
-        values = tuned_values.read(paths.postprocess)
+        values = tuned_values.read(paths)
         strip_scores = read_strip_scores(paths)
-        submission = read_json(paths.submission_report, "bash bin/predict.sh")
+        submission = read_json(paths.submission_report, command(paths, "predict"))
         _check_weights(members, values)
         _check_submission(paths, values, submission)
         maps = EnsembleMaps(data, members)
         if list(strip_scores.index) != [image for images in maps.folds for image in images]:
-            raise InputError(f"{paths.strip_scores} is of another split: delete it and run `bash bin/tune.sh`")
+            raise InputError(f"{paths.strip_scores} is of another split: delete it, run `{command(paths, 'tune')}`")
         test_images = strips.listing(paths.test_images)
         codes = read_labels(paths.submission, data.height, data.width, test_images)
         return cls(paths, run_recipe, members, data, values, maps, strip_scores, submission, test_images, codes)
@@ -70,7 +71,7 @@ class Sources:
 def _check_weights(members: list[Member], values: TunedValues) -> None:
     for member in members:
         if values.members.get(member.name) != member.weights_hash():
-            raise InputError(f"{member.name} was trained after tuning: run `bash bin/tune.sh` again")
+            raise InputError(f"{member.name} was trained after tuning: run `{command(member.paths, 'tune')}` again")
 
 
 def _check_submission(paths: Paths, values: TunedValues, submission: dict[str, Any]) -> None:
@@ -80,17 +81,18 @@ def _check_submission(paths: Paths, values: TunedValues, submission: dict[str, A
     except (KeyError, ValueError):
         is_current = False
     if not is_current:
-        raise InputError(f"{paths.submission} was predicted before tuning: run `bash bin/predict.sh` again")
+        raise InputError(f"{paths.submission} was predicted before tuning: run `{command(paths, 'predict')}` again")
     if not paths.submission.exists() or submission.get("submission") != file_hash(paths.submission):
         raise InputError(
-            f"{paths.submission} is not the file that {paths.submission_report} describes: run `bash bin/predict.sh`"
+            f"{paths.submission} is not the file that {paths.submission_report} describes: run "
+            f"`{command(paths, 'predict')}`"
         )
 
 
 def artifact_inputs(paths: Paths) -> dict[str, Any]:
     """Hashes of everything that decides the report's content, its own code included."""
     files = [paths.recipe, paths.folds_csv, paths.postprocess, paths.strip_scores, paths.times]
-    for member in all_members(paths, recipe.read(paths.recipe)):
+    for member in all_members(paths, recipe.read(paths)):
         files += [member.files.config, member.files.log, *member.files.sidecars()]
     own = sorted(file for file in Path(__file__).parent.rglob("*") if file.is_file() and file.suffix != ".pyc")
     return {

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from severstal.commands import command
 from severstal.errors import InputError
 from severstal.paths import Paths
 from severstal.postprocess.rules import Rule
@@ -17,12 +18,13 @@ def read_grid(paths: Paths, defect: int, rule: Rule) -> pd.DataFrame:
     Raises:
         InputError: if the table is missing, damaged or of another rule.
     """
-    path, cure = paths.grid_table(defect), "delete it and run `bash bin/tune.sh`"
+    path, remake = paths.grid_table(defect), command(paths, "tune")
+    cure = f"delete it and run `{remake}`"
     try:
         frame = pd.read_csv(path, index_col=rule.horizontal().name)
         frame.columns = frame.columns.astype(int)
     except FileNotFoundError:
-        raise InputError(f"{path} is missing: delete {paths.strip_scores} and run `bash bin/tune.sh`") from None
+        raise InputError(f"{path} is missing: delete {paths.strip_scores} and run `{remake}`") from None
     except ValueError as error:
         raise InputError(f"{path} cannot be read ({error}): {cure}") from None
     if frame.columns.tolist() != rule.vertical().values.tolist():

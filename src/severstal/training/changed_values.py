@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from severstal import recipe
-from severstal.console import short
+from severstal.commands import command, short
 from severstal.data.training_set import TrainingSet
 from severstal.errors import InputError
 from severstal.experiment import Member, training_values
@@ -103,23 +103,24 @@ def _cures(jobs: Sequence[Wanted], different: Difference) -> list[str]:
     lines = []
     if not any(name in EXPERIMENT for name in different.values):
         lines.append(f"to keep what is there, give its values again:  {_train_command(jobs, different)}")
-    command = _recipe_command(jobs, different)
-    if command:
-        lines.append(f"to use its values in every run:  {command}")
+    remember = _recipe_command(jobs, different)
+    if remember:
+        lines.append(f"to use its values in every run:  {remember}")
     return [*lines, anew]
 
 
 def _train_command(jobs: Sequence[Wanted], different: Difference) -> str:
     """The command with the values of the networks on disk; it stands for each of several networks."""
     member = jobs[0].member
-    which = f"{member.encoder} {member.fold}" if len(jobs) == 1 else "ENCODER FOLD"
+    which = (member.encoder, member.fold) if len(jobs) == 1 else ("ENCODER", "FOLD")
     values = {name: getattr(jobs[0].recipe, name) for name in jobs[0].given} | different.trained
-    return f"bash bin/train.sh {which} {_options(values)}"
+    return command(member.paths, "train", *which, *_options(values))
 
 
 def _recipe_command(jobs: Sequence[Wanted], different: Difference) -> str | None:
     """The command that puts the values into the recipe; None where it has them."""
-    chosen = recipe.read(jobs[0].member.paths.recipe)
+    paths = jobs[0].member.paths
+    chosen = recipe.read(paths)
     encoders = {job.member.encoder for job in jobs}
     planned = [chosen.for_encoder(encoder) for encoder in encoders]
     values = {
@@ -131,10 +132,10 @@ def _recipe_command(jobs: Sequence[Wanted], different: Difference) -> str | None
         return None
     has_own = any(name in row for row in chosen.encoders.values() for name in values)
     if any(name in EXPERIMENT for name in values) or (encoders == set(chosen.encoders) and not has_own):
-        return f"{recipe.MAKE_FOLDS} {_options(values)}"
+        return command(paths, "make_folds", *_options(values))
     rows = {name: row | values if name in encoders else row for name, row in chosen.encoders.items()}
-    return f"{recipe.MAKE_FOLDS} {_options({'encoders': rows})}"
+    return command(paths, "make_folds", *_options({"encoders": rows}))
 
 
-def _options(values: dict[str, Any]) -> str:
-    return " ".join(f"{option(name)} {shlex.quote(format_value(value))}" for name, value in values.items())
+def _options(values: dict[str, Any]) -> list[str]:
+    return [text for name, value in values.items() for text in (option(name), format_value(value))]

@@ -15,6 +15,7 @@ from typing import Literal
 import pandas as pd
 
 from severstal.artifacts import file_hash
+from severstal.commands import command
 from severstal.data import near_duplicates, pseudo_labels, split
 from severstal.data.training_set import TrainingSet
 from severstal.errors import InputError
@@ -135,7 +136,7 @@ def _lessons(member: Member) -> list[Lesson]:
         InputError: if one of them is missing, or its split is not the one that it was trained with.
     """
     config, folds_csv = member.config(), member.paths.folds_csv
-    frame = split.read(folds_csv)
+    frame = split.read(member.paths)
     if not config.train_images or config.split != file_hash(folds_csv):
         raise InputError(
             f"{folds_csv} is not the split that {member.name} was trained with, so what it learned from is not known: "
@@ -145,7 +146,8 @@ def _lessons(member: Member) -> list[Lesson]:
     size = (config.height, config.width)
     lessons = [Lesson(Path(config.train_images), tuple(images), size, config.synthetic)]
     if config.recipe.pseudo_labels != NO_PSEUDO_LABELS:
-        lessons.append(_pseudo_labelled(PseudoPaths(Path(config.recipe.pseudo_labels)), member.fold, size))
+        remake = command(member.paths, "pseudo")
+        lessons.append(_pseudo_labelled(PseudoPaths(Path(config.recipe.pseudo_labels)), member.fold, size, remake))
     if config.pretrained:
         earlier = Member(Paths(folds=Path(config.pretrained.folds)), member.encoder, config.pretrained.fold)
         if earlier.weights_hash() != config.pretrained.weights:
@@ -157,6 +159,6 @@ def _lessons(member: Member) -> list[Lesson]:
     return lessons
 
 
-def _pseudo_labelled(paths: PseudoPaths, fold: int, size: tuple[int, int]) -> Lesson:
-    folder = Path(pseudo_labels.read_record(paths).images)
+def _pseudo_labelled(paths: PseudoPaths, fold: int, size: tuple[int, int], remake: str) -> Lesson:
+    folder = Path(pseudo_labels.read_record(paths, remake).images)
     return Lesson(folder, tuple(pd.read_csv(paths.labels(fold))["ImageId"].unique()), size, synthetic=False)

@@ -71,7 +71,7 @@ def to_int8(
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     if not strips:
-        raise InputError("int8 needs training strips to measure its ranges on: run `bash bin/export.sh`")
+        raise InputError("int8 needs training strips to measure its ranges on: run bin/export.sh")
     with tempfile.TemporaryDirectory() as folder, _quiet_root_logger():
         source, target = Path(folder) / "model.onnx", Path(folder) / "int8.onnx"
         onnx.save(model, source)  # of a model in memory it would move the weights to a file, and change the caller's

@@ -62,7 +62,7 @@ class LakeRun:
             InputError: if a network is missing or does not fit the tuned values, a location is none, or the result
                 belongs to another ensemble.
         """
-        tuned = tuned_values.read(paths.postprocess)
+        tuned = tuned_values.read(paths)
         members = ready_members(paths, tuned)
         if address is None or engine == "auto":
             engine = catalog.choose(engine)
