@@ -23,8 +23,8 @@ from severstal.errors import InputError, run_stage
 from severstal.experiment import experiment_lock
 from severstal.hardware import core_count
 from severstal.paths import Paths
-from severstal.recipe_files import SourcedValues, command_line
 from severstal.recipe_options import add_recipe_options, given_values, table
+from severstal.recipe_values import SourcedValues
 
 
 def main() -> None:
@@ -73,7 +73,7 @@ def choose_values(paths: Paths, name: str | None, given: dict[str, Any]) -> Sour
         values = recipe.read_values(paths)
     else:
         values = recipe_files.load(name or default_recipe(paths))
-    return values.updated(command_line(given, "make_folds.sh"))
+    return values.with_options(given, "make_folds.sh")
 
 
 def default_recipe(paths: Paths) -> str:

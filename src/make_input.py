@@ -18,7 +18,7 @@ from severstal import console, recipe
 from severstal.commands import short
 from severstal.errors import InputError, run_stage
 from severstal.paths import Paths
-from severstal.recipe_files import option
+from severstal.recipe_values import option
 from severstal.run_lock import run_lock
 from severstal.synthetic import dataset
 from severstal.synthetic.variety import VARIETIES

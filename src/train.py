@@ -26,7 +26,6 @@ from severstal.errors import InputError, run_stage
 from severstal.experiment import experiment_lock, select_members
 from severstal.hardware import core_count
 from severstal.paths import Paths
-from severstal.recipe_files import command_line
 from severstal.recipe_options import add_recipe_options, given_values, table
 from severstal.training.changed_values import refuse_changes
 from severstal.training.job import Job
@@ -109,8 +108,8 @@ def is_cached(stage: Stage, job: Job) -> bool:
 def show_recipe(paths: Paths, encoder: str | None, given: dict[str, Any]) -> None:
     values = recipe.read_values(paths)
     if encoder is not None:
-        values = recipe.for_encoder(values, encoder)
-    print(*table(values.updated(command_line(given, "train.sh"))), sep="\n")
+        values = values.for_encoder(encoder)
+    print(*table(values.with_options(given, "train.sh")), sep="\n")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from severstal.artifacts import read_json, validation_problems, write_json
 from severstal.commands import command
 from severstal.errors import InputError, did_you_mean
 from severstal.paths import Paths
-from severstal.recipe_files import IMAGENET, NO_FILE, PATH_FIELDS, Source, SourcedValues, command_line
+from severstal.recipe_files import IMAGENET, NO_FILE, PATH_FIELDS
+from severstal.recipe_values import Source, SourcedValues
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -162,7 +163,7 @@ class Recipe(BaseModel):
 
     def for_encoder(self, encoder: str, overrides: dict[str, Any] | None = None) -> Recipe:
         """The recipe of one encoder's networks: the encoder's own values, then those of the command line."""
-        return build(for_encoder(SourcedValues(self.model_dump()), encoder).updated(command_line(overrides or {})))
+        return build(SourcedValues(self.model_dump()).for_encoder(encoder).with_options(overrides or {}))
 
 
 def build(values: dict[str, Any] | SourcedValues) -> Recipe:
@@ -179,25 +180,13 @@ def build(values: dict[str, Any] | SourcedValues) -> Recipe:
                 place = sourced.place(f"encoders.{encoder}.{name}")
                 raise InputError(f"{place}: it is the same for all networks and cannot be set for one encoder")
         if row:
-            _validated(for_encoder(sourced, encoder), f"encoders.{encoder}.")
+            _validated(sourced.for_encoder(encoder), f"encoders.{encoder}.")
     return recipe
-
-
-def for_encoder(sourced: SourcedValues, encoder: str) -> SourcedValues:
-    """The values of one encoder's networks: the encoder's own ones replace the recipe's."""
-    encoders = sourced.values["encoders"]
-    row = encoders.get(encoder, {}) if isinstance(encoders, dict) else {}  # a list names encoders without own values
-    sources = {name: source for name, source in sourced.sources.items() if name == "encoders"}
-    for name in row:
-        key = f"encoders.{encoder}.{name}"
-        label = sourced.label(key) if key in sourced.sources else sourced.label("encoders")
-        sources[name] = Source(f"[encoders.{encoder}] of {label}", sourced.place(key))
-    return sourced.updated(SourcedValues(row | {"encoders": {encoder: {}}}, sources))
 
 
 def named(recipe: str, overrides: dict[str, Any] | None = None) -> Recipe:
     """A recipe by its name or the path of its file; values of the command line replace its own."""
-    return build(recipe_files.load(recipe).updated(command_line(overrides or {})))
+    return build(recipe_files.load(recipe).with_options(overrides or {}))
 
 
 def read(paths: Paths) -> Recipe:

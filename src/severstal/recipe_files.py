@@ -2,8 +2,9 @@
 
 The recipes that come with the project lie in ``recipes/``. A file holds names and values of
 :class:`severstal.recipe.Recipe`, a table ``[encoders.NAME]`` per encoder, and ``extends`` where it starts from another
-recipe: a name, or a path that is relative to the file. A value replaces the extended recipe's value. Tables of encoders
-replace all of its encoders; a list of their names chooses among them and adds to them, and their own values stay.
+recipe: a name, or a path that is relative to the file. A value replaces the extended recipe's value. The encoders that
+a file names, in tables or in a list, are those that are trained; each keeps the values of its table in the extended
+recipe, and the file's own table replaces single ones.
 """
 
 from __future__ import annotations
@@ -11,94 +12,17 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from severstal.errors import InputError, did_you_mean
+from severstal.recipe_values import Source, SourcedValues
 
 FOLDER = Path(__file__).with_name("recipes")
 PATH_FIELDS = ("pseudo_labels", "encoder_weights", "from_folds")
 NO_FILE, IMAGENET = "none", "imagenet"  # values of these fields that are no paths
 KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
 HEADER = re.compile(r"\s*\[[^\[\]]+\]")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a value comes from.
-
-    Attributes:
-        label: as --show-recipe prints it, such as ``cpu.toml``.
-        place: as errors name it, with the value's name, such as ``my.toml, line 3: epochs``.
-    """
-
-    label: str
-    place: str
-
-
-@dataclass(frozen=True)
-class SourcedValues:
-    """Values that are not validated yet, and where each comes from.
-
-    Attributes:
-        values: by field of the recipe.
-        sources: by field; values of an encoder's table by ``encoders.NAME.FIELD``. A value without a source is allowed.
-        origin: what errors name where a value has no source.
-    """
-
-    values: dict[str, Any]
-    sources: dict[str, Source] = field(default_factory=dict)
-    origin: str = "recipe"
-
-    def updated(self, other: SourcedValues) -> SourcedValues:
-        """These values, replaced by the other's where it has a value. Encoders in a list keep their own values."""
-        kept = {name: source for name, source in self.sources.items() if name.split(".")[0] not in other.values}
-        rows = _chosen_rows(self.values.get("encoders"), other.values.get("encoders"))
-        own = [f"encoders.{encoder}.{name}" for encoder, row in rows.items() for name in row]
-        kept |= {name: self.sources[name] for name in own if name in self.sources}
-        values = self.values | other.values | ({"encoders": rows} if rows else {})
-        return SourcedValues(values, kept | other.sources, self.origin)
-
-    def label(self, name: str) -> str:
-        """Where a value comes from, as --show-recipe prints it."""
-        if name in self.sources:
-            return self.sources[name].label
-        return self.origin if name in self.values else "default"
-
-    def place(self, name: str, table: str = "") -> str:
-        """How an error names a value: by its source, or else by the origin.
-
-        Args:
-            name: a field, or what is nested in it, such as ``class_sampling.2``.
-            table: what comes before the name where there is no source.
-        """
-        if name in self.sources:
-            return self.sources[name].place
-        top, _, nested = name.partition(".")
-        if nested.isdigit():  # an entry of a list
-            return f"{self.place(top, table)} entry {int(nested) + 1}"
-        if top in self.sources:
-            return f"{self.sources[top].place}.{nested}"
-        return f"{self.origin}: {table}{name}"
-
-
-def _chosen_rows(tables: Any, names: Any) -> dict[str, dict[str, Any]]:
-    """The encoders of a list of names, each with its values in ``tables``; nothing where it is no such list."""
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        return {}
-    rows = tables if isinstance(tables, dict) else {}
-    return {name: row if isinstance(row := rows.get(name), dict) else {} for name in names}
-
-
-def command_line(values: dict[str, Any], script: str = "the command line") -> SourcedValues:
-    """Values that were given as options of a script, such as ``train.sh``."""
-    return SourcedValues(values, {name: Source(f"{option(name)} of {script}", option(name)) for name in values})
-
-
-def option(field: str) -> str:
-    """The command-line option of a value."""
-    return "--from" if field == "from_folds" else f"--{field.replace('_', '-')}"
 
 
 def names() -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 from severstal import recipe
 from severstal.errors import InputError
 from severstal.recipe import Recipe
-from severstal.recipe_files import SourcedValues, option
+from severstal.recipe_values import SourcedValues, option
 
 PREFIX = "value_"  # of the values' names in the parsed options
 
@@ -71,7 +71,7 @@ def table(values: SourcedValues) -> list[str]:
     shown = validated | {"encoders": list(encoders)}  # their own values follow in rows of their own
     rows = [(name, format_value(value), values.label(name)) for name, value in shown.items() if name != "name"]
     for encoder, row in encoders.items():
-        own = recipe.for_encoder(values, encoder)
+        own = values.for_encoder(encoder)
         rows += [(f"  {encoder}: {name}", format_value(value), own.label(name)) for name, value in row.items()]
     rows = [("value", "is", "comes from"), *rows]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]

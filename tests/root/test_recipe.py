@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from severstal import recipe, recipe_files
+from severstal import recipe, recipe_files, recipe_values
 from severstal.errors import InputError
 from severstal.paths import Paths
-from severstal.recipe_files import SourcedValues
+from severstal.recipe_values import SourcedValues
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_an_encoder_is_trained_with_its_own_values_and_options_go_before_them() 
 
 
 def test_what_is_written_is_read_again_with_the_source_of_each_value(tmp_path) -> None:
-    values = recipe_files.load("kaggle").updated(recipe_files.command_line({"epochs": 3}, "make_folds.sh"))
+    values = recipe_files.load("kaggle").updated(recipe_values.command_line({"epochs": 3}, "make_folds.sh"))
     paths = Paths(folds=tmp_path)
     recipe.write(paths.recipe, recipe.build(values), values.sources)
     assert recipe.read(paths) == recipe.build(values)
@@ -82,7 +82,7 @@ def test_what_is_written_is_read_again_with_the_source_of_each_value(tmp_path) -
     assert again.label("epochs") == "--epochs of make_folds.sh"
     assert again.label("batch_size") == "kaggle.toml"
     assert again.label("amp") == "default"
-    own = recipe.for_encoder(again, "tu-convnext_tiny")
+    own = again.for_encoder("tu-convnext_tiny")
     assert own.label("learning_rate") == "[encoders.tu-convnext_tiny] of kaggle.toml"
     assert json.loads(paths.recipe.read_text())["epochs"] == 3
 

@@ -40,6 +40,19 @@ def test_a_file_sets_what_differs_from_the_recipes_that_it_extends(tmp_path) -> 
     assert loaded.label("weight_decay") == "default"
 
 
+def test_encoders_that_a_file_names_keep_the_values_of_the_extended_recipe(tmp_path) -> None:
+    file = write(
+        tmp_path,
+        base='extends = "kaggle"\n[encoders.resnet18]\nepochs = 5\nwarmup = 0.1\n[encoders.tu-convnext_tiny]\n',
+        mine='extends = "base.toml"\n[encoders.tu-convnext_tiny]\n[encoders.resnet18]\nepochs = 6\n',
+    )
+    values = recipe.named(str(file))
+    assert values.encoders == {"tu-convnext_tiny": {"learning_rate": 3e-4}, "resnet18": {"epochs": 6, "warmup": 0.1}}
+    own = recipe_files.load(str(file)).for_encoder("resnet18")
+    assert own.label("epochs") == f"[encoders.resnet18] of {file}"
+    assert own.label("warmup") == f"[encoders.resnet18] of {tmp_path}/base.toml (extended by mine.toml)"
+
+
 def test_paths_are_relative_to_the_file_of_the_recipe(tmp_path, monkeypatch) -> None:
     (tmp_path / "recipes").mkdir()
     text = 'extends = "kaggle"\nencoder_weights = "w.pt"\npseudo_labels = "../labels"\n'

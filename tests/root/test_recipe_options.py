@@ -10,7 +10,7 @@ from support.commands import run_refused, run_stage_in_process
 from support.files import contents
 from support.training import ENCODER
 
-from severstal import recipe
+from severstal import recipe, recipe_files
 from severstal.errors import InputError
 from severstal.paths import Paths
 from severstal.recipe import Recipe
@@ -87,8 +87,20 @@ def test_encoders_in_a_list_keep_the_values_that_they_have_in_the_recipe(tiny) -
     assert rows(table)["encoders"][0] == f"resnet34,{ENCODER}"
     run("make_folds", tiny, "--encoders", f"resnet34,{ENCODER}")
     assert recipe.read(tiny).encoders == {"resnet34": {}, ENCODER: {"epochs": 4}}
-    run("make_folds", tiny, "--encoders", json.dumps({ENCODER: {}}))
-    assert recipe.read(tiny).encoders == {ENCODER: {}}
+    run("make_folds", tiny, "--encoders", json.dumps({ENCODER: {"warmup": 0.1}}))
+    assert recipe.read(tiny).encoders == {ENCODER: {"epochs": 4, "warmup": 0.1}}
+
+
+def test_an_option_counts_for_encoders_that_have_a_value_of_their_own(tmp_path) -> None:
+    paths = Paths.under(tmp_path)
+    table = rows(run("make_folds", paths, "--recipe", "sample", "--amp", "bf16", "--show-recipe"))
+    assert table["amp"] == ["bf16", "--amp of make_folds.sh"]
+    assert "tu-tf_efficientnet_lite0: amp" not in " ".join(table)
+    values = recipe_files.load("kaggle").with_options({"learning_rate": "0.1"})
+    assert recipe.build(values).for_encoder("tu-convnext_tiny").learning_rate == 0.1
+    both = {"learning_rate": "0.1", "encoders": {"resnet18": {"learning_rate": 0.2}, "resnet34": {}}}
+    built = recipe.build(recipe_files.load("kaggle").with_options(both))
+    assert [built.for_encoder(name).learning_rate for name in built.encoders] == [0.2, 0.1]
 
 
 def test_without_a_recipes_name_options_change_the_recipe_in_use(tiny) -> None:

@@ -17,8 +17,8 @@ from severstal.data.training_set import TrainingSet
 from severstal.errors import InputError
 from severstal.experiment import Member, training_values
 from severstal.recipe import EXPERIMENT, Recipe
-from severstal.recipe_files import option
 from severstal.recipe_options import format_value
+from severstal.recipe_values import option
 
 
 class Wanted(Protocol):
