@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from severstal import recipe
-from severstal.artifacts import Artifact, replacing
+from severstal.artifacts import Artifact, fingerprint, replacing
 from severstal.commands import command
 from severstal.console import Stage, parser, paths_of
 from severstal.data import split
@@ -27,6 +27,7 @@ from severstal.hardware import core_count
 from severstal.paths import Paths
 from severstal.postprocess import tuned_values
 from severstal.postprocess.classifier import CANDIDATES
+from severstal.postprocess.rules import RULES
 from severstal.postprocess.tuned_values import Choice, TunedValues
 
 if TYPE_CHECKING:
@@ -58,11 +59,20 @@ def values_artifact(paths: Paths, data: TrainingSet, source: EnsembleMaps) -> Ar
     """The tuned values, their pictures and tables, with everything that they are chosen from."""
     inputs = {
         "training_set": data.fingerprint,
+        "rules": grids_by_rule(),
         "maps": {f"{encoder} fold {fold}": maps.meta for (encoder, fold), maps in source.fold_maps.items()},
     }
     grids = [file for defect in CLASSES for file in (paths.grid_picture(defect), paths.grid_table(defect))]
     tables = [paths.strip_scores, *([paths.classifier_table] if source.has_heads else [])]
     return Artifact(paths.postprocess, inputs, VERSION, (*grids, *tables))
+
+
+def grids_by_rule() -> dict[str, str]:
+    """For each rule that is tried, a hash of the values that its grid holds."""
+    return {
+        rule.model_fields["rule"].default: fingerprint([(axis.name, axis.values.tolist()) for axis in rule.axes])
+        for rule in RULES
+    }
 
 
 def tune(stage: Stage, paths: Paths, source: EnsembleMaps, artifact: Artifact) -> None:

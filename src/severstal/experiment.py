@@ -69,10 +69,12 @@ class FoldConfig(BaseModel):
     train_images: str = ""  # the folder of the strips; empty in folds of earlier versions
     split: str = ""  # hash of folds.csv
     pretrained: Pretrained | None = None
+    training: str = ""  # the fingerprint when training began; empty in folds of earlier versions
 
     @property
     def fingerprint(self) -> str:
-        return training_fingerprint(self.encoder, self.fold, self.recipe, self.data)
+        """What ties weights and checkpoints to this configuration, whatever defaults the code has now."""
+        return self.training or training_fingerprint(self.encoder, self.fold, self.recipe, self.data)
 
     @property
     def synthetic_origin(self) -> str:

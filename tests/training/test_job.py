@@ -43,6 +43,25 @@ def test_weights_beside_the_configuration_of_others_are_refused(tiny) -> None:
         job(tiny).is_trained()
 
 
+def test_a_default_of_the_code_that_changed_since_leaves_a_network_finished(tiny) -> None:
+    done = write_untrained_folds(tiny)
+    files, of_then = done.member.files, "fingerprint of then"
+    write_json(files.config, done.new_config().model_dump() | {"training": of_then})
+    weights.save(files.weights, {"layer": torch.zeros(1)}, {"fingerprint": of_then})
+    assert job(tiny).is_trained()
+    files.weights.rename(files.checkpoint)
+    assert job(tiny).new_config().fingerprint == of_then
+    files.checkpoint.unlink()
+    assert job(tiny).new_config().fingerprint == job(tiny).fingerprint
+
+
+def test_a_network_of_another_fold_is_not_this_one(tiny) -> None:
+    done, other = write_untrained_folds(tiny), job(tiny, fold=1).member.files
+    for name in ("config", "weights"):
+        getattr(done.member.files, name).write_bytes(getattr(other, name).read_bytes())
+    assert not job(tiny).is_trained()
+
+
 def test_a_deleted_folder_is_all_that_is_redone(tiny) -> None:
     done = write_untrained_folds(tiny)
     done.member.files.weights.unlink()

@@ -22,7 +22,7 @@ from severstal.models import weights
 from severstal.recipe import NO_FILE, Recipe
 from severstal.run_lock import run_lock
 from severstal.training import pretrained
-from severstal.training.changed_values import refuse_changes
+from severstal.training.changed_values import difference, refuse_changes
 
 if TYPE_CHECKING:
     import torch
@@ -73,13 +73,14 @@ class Job:
         files = self.member.files
         if not files.weights.exists() or not files.config.exists():
             return False
-        found = self.member.config().fingerprint
-        if weights.read_metadata(files.weights, self.member.remake).get("fingerprint") != found:
+        config = self.member.config()
+        if weights.read_metadata(files.weights, self.member.remake).get("fingerprint") != config.fingerprint:
             raise InputError(
                 f"{files.weights} was not trained with the {files.config.name} beside it: delete {files.folder} and "
                 f"run `{self.member.remake}`"
             )
-        return found == self.fingerprint
+        is_own = (config.encoder, config.fold) == (self.member.encoder, self.member.fold)
+        return is_own and difference(self) is None
 
     def map_differences(self) -> list[str]:
         """Why the out-of-fold maps have to be predicted, such as ``weights changed``; empty where they are cached."""
@@ -157,6 +158,7 @@ class Job:
             train_images=str(data.paths.train_images),
             split=file_hash(data.paths.folds_csv),
             pretrained=self.start.record(data, member.fold) if self.start else None,
+            training=member.config().fingerprint if resumes else self.fingerprint,
         )
 
     def _predict(self, device: torch.device, num_jobs: int) -> None:
