@@ -33,6 +33,16 @@ from severstal.errors import run_stage
 run_stage(lambda: choose(sys.argv[1]))' "${engine[1]-auto}"
 
 bash "$ROOT"/bin/make_input.sh "${folders[@]}" "${steel[@]}"
+# What only prediction reads is checked before hours of training, too.
+"$PYTHON" -c 'from severstal.console import parser, paths_of
+from severstal.errors import run_stage
+from severstal.inference.submission import form_of
+run_stage(lambda: form_of(paths_of(parser("").parse_args())))' "${folders[@]}" || {
+  code=$?
+  echo "run_all.sh ends with a submission for the strips of test_images/. Without such strips, run make_folds.sh," \
+    "train.sh, tune.sh and export.sh, and later predict.sh --images DIR" >&2
+  exit $code
+}
 bash "$ROOT"/bin/make_folds.sh "${folders[@]}" "${recipe[@]}"
 bash "$ROOT"/bin/train.sh "${folders[@]}"
 bash "$ROOT"/bin/tune.sh "${folders[@]}"

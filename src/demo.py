@@ -32,9 +32,10 @@ MAX_SECONDS = 0.85  # of the networks per strip, so that the page answers within
 def main() -> None:
     options = parse()
     paths = paths_of(options)
-    stage = Stage("demo", paths)
+    stage = Stage("demo", paths, is_synthetic=False)
     predictor = Predictor(paths.folds, options.engine)
     stage.read(f"{len(predictor.members)} networks, engine {predictor.engine}")
+    stage.say_origin(predictor.synthetic_origin)
     times = predictor.measure()
     stage.say(f"a strip takes {sum(member.seconds for member in times):.2f} s with all {len(times)} networks")
     if not options.all:

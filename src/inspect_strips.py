@@ -21,7 +21,7 @@ from severstal.inference import inspection
 from severstal.inference.cluster_packages import check_cluster_packages
 from severstal.inference.predictor import Predictor
 from severstal.inference.strip_prediction import MeasuredDefects
-from severstal.paths import InspectionPaths, Paths
+from severstal.paths import InspectionPaths, Paths, is_synthetic_folder
 from severstal.run_lock import run_lock
 
 
@@ -29,7 +29,8 @@ def main() -> None:
     options = parse()
     paths = paths_of(options)
     output = InspectionPaths(options.output.resolve()) if options.output else paths.inspected
-    stage = Stage("inspect", paths)
+    strips = Path(options.strips)
+    stage = Stage("inspect", paths, is_synthetic=is_synthetic_folder(strips if strips.is_dir() else strips.parent))
     names, predictions = stored(stage, options) if options.result else predicted(stage, options, paths, output)
     with run_lock(output.folder):
         table = inspection.inspect_strips(names, predictions, output)
@@ -47,6 +48,7 @@ def predicted(
     inspection.check_output(folder, output.folder)
     predictor = Predictor(paths.folds, options.engine)
     stage.read(f"{len(names)} strips of {folder}", f"{len(predictor.members)} networks, engine {predictor.engine}")
+    stage.say_origin(predictor.synthetic_origin)
     return names, predictor.predict_many((folder / name for name in names), batch_size=1)
 
 

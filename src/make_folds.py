@@ -19,12 +19,15 @@ from severstal.artifacts import replacing
 from severstal.console import Stage, parser, paths_of
 from severstal.data import near_duplicates, split, strips
 from severstal.data.labels import CLASSES, read_labels
+from severstal.data.training_set import read_training_set
 from severstal.errors import InputError, run_stage
-from severstal.experiment import experiment_lock
+from severstal.experiment import all_members, experiment_lock, training_values
 from severstal.hardware import core_count
 from severstal.paths import Paths
 from severstal.recipe_options import add_recipe_options, given_values, table
 from severstal.recipe_values import SourcedValues
+from severstal.training.changed_values import difference, refuse_changes
+from severstal.training.job import Job
 
 
 def main() -> None:
@@ -55,6 +58,8 @@ def make_folds(stage: Stage, paths: Paths, values: SourcedValues) -> None:
     is_split = paths.folds_csv.exists()
     if is_split:
         check_frozen(paths, chosen, images)
+        if changed:
+            refuse_other_values(paths, chosen)
         stage.cached(paths.folds_csv)
     with experiment_lock(paths) if changed or not is_split else nullcontext():
         if not is_split:
@@ -89,6 +94,30 @@ def check_encoders(chosen: recipe.Recipe) -> None:
 
         for encoder in sorted(unknown):
             check_encoder(encoder)
+
+
+def refuse_other_values(paths: Paths, chosen: recipe.Recipe) -> None:
+    """Refuse values that training would refuse, before the recipe is replaced.
+
+    Networks that differ from the recipe in use already were trained with options of train.sh: they are left aside.
+
+    Raises:
+        InputError: if a network was trained with the values of the recipe in use, and the new ones are others.
+    """
+    if not paths.recipe.exists():
+        return
+    before = recipe.read(paths)
+    members = [member for member in all_members(paths, chosen) if member.files.config.exists()]
+    members = [
+        member
+        for member in members
+        if training_values(member.config().recipe) == training_values(before.for_encoder(member.encoder))
+    ]
+    if members:
+        data = read_training_set(paths)
+        keep = f"give the same command without these values; {paths.recipe} is as it was"
+        jobs = [Job.of(member, data, chosen, {}) for member in members]
+        refuse_changes([job for job in jobs if (found := difference(job)) and found.values], keep)
 
 
 def check_frozen(paths: Paths, chosen: recipe.Recipe, images: list[str]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from severstal.commands import command
 from severstal.console import Stage, parser, paths_of
 from severstal.errors import run_stage
+from severstal.experiment import synthetic_origin
 from severstal.folder_paths import KaggleDatasetPaths
 from severstal.inference.members import ready_members
 from severstal.kaggle import package
@@ -45,8 +46,8 @@ def main() -> None:
     for folder in (dataset.code, dataset.folds, dataset.wheels):
         files = files_of(folder)
         stage.say(f"{folder.name}: {sum(file.stat().st_size for file in files) / 1e6:.1f} MB in {len(files)} files")
-    if paths.is_synthetic:
-        stage.say("these networks were trained on synthetic steel: use them to try the procedure, not for a score")
+    if origin := synthetic_origin(members):
+        stage.say(f"these networks were {origin}: use them to try the procedure, not for a score")
     stage.say(f"next: `{command(paths, 'submit', '--notebook', '--dry-run')}` shows what would be uploaded")
     stage.done(keep_time=False)
 

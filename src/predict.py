@@ -15,8 +15,10 @@ from argparse import Namespace
 from severstal.console import Stage, parser, path, paths_of, seconds_of
 from severstal.engines import catalog
 from severstal.errors import run_stage
+from severstal.experiment import synthetic_origin
 from severstal.inference.prediction_run import PredictionRun
 from severstal.inference.time_budget import TimeBudget
+from severstal.paths import is_synthetic_folder
 from severstal.run_lock import run_lock
 
 
@@ -24,9 +26,10 @@ def main() -> None:
     options = parse()
     budget = TimeBudget.from_now(seconds_of(options.time_limit)) if options.time_limit is not None else None
     paths = paths_of(options)
-    stage = Stage("predict", paths)
+    stage = Stage("predict", paths, is_synthetic=is_synthetic_folder(options.images or paths.test_images))
     run = PredictionRun.of(paths, options.images, catalog.choose(options.engine))
     stage.read(f"{len(run.form.images)} strips of {run.folder}", f"{len(run.members)} networks, engine {run.engine}")
+    stage.say_origin(synthetic_origin(run.members))
     if not stage.is_cached(run.artifact(), paths.submission):
         with run_lock(paths.submissions):
             run.predict(budget, skip_corrupt=options.skip_corrupt, skip_late=options.skip_late)

@@ -16,6 +16,7 @@ from typing import Any
 from severstal.console import Stage, parser, paths_of
 from severstal.engines import catalog
 from severstal.errors import InputError, run_stage
+from severstal.experiment import synthetic_origin
 from severstal.inference.cluster_packages import check_cluster_packages
 
 
@@ -29,11 +30,12 @@ def main() -> None:
         if (value := getattr(options, name)) is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} takes a number from 1, not {value}")
     paths = paths_of(options)
-    stage = Stage("predict lake", paths)
+    stage = Stage("predict lake", paths, is_synthetic=False)
     cpus = options.cpus_per_worker or (4 if options.gpus_per_worker else 1)
     resources = Resources(cpus, options.gpus_per_worker, options.workers)
     run = LakeRun.of(paths, options.source, options.output, options.engine, options.address, resources)
     stage.read(str(run.source), f"{len(run.members)} networks, engine {run.engine}, version {run.version}")
+    stage.say_origin(synthetic_origin(run.members))
     with run.output.lock():
         shards = run.plan(options.shard_size)
         if shards or not run.output.summary.exists():

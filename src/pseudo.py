@@ -20,6 +20,7 @@ from severstal.engines import catalog
 from severstal.errors import InputError, run_stage
 from severstal.inference.assessment import Limits
 from severstal.inference.pseudo_labelling_run import PseudoLabellingRun
+from severstal.paths import is_synthetic_folder
 from severstal.run_lock import run_lock
 
 LIMITS = (
@@ -33,7 +34,7 @@ LIMITS = (
 def main() -> None:
     options = parse()
     paths = paths_of(options)
-    stage = Stage("pseudo", paths)
+    stage = Stage("pseudo", paths, is_synthetic=is_synthetic_folder(options.images or paths.test_images))
     limits = limits_of(options.min_present, options.max_absent, options.threshold_margin, options.min_agreement)
     run = PseudoLabellingRun.of(paths, options.images, options.output, catalog.choose(options.engine), limits)
     stage.read(f"{len(run.images)} strips of {run.folder}", f"{run.num_networks} networks, engine {run.engine}")

@@ -1,8 +1,8 @@
 """What every stage has in common on a terminal: its options and the lines that it prints.
 
 Options: the three folders, and one option for every value of the recipe. Lines: what was read and written, the key
-number, and the time, which is kept in folds/times.json. Every stage that works on synthetic steel says so in its first
-line, so that none of its scores is taken for one of Severstal.
+number, and the time, which is kept in folds/times.json. Every stage that works on synthetic steel, or with networks
+that it taught, says so, so that none of its scores is taken for one of Severstal.
 """
 
 from __future__ import annotations
@@ -131,15 +131,26 @@ def set_up_logging() -> None:
 class Stage:
     """Prints the lines of one stage, all in one form."""
 
-    def __init__(self, name: str, paths: Paths) -> None:
+    def __init__(self, name: str, paths: Paths, *, is_synthetic: bool | None = None) -> None:
+        """Print the first line.
+
+        Args:
+            is_synthetic: whether the strips in use are synthetic steel; by default those of ``--input`` are looked at.
+        """
         self._name, self._paths = name, paths
+        self._is_synthetic = paths.is_synthetic if is_synthetic is None else is_synthetic
         self._began = time.monotonic()
         self._has_written = False
         set_up_logging()
-        print(f"== {name}" + ("  (synthetic steel)" if paths.is_synthetic else ""), flush=True)
+        print(f"== {name}" + ("  (synthetic steel)" if self._is_synthetic else ""), flush=True)
 
     def say(self, text: str) -> None:
         print(f"   {text}", flush=True)
+
+    def say_origin(self, synthetic_origin: str) -> None:
+        """Say how synthetic steel taught the networks in use, unless the first line says that all is synthetic."""
+        if synthetic_origin and not self._is_synthetic:
+            self.say(f"networks {synthetic_origin}")
 
     def read(self, *files: Path | str) -> None:
         self.say("read   " + ", ".join(short(file) for file in files))

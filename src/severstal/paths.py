@@ -168,6 +168,11 @@ class Paths:
         return FoldPaths(self.folds / encoder / str(fold))
 
 
+def is_synthetic_folder(images: Path) -> bool:
+    """Whether strips in a folder, or below it, are those of a synthetic data set."""
+    return any(Paths(input=folder).is_synthetic for folder in (images.resolve(), images.resolve().parent))
+
+
 def gpu_lock(uuid: str, folder: Path | None = None) -> Path:
     """The file whose lock reserves a GPU of this machine; in the system's temporary folder by default."""
     return (folder or Path(tempfile.gettempdir())) / f"severstal-{uuid.replace('/', '-')}.lock"

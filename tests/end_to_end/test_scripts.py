@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.commands import ROOT, run_bin
+from support.commands import ROOT, arguments_of, run_bin
 
 SLEEPING_STAGE = """
 import sys, time
@@ -53,6 +53,15 @@ def test_run_all_refuses_wrong_options_before_it_writes_anything(tmp_path, optio
     assert message in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_run_all_notices_missing_test_strips_before_it_trains(tiny) -> None:
+    shutil.rmtree(tiny.folds)
+    refused = run_bin("run_all", *arguments_of(tiny), "--recipe", "cpu", check=False)
+    assert refused.returncode == 2
+    assert f"error: {tiny.test_images} is no folder: put the strips (image files) there" in refused.stderr
+    assert "predict.sh --images DIR" in refused.stderr
+    assert not tiny.folds.exists()
 
 
 @pytest.mark.parametrize("script", ["setup", "lint"])

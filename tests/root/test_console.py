@@ -14,7 +14,7 @@ from severstal import console
 from severstal.artifacts import Artifact
 from severstal.console import Stage
 from severstal.errors import InputError
-from severstal.paths import Paths
+from severstal.paths import Paths, is_synthetic_folder
 
 
 def log_from_worker() -> None:
@@ -31,6 +31,18 @@ def test_library_messages_are_printed_like_the_lines_of_a_stage(capsys, tmp_path
     logging.getLogger("severstal.data").debug("a detail")
     lines = capsys.readouterr().out.splitlines()
     assert lines == ["== train", "== train", "   a line", "   a message of data", "   a warning"]
+
+
+def test_strips_are_called_synthetic_by_their_own_folder_and_networks_by_what_taught_them(capsys, tmp_path) -> None:
+    synthetic, mill = Paths.under(tmp_path), tmp_path / "mill" / "today"
+    synthetic.test_images.mkdir(parents=True)
+    synthetic.synthetic_marker.touch()
+    mill.mkdir(parents=True)
+    for folder in (synthetic.test_images, mill):
+        stage = Stage("predict", synthetic, is_synthetic=is_synthetic_folder(folder))
+        stage.say_origin("trained on synthetic steel")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["== predict  (synthetic steel)", "== predict", "   networks trained on synthetic steel"]
 
 
 def test_messages_of_a_worker_process_are_printed(capfd) -> None:

@@ -76,6 +76,16 @@ def test_a_stage_stops_before_any_training_and_changes_no_file(tiny) -> None:
         job(tiny, fold=1).run()
 
 
+def test_a_recipe_that_training_would_refuse_is_not_written(tiny) -> None:
+    trained(tiny)
+    message = run_refused("make_folds", tiny, "--epochs", 60)
+    assert f"{ENCODER} fold 0: trained with other values or data than are asked for now (epochs 3 -> 60)" in message
+    assert f"{tiny.recipe} is as it was" in message
+    run_stage_in_process("make_folds", tiny, "--tta", "both", "--encoders", f"{ENCODER},{OTHER}")
+    trained(tiny, {"epochs": 60}, fold=1)  # with an option of train.sh
+    run_stage_in_process("make_folds", tiny, "--tta", "none")
+
+
 def test_the_same_values_given_again_keep_the_network(tiny) -> None:
     trained(tiny, {"epochs": 60})
     again = job(tiny, {"epochs": "60"})

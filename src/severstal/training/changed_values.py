@@ -76,8 +76,11 @@ def difference(wanted: Wanted) -> Difference | None:
     return Difference({name: (getattr(before, name), getattr(now, name)) for name in names}, data)
 
 
-def refuse_changes(jobs: Sequence[Wanted]) -> None:
+def refuse_changes(jobs: Sequence[Wanted], keep: str | None = None) -> None:
     """Check that no job would replace a network.
+
+    Args:
+        keep: how to keep the networks that are there; by default the commands that ask for their values.
 
     Raises:
         InputError: for the networks that differ as the first one does, with the number of the others.
@@ -88,16 +91,21 @@ def refuse_changes(jobs: Sequence[Wanted]) -> None:
     first = found[0][1]
     alike = [job for job, different in found if different == first]
     names = ", ".join(job.member.name for job in alike)
-    lines = [f"{names}: trained with other values or data than are asked for now ({first})", *_cures(alike, first)]
+    lines = [
+        f"{names}: trained with other values or data than are asked for now ({first})",
+        *_cures(alike, first, keep),
+    ]
     if len(found) > len(alike):
         lines.append(f"{len(found) - len(alike)} more of the networks asked for differ in other values")
     raise InputError("\n   ".join(lines))
 
 
-def _cures(jobs: Sequence[Wanted], different: Difference) -> list[str]:
+def _cures(jobs: Sequence[Wanted], different: Difference, keep: str | None) -> list[str]:
     """A line for each way out."""
     folders = " ".join(shlex.quote(short(job.member.files.folder)) for job in jobs)
     anew = f"to train anew:  rm -r {folders}"
+    if keep:
+        return [f"to keep what is there:  {keep}", anew]
     if different.data:
         return ["to keep what is there:  give this data a folder of its own, --folds DIR", anew]
     lines = []
