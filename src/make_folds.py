@@ -19,6 +19,7 @@ from severstal.artifacts import replacing
 from severstal.console import Stage, parser, paths_of
 from severstal.data import near_duplicates, split, strips
 from severstal.data.labels import CLASSES, read_labels
+from severstal.data.tables import read_table
 from severstal.data.training_set import read_training_set
 from severstal.errors import InputError, run_stage
 from severstal.experiment import all_members, experiment_lock, training_values
@@ -28,6 +29,9 @@ from severstal.recipe_options import add_recipe_options, given_values, table
 from severstal.recipe_values import SourcedValues
 from severstal.training.changed_values import difference, refuse_changes
 from severstal.training.job import Job
+
+MAX_UNLABELLED = 0.8  # share of strips without a row; in the competition's training set it is 0.47
+HALF_OF_RANGE = 128
 
 
 def main() -> None:
@@ -141,8 +145,27 @@ def make_split(stage: Stage, paths: Paths, chosen: recipe.Recipe, images: list[s
     clean = sum(not codes for codes in labels.values())
     counts = ", ".join(f"{sum(d in codes for codes in labels.values())} of class {d}" for d in CLASSES)
     stage.say(f"{height}x{width} pixels; {clean} clean strips, {counts}; {duplicates} near-duplicates kept together")
-    for gap in split.describe_gaps(frame):
-        stage.say(f"warning: {gap}")
+    for warning in (*split.describe_gaps(frame), *describe_doubts(paths, images)):
+        stage.say(f"warning: {warning}")
+
+
+def describe_doubts(paths: Paths, images: list[str]) -> list[str]:
+    """What about strips and labels may not be meant, a sentence each."""
+    lines = []
+    unlabelled = len(images) - len({image for image, _, _ in read_table(paths.train_csv).rows})
+    if unlabelled > MAX_UNLABELLED * len(images):
+        lines.append(
+            f"{unlabelled} of {len(images)} training strips have no row in {paths.train_csv.name}, so they are learned "
+            f"as clean: {strips.UNLABELLED}"
+        )
+    brightest = strips.brightest_of_deep(paths.train_images, images)
+    if brightest is not None and brightest < HALF_OF_RANGE:
+        lines.append(
+            f"the strips have more than 8 bits per pixel, and their brightest level is {brightest} of 255, as of a "
+            "camera with fewer bits than the file: multiply all levels by one factor before training and prediction "
+            "(docs/your-own-strips.md, Images), or details are lost"
+        )
+    return lines
 
 
 if __name__ == "__main__":

@@ -61,11 +61,12 @@ def main() -> None:
         raise InputError("torchrun trains one network: name its encoder and fold, as in `... resnet34 3`")
     refuse_changes(jobs)
     left = [job for job in jobs if not is_cached(stage, job)]
+    pixels = data.height * data.width
     launcher = Launcher(
         options.backend,
         options.address,
-        default_concurrency(options.jobs, len(left)),
-        threads_of_each(default_concurrency(options.jobs, len(jobs))),  # as if none of them were finished
+        default_concurrency(options.jobs, len(left), pixels),
+        threads_of_each(default_concurrency(options.jobs, len(jobs), pixels)),  # as if none of them were finished
     )
     say_idle_cores(stage, launcher)
     with network_lock(paths, left):

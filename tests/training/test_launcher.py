@@ -151,6 +151,7 @@ def test_as_many_train_at_once_as_gpus_or_cores_and_memory_allow(monkeypatch) ->
     assert default_concurrency(2, 20) == 2
     monkeypatch.setattr(launcher, "memory_bytes", lambda: 10 << 30)
     assert default_concurrency(None, 20) == 2
+    assert default_concurrency(None, 20, 1024 * 4096) == 1
     monkeypatch.setattr(launcher, "gpu_count", lambda: 4)
     assert default_concurrency(None, 20) == 4
     with pytest.raises(InputError, match="--jobs 0"):

@@ -85,6 +85,36 @@ def decode(data: bytes, name: str, size: tuple[int, int] | None = None) -> np.nd
         raise InputError(f"{name} is damaged or cut short ({kind}: {first_line(error)}): {DAMAGED}") from None
 
 
+def decode_values(data: bytes, name: str, size: tuple[int, int]) -> np.ndarray:
+    """The values that a PNG of one channel stores, ``uint8 [H, W]``: indices of its colours, or grey levels.
+
+    Raises:
+        InputError: naming the file, if it is no such PNG, is damaged, or has another size.
+    """
+    if format_of(data[:8]) != "PNG":
+        raise InputError(f"{name} is no PNG: save the mask as one with indexed colours, which loses no value")
+    try:
+        with Image.open(BytesIO(data), formats=["PNG"]) as picture:
+            check_size(picture.height, picture.width, name, size)
+            if picture.mode not in ("P", "L"):
+                raise InputError(f"{name} has pixels of the kind {picture.mode}: save the mask with indexed colours")
+            _check_checksums(data)
+            return np.array(picture)
+    except InputError:
+        raise
+    except Exception as error:  # whatever Pillow raises on a damaged file
+        raise InputError(f"{name} is damaged or cut short (PNG: {first_line(error)}): {DAMAGED}") from None
+
+
+def bits_of(data: bytes) -> int:
+    """Bits per channel of an image that :func:`decode` takes."""
+    kind = format_of(data[:8])
+    if kind not in ("PNG", "TIFF"):
+        return 8
+    with Image.open(BytesIO(data), formats=[kind]) as picture:
+        return _bits(picture, data, kind)
+
+
 def check_size(height: int, width: int, name: str, size: tuple[int, int] | None) -> None:
     """Raise an :class:`InputError` that names the file if an image has another size, or too many pixels."""
     if size and (height, width) != size:

@@ -20,6 +20,7 @@ from severstal.errors import InputError
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 OTHER_SUFFIXES = (".webp", ".gif", ".jp2", ".heic", ".avif", ".dng")
 UNREADABLE = ("Cc", "Cs", "Zl", "Zp")  # Unicode categories; in a file's name a surrogate is a byte that is no UTF-8
+UNLABELLED = "move those that nobody looked at to test_images/, where bin/predict.sh and bin/pseudo.sh use them"
 MAX_BYTES = images.MAX_BYTES_PER_PIXEL * images.MAX_PIXELS  # of a file
 
 
@@ -86,6 +87,17 @@ def sized(strip: np.ndarray, name: str, height: int, width: int) -> np.ndarray:
     """
     check_size(strip.shape[0], strip.shape[1], name, (height, width))
     return strip
+
+
+def brightest_of_deep(folder: Path, names: list[str], limit: int = 50) -> int | None:
+    """Brightest level, of 255, of evenly chosen strips with more than 8 bits per pixel; None where they have 8.
+
+    Cameras of 13 or 14 bits often write files of 16 bits whose upper bits stay 0.
+    """
+    if images.bits_of((folder / names[0]).read_bytes()) <= 8:
+        return None
+    chosen = np.unique(np.linspace(0, len(names) - 1, min(limit, len(names))).astype(int))
+    return max(int(read(folder / names[i]).max()) for i in chosen)
 
 
 def steel_columns(strip: np.ndarray, dark: float = 20) -> tuple[int, int]:

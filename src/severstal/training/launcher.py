@@ -27,6 +27,7 @@ from severstal.training.job import Job
 BACKENDS = ("local", "dask", "ray")
 MIN_CLUSTER_JOBS = 2  # assumed on a machine of a cluster: a worker does not know how many others there are
 MEMORY_PER_JOB = 4 << 30  # bytes; a big encoder at the full height of a strip takes about as much
+STRIP_PIXELS = 256 * 1600  # of that strip; larger strips take more memory in proportion
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def _check_folders(job: Job) -> None:
             )
 
 
-def default_concurrency(requested: int | None, num_jobs: int) -> int:
+def default_concurrency(requested: int | None, num_jobs: int, strip_pixels: int = STRIP_PIXELS) -> int:
     """How many of the jobs run at the same time on this machine.
 
     One per GPU. Without a GPU one per core, as far as the memory allows: two networks trained on a core each are
@@ -159,11 +160,13 @@ def default_concurrency(requested: int | None, num_jobs: int) -> int:
 
     Args:
         requested: the option ``--jobs``, or None.
+        strip_pixels: of a strip; networks of larger strips need more memory.
 
     Raises:
         InputError: if less than one is requested.
     """
     if requested is not None and requested < 1:
         raise InputError(f"--jobs {requested}: at least one network is trained at a time")
-    capacity = gpu_count() or min(core_count(), max(memory_bytes() // MEMORY_PER_JOB, 1))
+    memory = MEMORY_PER_JOB * max(strip_pixels, STRIP_PIXELS) // STRIP_PIXELS
+    capacity = gpu_count() or min(core_count(), max(memory_bytes() // memory, 1))
     return max(min(requested or capacity, num_jobs), 1)
