@@ -94,7 +94,7 @@ def check_encoders(chosen: recipe.Recipe) -> None:
     """Check the names of encoders; those of the project's own recipes need no import of torch, which takes seconds."""
     unknown = set(chosen.encoders).difference(*(recipe.named(name).encoders for name in recipe_files.names()))
     if unknown:
-        from severstal.models.encoders import check_encoder
+        from severstal.models.encoder_names import check_encoder
 
         for encoder in sorted(unknown):
             check_encoder(encoder)

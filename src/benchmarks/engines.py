@@ -1,8 +1,8 @@
 """Every engine of trained networks on this machine: built, compared with PyTorch, scored and timed, as one table.
 
 Reads trained networks (weights, out-of-fold maps, tuned values) and strips of their folds; exports where that is not
-done yet; writes the engines beside the weights and submissions/gpu_check.json. An engine that fails is a row with the
-reason, and the others go on; the exit code is 2 then. Each engine is freed after its row.
+done yet; writes the engines beside the weights and submissions/benchmark_engines.json. An engine that fails is a row
+with the reason, and the others go on; the exit code is 2 then. Each engine is freed after its row.
 
     bash bin/benchmark_engines.sh                  every trained network
     bash bin/benchmark_engines.sh resnet34 3       one
@@ -59,8 +59,8 @@ def main() -> None:
         checks = check(paths, members, engine_classes, Timing(options.strips, options.rounds))
     for line in table(checks):
         stage.say(line)
-    write_json(paths.gpu_check, {"gpus": gpus(), "rows": [row.as_json() for row in checks]})
-    stage.wrote(paths.gpu_check)
+    write_json(paths.engine_benchmark, {"gpus": gpus(), "rows": [row.as_json() for row in checks]})
+    stage.wrote(paths.engine_benchmark)
     stage.done()
     failures = [f"{row.network}, {row.engine}: {row.failure}" for row in checks if row.failure]
     if failures:

@@ -103,7 +103,7 @@ def speed(
 
 def predict_files(engine: Engine, data: TrainingSet, images: list[str], rules: tuple[Rule, ...]) -> None:
     """Prediction as the stage does it, its file included."""
-    reader = StripReader(lambda image: strips.read_sized(data.paths.train_images / image, data.height, data.width))
+    reader = StripReader(lambda image: strips.read(data.paths.train_images / image, (data.height, data.width)))
     codes = dict(prediction.predict_codes(prediction.in_batches(images, BATCH_SIZE), reader, engine, rules))
     with tempfile.NamedTemporaryFile(suffix=".csv") as file:
         submission.write(Path(file.name), submission.Form(images, submission.DEFAULT_COLUMNS), codes)

@@ -96,7 +96,7 @@ class SyntheticMaps:
         return np.clip(field, 0, 255).astype(np.uint8)
 
     def _blob(self, rng: np.random.Generator) -> np.ndarray:
-        """A false alarm."""
+        """A false positive."""
         centre = (int(rng.integers(self.width)), int(rng.integers(self.height)))
         axes = (int(rng.integers(5, 90)), int(rng.integers(5, 60)))
         blob, angle = np.zeros((self.height, self.width), np.float32), rng.uniform(0, 180)

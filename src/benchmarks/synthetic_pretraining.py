@@ -83,7 +83,7 @@ def tabulate(scored: list[Scored], images: list[str], labels: Labels) -> pd.Data
     shows = np.array([[defect in labels[image] for defect in CLASSES] for image in images])
     clean = ~shows.any(axis=1)
     rows = {"empty file": ~shows} | {one.name: one.dice for one in scored}
-    columns = ["Dice", *(f"class {defect}" for defect in CLASSES), "alarms on clean strips"]
+    columns = ["Dice", *(f"class {defect}" for defect in CLASSES), "false positives on clean strips"]
     values = [
         [scores.mean(), *scores.mean(axis=0), (scores[clean] == 0).any(axis=1).mean() if clean.any() else np.nan]
         for scores in rows.values()

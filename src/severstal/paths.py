@@ -150,9 +150,9 @@ class Paths:
         return InspectionPaths(self.submissions / "inspected")
 
     @property
-    def gpu_check(self) -> Path:
+    def engine_benchmark(self) -> Path:
         """Results of the check of all engines on this machine's GPU."""
-        return self.submissions / "gpu_check.json"
+        return self.submissions / "benchmark_engines.json"
 
     @property
     def kaggle_dataset(self) -> Path:

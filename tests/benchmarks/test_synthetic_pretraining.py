@@ -45,7 +45,7 @@ def test_alarms_are_counted_on_clean_strips() -> None:
     dice = np.ones((3, 4))
     dice[1, 2], dice[2, 0] = 0, 0.5
     table = tabulate([Scored("a", dice, ())], ["x", "y", "z"], {"x": {}, "y": {}, "z": {1: "1 5"}})
-    assert table.loc["a", "alarms on clean strips"] == 0.5
-    assert table.loc["empty file", "alarms on clean strips"] == 0
+    assert table.loc["a", "false positives on clean strips"] == 0.5
+    assert table.loc["empty file", "false positives on clean strips"] == 0
     assert table.loc["empty file", "class 1"] == pytest.approx(2 / 3)
     assert table.loc["a", "Dice"] == pytest.approx(dice.mean())

@@ -28,15 +28,15 @@ def test_strips_are_listed_whatever_their_ending(tmp_path) -> None:
 
 def test_a_png_named_jpg_is_read_by_its_content(tmp_path) -> None:
     (tmp_path / "strip.jpg").write_bytes(PNG)
-    assert np.array_equal(strips.read_sized(tmp_path / "strip.jpg", 64, 96), STRIP)
+    assert np.array_equal(strips.read(tmp_path / "strip.jpg", (64, 96)), STRIP)
 
 
 def test_a_strip_of_another_size_is_refused_by_name(tmp_path) -> None:
     file = tmp_path / "strip.jpg"
     file.write_bytes(JPEG)
-    assert strips.read_sized(file, 64, 96).shape == (64, 96)
+    assert strips.read(file, (64, 96)).shape == (64, 96)
     with pytest.raises(InputError, match=f"^{file} is 64x96 pixels .* where 256x1600 is expected"):
-        strips.read_sized(file, 256, 1600)
+        strips.read(file, (256, 1600))
 
 
 def test_what_is_no_ordinary_file_is_refused_without_waiting_for_it(tmp_path) -> None:

@@ -20,7 +20,7 @@ from support.commands import ROOT, arguments_of, run_stage_in_process
 from werkzeug.test import TestResponse
 
 from severstal import Predictor
-from severstal.data import strips
+from severstal.data import images, strips
 from severstal.demo import app
 from severstal.paths import Paths
 
@@ -131,7 +131,7 @@ def test_a_tiff_is_answered_like_the_jpeg_and_with_a_picture_that_browsers_show(
     answers = [send(client, data).get_json() for data in (jpeg.read_bytes(), tiff)]
     assert answers[0]["defects"] == answers[1]["defects"]
     picture = base64.b64decode(answers[1]["picture"].removeprefix("data:image/jpeg;base64,"))
-    assert np.abs(strips.decode(picture, "picture").astype(int) - strips.read(jpeg)).mean() < 5
+    assert np.abs(images.decode(picture, "picture").astype(int) - strips.read(jpeg)).mean() < 5
 
 
 def test_a_name_with_html_is_shown_and_not_run(exported, predictor, tmp_path) -> None:

@@ -49,7 +49,7 @@ def predict_everything(strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.slow
 def test_every_engine_is_a_row_and_one_that_fails_does_not_stop_the_others(experiment, capsys, monkeypatch) -> None:
     run(experiment, "--engines=onnxruntime,openvino", "--strips=6", "--rounds=1")
-    rows = read_json(experiment.gpu_check, "")["rows"]
+    rows = read_json(experiment.engine_benchmark, "")["rows"]
     networks = [f"tu-resnet10t fold {fold}" for fold in (0, 0, 1, 1)] + ["all 2"] * 2
     assert [row["network"] for row in rows] == networks
     assert [row["engine"] for row in rows] == ["onnxruntime", "openvino"] * 3
@@ -64,7 +64,7 @@ def test_every_engine_is_a_row_and_one_that_fails_does_not_stop_the_others(exper
     monkeypatch.setattr(OnnxRuntimeEngine, "average", lambda engines, weights: predict_everything)
     with pytest.raises(InputError, match=r"fold 0, openvino: .*does not match PyTorch.*all 2, onnxruntime: the mean"):
         run(experiment, "--engines=onnxruntime,openvino", "--strips=6", "--rounds=1")
-    rows = read_json(experiment.gpu_check, "")["rows"]
+    rows = read_json(experiment.engine_benchmark, "")["rows"]
     assert [row["engine"] for row in rows if "failure" in row] == ["openvino", "openvino", "onnxruntime"]
 
 

@@ -11,7 +11,7 @@ from support.experiments import TINY
 from severstal import recipe, recipe_files
 from severstal.errors import InputError
 from severstal.models import encoder_weights
-from severstal.models.encoders import check_encoder
+from severstal.models.encoder_names import check_encoder
 from severstal.models.libraries import smp
 from severstal.models.unet import build_initial_unet, build_unet, input_stride
 

@@ -14,13 +14,18 @@ from severstal.report.evaluation import Evaluation, compare, evaluate
 from severstal.report.sources import Sources
 
 
-def test_the_known_missed_defect_and_false_alarm_are_counted(facts) -> None:
+def test_the_known_missed_defect_and_false_positive_are_counted(facts) -> None:
     second, third = facts["errors"]["classes"]["2"], facts["errors"]["classes"]["3"]
-    assert (second["with_defect"], second["found"], second["missed"], second["false_alarms"]) == (2, 1, 1, 0)
-    assert (third["found"], third["missed"], third["false_alarms"], third["false_alarms_on_clean"]) == (2, 0, 1, 1)
-    assert facts["errors"]["clean_strips"] == {"strips": 4, "false_alarms": 1}
+    assert (second["with_defect"], second["found"], second["missed"], second["false_positives"]) == (2, 1, 1, 0)
+    assert (third["found"], third["missed"], third["false_positives"], third["false_positives_on_clean"]) == (
+        2,
+        0,
+        1,
+        1,
+    )
+    assert facts["errors"]["clean_strips"] == {"strips": 4, "false_positives": 1}
     assert second["lost_dice"]["missed"] == pytest.approx(1 / 12)
-    assert third["lost_dice"]["false_alarms"] == pytest.approx(1 / 12)
+    assert third["lost_dice"]["false_positives"] == pytest.approx(1 / 12)
 
 
 def test_lost_dice_and_the_tuned_score_add_up_to_one(facts) -> None:
@@ -59,7 +64,7 @@ def test_an_encoders_own_score_is_that_of_an_ensemble_of_its_maps_alone(run, fac
     assert len(set(alone.values())) == 2, "encoders with equal scores would prove nothing"
 
 
-def test_the_missed_defect_and_the_false_alarm_are_in_the_gallery(facts) -> None:
+def test_the_missed_defect_and_the_false_positive_are_in_the_gallery(facts) -> None:
     training = [strip for strip in facts["strips"] if strip["group"] != "test"]
     strips = {strip["image"]: strip for strip in training}
     assert strips[MISSED]["role"] == "worst"

@@ -35,7 +35,7 @@ def write_out_of_fold(member: Member) -> None:
     """The maps of its held-out strips, as validation writes them."""
     engine = TorchEngine.load(member)
     images = read_training_set(member.paths).images(member.fold, held_out=True)
-    outputs = [engine(strips.read_sized(member.paths.train_images / image, *SIZE)[None]) for image in images]
+    outputs = [engine(strips.read(member.paths.train_images / image, SIZE)[None]) for image in images]
     maps = ((image, output[0][0], output[1][0]) for image, output in zip(images, outputs, strict=True))
     out_of_fold.write(member.files.oof, maps, {})
 

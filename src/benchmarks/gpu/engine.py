@@ -18,10 +18,12 @@ def main() -> None:
     paths = experiment(folder)
     if not paths.postprocess.exists():
         run("tune", paths)
-    paths.gpu_check.unlink(missing_ok=True)
+    paths.engine_benchmark.unlink(missing_ok=True)
     command = [sys.executable, str(SOURCE / "benchmarks" / "engines.py"), *folder_options(paths)]
     done = subprocess.run([*command, "--engines", engine, "--strips", "16", "--rounds", rounds], stdout=sys.stderr)
-    rows: list[dict[str, Any]] = read_json(paths.gpu_check, "")["rows"] if paths.gpu_check.exists() else []
+    rows: list[dict[str, Any]] = (
+        read_json(paths.engine_benchmark, "")["rows"] if paths.engine_benchmark.exists() else []
+    )
     print(json.dumps({"rows": rows, "summary": "; ".join(map(_text, rows))}))
     sys.exit(done.returncode)
 

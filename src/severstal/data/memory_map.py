@@ -97,7 +97,7 @@ class DecodedStrips:
 
     def __getitem__(self, image: str) -> np.ndarray:
         if self._map is None:
-            return strips.read_sized(self._folder / image, *self._size)
+            return strips.read(self._folder / image, self._size)
         return self._map[self._position[image]]
 
     def _write(self, path: Path) -> bool:
@@ -121,7 +121,7 @@ class DecodedStrips:
 
     def _decode_all(self, decoded: np.memmap) -> None:
         def decode(image: str) -> None:
-            decoded[self._position[image]] = strips.read_sized(self._folder / image, *self._size)
+            decoded[self._position[image]] = strips.read(self._folder / image, self._size)
 
         # Named, not preferred: on a worker of a Ray cluster, Ray's backend would be taken, which gives no generator.
         jobs = Parallel(n_jobs=core_count(), backend="threading", return_as="generator")(

@@ -88,4 +88,4 @@ def scan(folder: Path, images: list[str], workers: int) -> tuple[int, int, np.nd
 
 
 def _read_thumbnail(path: Path, height: int, width: int) -> np.ndarray:
-    return thumbnail(strips.read_sized(path, height, width))
+    return thumbnail(strips.read(path, (height, width)))

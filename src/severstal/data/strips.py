@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from severstal.data import images
-from severstal.data.images import check_size, format_of
+from severstal.data.images import format_of
 from severstal.errors import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
@@ -52,7 +52,7 @@ def read(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
         size: height and width that it must have; they are compared before its pixels are decoded.
 
     Raises:
-        InputError: as :func:`decode`, and if the file is missing or no ordinary file.
+        InputError: as :func:`severstal.data.images.decode`, and if the file is missing or no ordinary file.
     """
     try:
         found = path.stat()
@@ -60,33 +60,9 @@ def read(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
             raise InputError(f"{path} is no ordinary file: replace it with an image")
         if found.st_size > MAX_BYTES:
             raise InputError(f"{path} has {found.st_size >> 20} MB, too many for a strip: cut it into strips")
-        return decode(path.read_bytes(), str(path), size)
+        return images.decode(path.read_bytes(), str(path), size)
     except FileNotFoundError:
         raise InputError(f"{path} is missing: restore it, or remove its rows from the table") from None
-
-
-def decode(data: bytes, name: str, size: tuple[int, int] | None = None) -> np.ndarray:
-    """A strip ``uint8 [H, W]`` from the content of an image file; see :func:`severstal.data.images.decode`."""
-    return images.decode(data, name, size)
-
-
-def read_sized(path: Path, height: int, width: int) -> np.ndarray:
-    """One strip of the data set's size, ``uint8 [height, width]``.
-
-    Raises:
-        InputError: as :func:`read`, and if the strip has another size.
-    """
-    return read(path, (height, width))
-
-
-def sized(strip: np.ndarray, name: str, height: int, width: int) -> np.ndarray:
-    """The strip unchanged, if it has the data set's size.
-
-    Raises:
-        InputError: naming the file and both sizes, if it has another.
-    """
-    check_size(strip.shape[0], strip.shape[1], name, (height, width))
-    return strip
 
 
 def brightest_of_deep(folder: Path, names: list[str], limit: int = 50) -> int | None:

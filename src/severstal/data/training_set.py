@@ -66,7 +66,7 @@ class TrainingSet:
         chosen = np.unique(np.linspace(0, len(images) - 1, min(limit, len(images))).astype(int))
         count, total, squares = 0, 0.0, 0.0
         for image in (images[i] for i in chosen):
-            strip = strips.read_sized(self.paths.train_images / image, self.height, self.width)
+            strip = strips.read(self.paths.train_images / image, (self.height, self.width))
             first, last = strips.steel_columns(strip)
             steel = strip[:, first:last].astype(np.float64) / 255
             count, total, squares = count + steel.size, total + steel.sum(), squares + np.square(steel).sum()

@@ -65,7 +65,7 @@ class FoldScorer:
 
     def read_strip(self, image: str) -> np.ndarray:
         """A labelled strip, ``uint8 [H, W]``."""
-        return strips.read_sized(self._data.paths.train_images / image, self._data.height, self._data.width)
+        return strips.read(self._data.paths.train_images / image, (self._data.height, self._data.width))
 
     def calibration_strips(self) -> list[np.ndarray]:
         """Strips that the member was trained on, ``uint8 [H, W]`` each; three of four have defects."""

@@ -91,7 +91,7 @@ class PredictionRun:
         artifact = self.artifact()
         config = self.members[0].config()
         height, width = config.height, config.width
-        reader = StripReader(lambda image: strips.read_sized(self.folder / image, height, width), skip_corrupt)
+        reader = StripReader(lambda image: strips.read(self.folder / image, (height, width)), skip_corrupt)
         ensemble = load_ensemble(self.members, self.tuned.ensemble_weights, self.engine, budget)
         num_strips = len(self.form.images)
         budgeted = BudgetedEnsemble(ensemble, budget, num_strips, skip_late=skip_late) if budget else None

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from severstal.data import strips
+from severstal.data.images import check_size, decode
 from severstal.engines import catalog
 from severstal.engines.base import BATCH_SIZE
 from severstal.engines.outputs import Outputs
@@ -131,7 +132,7 @@ class Predictor:
         Raises:
             InputError: if the content is no complete image of the networks' size.
         """
-        return strips.decode(data, name, (self.height, self.width))
+        return decode(data, name, (self.height, self.width))
 
     def measure(self) -> list[MemberTime]:
         """The seconds that each network needs for a strip on this machine, after a first call to warm it up."""
@@ -158,14 +159,15 @@ class Predictor:
 
     def _strip(self, image: Image) -> np.ndarray:
         if isinstance(image, str | Path):
-            return strips.read_sized(Path(image), self.height, self.width)
+            return strips.read(Path(image), (self.height, self.width))
         if image.dtype != np.uint8:
             raise InputError(f"the image is an array of {image.dtype}: give grey levels from 0 to 255 as uint8")
         if image.ndim == 3 and image.shape[2] == 3:
             image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         if image.ndim != 2:
             raise InputError(f"the image has the shape {image.shape}: give an array [H, W] or [H, W, 3]")
-        return strips.sized(image, "the image", self.height, self.width)
+        check_size(image.shape[0], image.shape[1], "the image", (self.height, self.width))
+        return image
 
     @cached_property
     def _any_size_ensemble(self) -> Ensemble:

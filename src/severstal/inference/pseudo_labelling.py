@@ -93,7 +93,7 @@ class Labeller:
         engines = [[engine_class.load(member) for member in fold.members] for fold in self.folds]
         with ThreadPoolExecutor(core_count()) as pool:
             for batch in in_batches(images):
-                read = np.stack([strips.read_sized(folder / image, *self.size) for image in batch])
+                read = np.stack([strips.read(folder / image, self.size) for image in batch])
                 steel = [strips.steel_columns(strip) for strip in read]
                 jobs = []
                 for fold, loaded in zip(self.folds, engines, strict=True):
@@ -130,7 +130,7 @@ class Labeller:
         )
         by_encoder = dict(zip(self.out_of_fold.encoders, answers, strict=True))
         maps, class_probabilities = zip(*(by_encoder[member.encoder] for member in fold.members), strict=True)
-        steel = strips.steel_columns(strips.read_sized(self.data.paths.train_images / image, *self.size))
+        steel = strips.steel_columns(strips.read(self.data.paths.train_images / image, self.size))
         assessment = assess(maps, class_probabilities, fold.weights, fold.choice.rules, self.limits, steel)
         return assessment.is_accepted, dice(assessment.masks, masks(self.data.labels[image], *self.size))
 

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from severstal.data.labels import CLASSES
 from severstal.errors import InputError, first_line
+from severstal.models.encoder_names import check_encoder
 from severstal.models.encoder_weights import InitialWeights, load_file_into, load_from_hub, local_file
-from severstal.models.encoders import check_encoder
 from severstal.models.libraries import smp
 from severstal.recipe import IMAGENET, Recipe
 
@@ -85,7 +85,7 @@ def build_unet(recipe: Recipe, encoder: str) -> nn.Module:
 
     Args:
         recipe: gives the decoder's channels and stride, the factor of downscaling, and whether there is a classifier.
-        encoder: its name, see :func:`severstal.models.encoders.check_encoder`.
+        encoder: its name, see :func:`severstal.models.encoder_names.check_encoder`.
 
     Raises:
         InputError: for an unknown encoder, or one that the decoder does not fit.

@@ -13,7 +13,7 @@ from severstal.postprocess.rules import AnyRule
 
 SCORES = ("all_empty", "default", "tuned", "nested")
 
-EnsembleWeights = dict[str, Annotated[int, Field(ge=0)]]
+WeightsByEncoder = dict[str, Annotated[int, Field(ge=0)]]
 RulePerClass = tuple[AnyRule, AnyRule, AnyRule, AnyRule]
 
 
@@ -22,7 +22,7 @@ class Choice(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    ensemble_weights: EnsembleWeights
+    ensemble_weights: WeightsByEncoder
     rules: RulePerClass
 
 

@@ -32,7 +32,7 @@ from severstal.tuning import pictures
 INK, SOFT, GRID, ACCENT, PAPER = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
 VARIABLES = {INK: "var(--ink)", SOFT: "var(--soft)", GRID: "var(--rule)", ACCENT: "var(--accent)", PAPER: "var(--card)"}
 ENCODER_COLOURS = ("#3f8fe0", "#e69f00", "#009e73", "#d5346b", "#8f6bd8", "#7a7f87")
-CAUSE_COLOURS = {"missed": "#d5346b", "false_alarms": "#e69f00", "inexact_outlines": "#3f8fe0"}
+CAUSE_COLOURS = {"missed": "#d5346b", "false_positives": "#e69f00", "inexact_outlines": "#3f8fe0"}
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 10.5,

@@ -61,12 +61,12 @@ def select_strips(evaluation: Evaluation) -> list[Selected]:
 
 
 def _select_clean(evaluation: Evaluation, used: set[int]) -> list[Selected]:
-    """Strips without a defect, those with the largest false alarm first."""
+    """Strips without a defect, those with the largest false positive first."""
     clean = np.flatnonzero(~(evaluation.true_area > 0).any(axis=1))
     false_area = evaluation.predicted_area.sum(axis=1)
     ranked = sorted((int(i) for i in clean if i not in used), key=lambda i: -false_area[i])
     return [
-        Selected(i, "clean", "largest false alarm" if false_area[i] else "correctly empty")
+        Selected(i, "clean", "largest false positive" if false_area[i] else "correctly empty")
         for i in ranked[:CLEAN_STRIPS]
     ]
 
@@ -101,7 +101,7 @@ def _training_strip(sources: Sources, evaluation: Evaluation, selected: Selected
         "classes": _class_scores(sources, evaluation, index),
     }
     pictures = {
-        "strip": _webp(strips.read_sized(sources.paths.train_images / image, *probability.shape[1:])),
+        "strip": _webp(strips.read(sources.paths.train_images / image, probability.shape[1:])),
         "truth": {str(defect): svg_path(mask) for defect, mask in sources.maps.truth(image).items()},
         "predicted": _paths(predicted),
         "probability": {
@@ -142,7 +142,7 @@ def _test_strip(sources: Sources, image: str) -> GalleryStrip:
         },
     }
     pictures = {
-        "strip": _webp(strips.read_sized(sources.paths.test_images / image, height, width)),
+        "strip": _webp(strips.read(sources.paths.test_images / image, (height, width))),
         "truth": {},
         "predicted": _paths(predicted),
         "probability": {},

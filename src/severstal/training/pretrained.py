@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingSource:
     """Strips that a network learned from.
 
     Attributes:
@@ -49,7 +49,7 @@ class PretrainedNetwork:
     """A finished network that another one starts from, and everything that it learned from."""
 
     member: Member
-    lessons: tuple[Lesson, ...]
+    sources: tuple[TrainingSource, ...]
 
     @property
     def weights_hash(self) -> str:
@@ -65,31 +65,31 @@ class PretrainedNetwork:
             folds=str(self.member.paths.folds),
             fold=self.member.fold,
             weights=self.weights_hash,
-            synthetic=any(lesson.synthetic for lesson in self.lessons),
+            synthetic=any(source.synthetic for source in self.sources),
             compared=self._compare_pictures(data, fold),
         )
 
     def _compare_pictures(self, data: TrainingSet, fold: int) -> Literal["pictures", "names"]:
-        """Compare the validation strips with all real lessons; ``names`` where the strips of one are gone."""
-        real = [lesson for lesson in self.lessons if not lesson.synthetic]
+        """Compare the validation strips with all real sources; ``names`` where the strips of one are gone."""
+        real = [source for source in self.sources if not source.synthetic]
         if not real:
             return "pictures"  # drawn strips are no pictures of real ones
         held_out, workers = data.images(fold, held_out=True), core_count()
         size = (data.height, data.width)
         own = near_duplicates.read_thumbnails(data.paths.train_images, held_out, *size, workers)
         compared: Literal["pictures", "names"] = "pictures"
-        for lesson in real:
-            if not all((lesson.folder / image).exists() for image in lesson.images):
-                logger.warning("%s: strips are gone, so only file names were compared", lesson.folder)
+        for source in real:
+            if not all((source.folder / image).exists() for image in source.images):
+                logger.warning("%s: strips are gone, so only file names were compared", source.folder)
                 compared = "names"
                 continue
-            images = list(lesson.images)
-            others = near_duplicates.read_thumbnails(lesson.folder, images, *lesson.size, workers)
+            images = list(source.images)
+            others = near_duplicates.read_thumbnails(source.folder, images, *source.size, workers)
             found = near_duplicates.has_near_duplicate(own, others)
             if found.any():
                 raise InputError(
                     f"--from {self.member.paths.folds}: fold {fold} validates on {held_out[int(found.argmax())]}, and "
-                    f"{self.member.name} there learned from a near-duplicate of it in {lesson.folder}: its score would "
+                    f"{self.member.name} there learned from a near-duplicate of it in {source.folder}: its score would "
                     f"be too good ({int(found.sum())} strips). Leave these strips out of one of the two, or train "
                     "without --from"
                 )
@@ -116,11 +116,11 @@ def find(folder: Path, encoder: str, fold: int, held_out: list[str]) -> Pretrain
     first_shared: list[str] = []
     for number in sorted(known, key=lambda number: (number != fold, number)):
         member = Member(paths, encoder, number)
-        lessons = tuple(_lessons(member))
-        learned = {image for lesson in lessons for image in lesson.images}
+        sources = tuple(_training_sources(member))
+        learned = {image for source in sources for image in source.images}
         shared = sorted(learned.intersection(held_out))
         if not shared:
-            return PretrainedNetwork(member, lessons)
+            return PretrainedNetwork(member, sources)
         first_shared = first_shared or shared
     raise InputError(
         f"--from {folder}: fold {fold} validates on {first_shared[0]}, which {encoder} there learned from (it shares "
@@ -129,7 +129,7 @@ def find(folder: Path, encoder: str, fold: int, held_out: list[str]) -> Pretrain
     )
 
 
-def _lessons(member: Member) -> list[Lesson]:
+def _training_sources(member: Member) -> list[TrainingSource]:
     """What a network learned from, and what those learned from that it started from.
 
     Raises:
@@ -144,10 +144,10 @@ def _lessons(member: Member) -> list[Lesson]:
         )
     images = frame["ImageId"][frame["fold"] != member.fold]
     size = (config.height, config.width)
-    lessons = [Lesson(Path(config.train_images), tuple(images), size, config.synthetic)]
+    sources = [TrainingSource(Path(config.train_images), tuple(images), size, config.synthetic)]
     if config.recipe.pseudo_labels != NO_PSEUDO_LABELS:
         remake = command(member.paths, "pseudo")
-        lessons.append(_pseudo_labelled(PseudoPaths(Path(config.recipe.pseudo_labels)), member.fold, size, remake))
+        sources.append(_pseudo_labelled(PseudoPaths(Path(config.recipe.pseudo_labels)), member.fold, size, remake))
     if config.pretrained:
         earlier = Member(Paths(folds=Path(config.pretrained.folds)), member.encoder, config.pretrained.fold)
         if earlier.weights_hash() != config.pretrained.weights:
@@ -155,10 +155,10 @@ def _lessons(member: Member) -> list[Lesson]:
                 f"{member.name} of {member.paths.folds} started from {earlier.files.weights}, which was replaced "
                 "since: what it learned from is not known. Train it again"
             )
-        lessons += _lessons(earlier)
-    return lessons
+        sources += _training_sources(earlier)
+    return sources
 
 
-def _pseudo_labelled(paths: PseudoPaths, fold: int, size: tuple[int, int], remake: str) -> Lesson:
+def _pseudo_labelled(paths: PseudoPaths, fold: int, size: tuple[int, int], remake: str) -> TrainingSource:
     folder = Path(pseudo_labels.read_record(paths, remake).images)
-    return Lesson(folder, tuple(pd.read_csv(paths.labels(fold))["ImageId"].unique()), size, synthetic=False)
+    return TrainingSource(folder, tuple(pd.read_csv(paths.labels(fold))["ImageId"].unique()), size, synthetic=False)

@@ -164,7 +164,7 @@ class Trainer:
         self._learner.load_state_dict(state["learner"])
         self._top_epochs.entries, self._log.records = state["top_epochs"], state["records"]
         torch.set_num_threads(state["num_threads"])
-        self._say(f"goes on after epoch {len(self._log.records)}")
+        self._say(f"resuming after epoch {len(self._log.records)}")
 
     def _say(self, text: str) -> None:
         if self._distributed.is_main:

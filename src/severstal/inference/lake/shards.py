@@ -15,8 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from severstal.data import strips
-from severstal.data.images import MAX_BYTES_PER_PIXEL
+from severstal.data.images import MAX_BYTES_PER_PIXEL, decode
 from severstal.data.labels import CLASSES
 from severstal.engines.base import BATCH_SIZE
 from severstal.engines.outputs import Outputs
@@ -145,7 +144,7 @@ def read_image(path: str) -> ImageFile:
         return ImageFile(path, modified, reason=reason)
     content = location.read()
     try:
-        strip = strips.decode(content, path)
+        strip = decode(content, path)
     except InputError as error:
         return ImageFile(path, modified, reason=str(error))
     if strip.size > MAX_PIXELS:

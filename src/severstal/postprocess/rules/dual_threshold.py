@@ -12,16 +12,16 @@ from severstal.postprocess.map_statistics import MapStatistics
 from severstal.postprocess.rules.axes import MIN_AREAS, Axis, min_area_axis
 from severstal.postprocess.rules.base import Rule
 
-LEVELS = np.arange(8, 256, 8)  # of both thresholds: all pairs of all 255 would be 60 times as many
+COARSE_THRESHOLDS = np.arange(8, 256, 8)  # of both thresholds: all pairs of all 255 would be 60 times as many
 
 
 class DualThreshold(Rule):
     """A pixel counts from ``threshold`` up; the mask is kept if ``min_area`` pixels reach ``high_threshold``."""
 
     axes: ClassVar[tuple[Axis, ...]] = (
-        Axis("high_threshold", LEVELS, 8, "high threshold (of 255)"),
+        Axis("high_threshold", COARSE_THRESHOLDS, 8, "high threshold (of 255)"),
         min_area_axis("minimum area above the high threshold (px)"),
-        Axis("threshold", LEVELS, 8, "threshold (of 255)"),
+        Axis("threshold", COARSE_THRESHOLDS, 8, "threshold (of 255)"),
     )
     picture_axes: ClassVar[tuple[int, int]] = (2, 1)
     levels: ClassVar[tuple[str, ...]] = ("threshold", "high_threshold")
@@ -38,9 +38,9 @@ class DualThreshold(Rule):
 
     @classmethod
     def add_to_grid(cls, statistics: MapStatistics, grid: np.ndarray) -> None:
-        areas = statistics.counts[LEVELS, 0]
+        areas = statistics.counts[COARSE_THRESHOLDS, 0]
         kept = areas[:, None] * statistics.area_weight >= MIN_AREAS * FULL
-        grid += np.where(kept[:, :, None], statistics.dice(LEVELS), statistics.empty_dice)
+        grid += np.where(kept[:, :, None], statistics.dice(COARSE_THRESHOLDS), statistics.empty_dice)
 
     def __str__(self) -> str:
         kept = f"where at least {self.min_area} px reach {self.high_threshold}/255"
