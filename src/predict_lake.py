@@ -56,7 +56,7 @@ def lines_of(summary: dict[str, Any]) -> list[str]:
         for defect, count in summary["with_class"].items()
     ]
     lines.append(
-        f"{summary['damaged']:,} damaged; {summary['other_size']:,} of another size than the networks', run in PyTorch"
+        f"{summary['corrupt']:,} corrupt; {summary['other_size']:,} of another size than the networks', run in PyTorch"
     )
     return [*lines, f"{summary['images_per_second']:.2f} images per second in the last run"]
 

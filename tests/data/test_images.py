@@ -129,7 +129,7 @@ def test_a_file_cut_anywhere_is_refused(kind) -> None:
     data = encoded(GREY, kind)
     # A PNG is whole without its last chunk's checksum, a TIFF of Pillow ends with its pixels.
     for length in {9, len(data) // 4, len(data) // 2, len(data) * 9 // 10, len(data) - 13}:
-        with pytest.raises(InputError, match="damaged or cut short"):
+        with pytest.raises(InputError, match="corrupt or cut short"):
             images.decode(data[:length], "strip")
 
 
@@ -141,7 +141,7 @@ def test_a_jpeg_without_its_end_or_with_bytes_lost_inside_is_refused() -> None:
         data[:middle] + data[middle + 512 :],
         data[:middle] + bytes(2048) + data[middle + 2048 :],
     ):
-        with pytest.raises(InputError, match="damaged or cut short"):
+        with pytest.raises(InputError, match="corrupt or cut short"):
             images.decode(damaged, "strip")
 
 

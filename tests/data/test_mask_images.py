@@ -69,10 +69,10 @@ def test_what_is_no_mask_of_a_strip_is_named_with_the_cure(tiny, masks, values, 
     assert message in run_refused("make_labels", tiny, "--masks", masks)
 
 
-def test_damaged_masks_other_files_and_missing_folders_are_named(tiny, masks) -> None:
+def test_corrupt_masks_other_files_and_missing_folders_are_named(tiny, masks) -> None:
     whole = (masks / "000000001.png").read_bytes()
     (masks / "000000001.png").write_bytes(whole[: len(whole) // 2])
-    assert "000000001.png is damaged or cut short" in run_refused("make_labels", tiny, "--masks", masks)
+    assert "000000001.png is corrupt or cut short" in run_refused("make_labels", tiny, "--masks", masks)
     (masks / "000000001.png").write_bytes((tiny.train_images / "000000001.jpg").read_bytes())
     assert "000000001.png is no PNG" in run_refused("make_labels", tiny, "--masks", masks)
     assert "holds no PNG" in run_refused("make_labels", tiny, "--masks", tiny.train_images)

@@ -79,7 +79,7 @@ def jpeg_of(height: int, width: int) -> bytes:
     [
         (b"", 400, "is empty"),
         (b"GIF89a and more", 400, "is no JPEG"),
-        (jpeg_of(64, 96)[:-200], 400, "is damaged or cut short"),
+        (jpeg_of(64, 96)[:-200], 400, "is corrupt or cut short"),
         (jpeg_of(50, 96), 400, "is 50x96 pixels (height x width) where 64x96 is expected"),
         (bytes(app.MIN_UPLOAD_LIMIT + 1), 413, "larger than 4 MB"),
     ],

@@ -60,7 +60,7 @@ def test_a_damaged_strip_stops_the_split_and_nothing_is_written(tiny) -> None:
     tiny.folds_csv.unlink()
     strip = f"{0:09x}.jpg"
     cut_in_half(tiny.train_images / strip)
-    assert f"{strip} is damaged or cut short" in run_refused("make_folds", tiny)
+    assert f"{strip} is corrupt or cut short" in run_refused("make_folds", tiny)
 
 
 def test_a_stages_own_process_ends_with_code_2_and_without_a_traceback(tiny) -> None:

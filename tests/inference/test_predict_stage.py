@@ -111,7 +111,7 @@ def test_a_corrupt_strip_stops_the_run_by_name_or_is_predicted_empty_and_listed(
     broken.write_bytes(content[:300])
     stopped = predict(paths, folder, check=False)
     assert stopped.returncode == 2
-    assert f"{broken.name} is damaged or cut short" in stopped.stderr
+    assert f"{broken.name} is corrupt or cut short" in stopped.stderr
     assert not paths.submission.exists()
     done = predict(paths, folder, "--skip-corrupt")
     assert f"corrupt, predicted empty: {broken.name}: " in done.stdout

@@ -65,7 +65,7 @@ def decode(data: bytes, name: str, size: tuple[int, int] | None = None) -> np.nd
         size: height and width that the image must have; any size up to :data:`MAX_PIXELS` by default.
 
     Raises:
-        InputError: naming the file, if it is empty, damaged, of another format or size, or its pixels have no certain
+        InputError: naming the file, if it is empty, corrupt, of another format or size, or its pixels have no certain
             grey level (transparency, CMYK, several images, 32 bits).
     """
     if not data:
@@ -81,15 +81,15 @@ def decode(data: bytes, name: str, size: tuple[int, int] | None = None) -> np.nd
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise InputError(f"{name} claims more than {MAX_PIXELS:,} pixels: {DAMAGED}") from None
-    except Exception as error:  # whatever a decoder raises on a damaged file: Pillow has a dozen types for it
-        raise InputError(f"{name} is damaged or cut short ({kind}: {first_line(error)}): {DAMAGED}") from None
+    except Exception as error:  # whatever a decoder raises on a corrupt file: Pillow has a dozen types for it
+        raise InputError(f"{name} is corrupt or cut short ({kind}: {first_line(error)}): {DAMAGED}") from None
 
 
 def decode_values(data: bytes, name: str, size: tuple[int, int]) -> np.ndarray:
     """The values that a PNG of one channel stores, ``uint8 [H, W]``: indices of its colours, or grey levels.
 
     Raises:
-        InputError: naming the file, if it is no such PNG, is damaged, or has another size.
+        InputError: naming the file, if it is no such PNG, is corrupt, or has another size.
     """
     if format_of(data[:8]) != "PNG":
         raise InputError(f"{name} is no PNG: save the mask as one with indexed colours, which loses no value")
@@ -102,8 +102,8 @@ def decode_values(data: bytes, name: str, size: tuple[int, int]) -> np.ndarray:
             return np.array(picture)
     except InputError:
         raise
-    except Exception as error:  # whatever Pillow raises on a damaged file
-        raise InputError(f"{name} is damaged or cut short (PNG: {first_line(error)}): {DAMAGED}") from None
+    except Exception as error:  # whatever Pillow raises on a corrupt file
+        raise InputError(f"{name} is corrupt or cut short (PNG: {first_line(error)}): {DAMAGED}") from None
 
 
 def bits_of(data: bytes) -> int:

@@ -17,7 +17,7 @@ def read_mask(path: Path, height: int, width: int) -> np.ndarray:
     """The class of every pixel, ``uint8 [height, width]``, 0 where no defect is.
 
     Raises:
-        InputError: naming the file, if it is no PNG of one channel, is damaged, has another size than the strips, or
+        InputError: naming the file, if it is no PNG of one channel, is corrupt, has another size than the strips, or
             holds a value that is no class.
     """
     values = decode_values(path.read_bytes(), str(path), (height, width))

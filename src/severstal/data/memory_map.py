@@ -75,7 +75,7 @@ class DecodedStrips:
         cache_path: gives the cache file's path by a hash of the strips; cache files of other strips are deleted.
 
     Raises:
-        InputError: naming the first strip that is damaged or of another size.
+        InputError: naming the first strip that is corrupt or of another size.
     """
 
     def __init__(

@@ -36,7 +36,7 @@ def read_thumbnails(folder: Path, images: list[str], height: int, width: int, wo
     """The strips' thumbnails, ``float32 [n, d]``; every strip is decoded.
 
     Raises:
-        InputError: naming the first strip that is damaged or of another size.
+        InputError: naming the first strip that is corrupt or of another size.
     """
     jobs = (delayed(_read_thumbnail)(folder / image, height, width) for image in images)
     thumbnails = np.empty((len(images), THUMBNAIL[0] * THUMBNAIL[1]), dtype=np.float32)
@@ -81,7 +81,7 @@ def scan(folder: Path, images: list[str], workers: int) -> tuple[int, int, np.nd
     """Height and width of the strips and the group of each, ``int64 [n]``; every strip is decoded.
 
     Raises:
-        InputError: naming the first strip that is damaged or of another size than the first.
+        InputError: naming the first strip that is corrupt or of another size than the first.
     """
     height, width = strips.read(folder / images[0]).shape
     return height, width, groups_of(read_thumbnails(folder, images, height, width, workers))

@@ -1,4 +1,4 @@
-"""Grey strips from the image files of a folder; a damaged file is refused by name (see :mod:`severstal.data.images`).
+"""Grey strips from the image files of a folder; a corrupt file is refused by name (see :mod:`severstal.data.images`).
 
 A decoder fills the missing part of a truncated JPEG with grey and only prints a warning: such a strip would be trained
 on, and predicted, as clean.

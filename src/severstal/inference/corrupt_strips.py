@@ -1,6 +1,6 @@
 """What happens to a corrupt strip: it stops the run by name, or with ``--skip-corrupt`` it is predicted empty.
 
-A strip is corrupt if its file is missing, empty, damaged, no image or has another size than the
+A strip is corrupt if its file is missing, empty, cut short, no image or has another size than the
 networks were trained for (see :mod:`severstal.data.strips`).
 """
 

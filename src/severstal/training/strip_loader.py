@@ -1,7 +1,7 @@
 """A data loader that raises an :class:`InputError` of a loader process unchanged.
 
 torch sends an exception of a loader process as text: type and traceback become the message of a new exception. Here the
-error of a damaged strip is sent in place of the batch and is raised in the training process, so its message stays one
+error of a corrupt strip is sent in place of the batch and is raised in the training process, so its message stays one
 line for a person.
 """
 

@@ -32,12 +32,12 @@ from severstal.inference.lake.worker import ShardWorker
 from severstal.paths import Paths
 from severstal.postprocess.components import connected_components
 
-DAMAGED = ("empty.jpg", "text.png", "huge.png", "cut.jpg")
+CORRUPT = ("empty.jpg", "text.png", "huge.png", "cut.jpg")
 
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory) -> Path:
-    """Twelve images of three sizes, a JPEG under the name of a PNG, four damaged objects, and a note."""
+    """Twelve images of three sizes, a JPEG under the name of a PNG, four corrupt objects, and a note."""
     folder = tmp_path_factory.mktemp("lake")
     write_lake(folder, 12)
     first = (folder / "day0" / "0000.jpg").read_bytes()
@@ -69,7 +69,7 @@ def test_every_image_has_its_rows_once_and_a_clean_one_differs_from_one_not_seen
 
 def test_images_of_any_size_have_the_masks_of_the_network_and_their_measurements(exported, result) -> None:
     predictor = Predictor(exported.folds, "onnxruntime")
-    for path, rows in read_result(result).query("not damaged").groupby("path"):
+    for path, rows in read_result(result).query("not corrupt").groupby("path"):
         strip = strips.read(Path(str(path)))
         assert strip.shape in SIZES
         (expected,) = predictor.predict_arrays(strip[np.newaxis])
@@ -88,14 +88,14 @@ def test_images_of_any_size_have_the_masks_of_the_network_and_their_measurements
             assert row["mean_grey"] == pytest.approx(strip.mean())
 
 
-def test_what_cannot_be_decoded_is_damaged_with_the_reason_and_counted(lake, result) -> None:
-    damaged = read_result(result).query("damaged").set_index("path")
-    assert sorted(damaged.index) == sorted(str(lake / name) for name in DAMAGED)
-    assert damaged["class"].isna().all()
+def test_what_cannot_be_decoded_is_corrupt_with_the_reason_and_counted(lake, result) -> None:
+    corrupt = read_result(result).query("corrupt").set_index("path")
+    assert sorted(corrupt.index) == sorted(str(lake / name) for name in CORRUPT)
+    assert corrupt["class"].isna().all()
     for name, reason in (("empty.jpg", "is empty"), ("text.png", "is no JPEG"), ("huge.png", "4097x4096 pixels")):
-        assert reason in damaged.loc[str(lake / name), "reason"]
+        assert reason in corrupt.loc[str(lake / name), "reason"]
     summary = json.loads((result / "_SUMMARY.json").read_text())
-    assert (summary["images"], summary["damaged"], summary["other_size"]) == (17, 4, 8)
+    assert (summary["images"], summary["corrupt"], summary["other_size"]) == (17, 4, 8)
     of_table = read_result(result)["class"].value_counts()
     assert summary["with_class"] == {str(defect): of_table.get(defect, 0) for defect in CLASSES}
     assert summary["with_class"]["1"] > 0
@@ -161,7 +161,7 @@ def test_an_image_without_permission_leaves_its_shard_open_until_it_can_be_read(
         run_locally(exported, lake, output, shard_size=2)
     assert len(list(output.glob("shard-*"))) == 1
     monkeypatch.setattr(Location, "read", read)
-    assert run_locally(exported, lake, output).summary()["damaged"] == 0
+    assert run_locally(exported, lake, output).summary()["corrupt"] == 0
 
 
 def test_a_worker_that_cannot_load_the_ensemble_reports_why_for_each_shard(tmp_path) -> None:
@@ -184,7 +184,7 @@ def test_what_a_storage_refuses_is_named_with_a_cure() -> None:
         raise OSError("AWS Error ACCESS_DENIED\nrequest 12")
 
 
-def test_an_image_that_went_away_after_the_listing_is_damaged(tmp_path) -> None:
+def test_an_image_that_went_away_after_the_listing_is_corrupt(tmp_path) -> None:
     found = shards.read_image(str(tmp_path / "gone.jpg"))
     assert found.strip is None
     assert "is missing" in str(found.reason)

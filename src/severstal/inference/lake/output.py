@@ -23,7 +23,7 @@ from severstal.inference.lake.storage import LOCAL, Location
 from severstal.run_lock import run_lock
 
 SHARD = re.compile(r"shard-(\d{8})\.parquet")
-TABLE_VERSION = 1  # raise it when the same ensemble gives other rows
+TABLE_VERSION = 2  # raise it when the same ensemble gives other rows
 
 
 @dataclass(frozen=True)

@@ -60,14 +60,14 @@ class Result:
         """The image, read from where it is, with the masks of the result.
 
         Raises:
-            InputError: if the result has no row of it, or the image is damaged or has changed its size.
+            InputError: if the result has no row of it, or the image is corrupt or has changed its size.
         """
         rows = self.rows(image)
         found = read_image(rows[0]["path"])
         if found.strip is None:
-            raise InputError(found.reason or f"{image} is damaged")
+            raise InputError(found.reason or f"{image} is corrupt")
         height, width = found.strip.shape
-        if not rows[0]["damaged"] and (height, width) != (rows[0]["height"], rows[0]["width"]):
+        if rows[0]["width"] is not None and (height, width) != (rows[0]["height"], rows[0]["width"]):
             raise InputError(f"{image} has another size than when it was predicted: it was replaced meanwhile")
         by_class = {row["class"]: row for row in rows if row["class"]}
         codes = {defect: row["rle"] for defect, row in by_class.items()}

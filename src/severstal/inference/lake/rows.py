@@ -18,9 +18,9 @@ SCHEMA = pa.schema(
     [
         ("path", pa.string()),  # location of the image
         ("modified", pa.timestamp("us", tz="UTC")),  # of the image, as the storage says
-        ("class", pa.int8()),  # 1 to 4; null: no defect was found, or the image is damaged
+        ("class", pa.int8()),  # 1 to 4; null: no defect was found, or the image is corrupt
         ("rle", pa.string()),  # the mask as in submission.csv
-        ("width", pa.int32()),  # of the image in pixels; null if it is damaged
+        ("width", pa.int32()),  # of the image in pixels; null if it is corrupt
         ("height", pa.int32()),
         ("mean_grey", pa.float32()),  # of the image, 0 to 255
         ("area_px", pa.int64()),  # of the mask
@@ -31,8 +31,8 @@ SCHEMA = pa.schema(
         ("box_width", pa.int32()),
         ("box_height", pa.int32()),
         ("mean_probability", pa.float32()),  # inside the mask, 0 to 1
-        ("damaged", pa.bool_()),
-        ("reason", pa.string()),  # why it counts as damaged
+        ("corrupt", pa.bool_()),
+        ("reason", pa.string()),  # why it counts as corrupt
         ("ensemble", pa.string()),  # version that predicted it
     ]
 )
@@ -47,8 +47,8 @@ class ImageFile:
     Attributes:
         path: its location.
         modified: when, as the storage says; None where it does not.
-        strip: ``uint8 [H, W]``; None if it is damaged.
-        reason: why it counts as damaged.
+        strip: ``uint8 [H, W]``; None if it is corrupt.
+        reason: why it counts as corrupt.
     """
 
     path: str
@@ -61,13 +61,13 @@ def rows_of(image: ImageFile, prediction: StripPrediction | None, version: str) 
     """The rows of an image.
 
     Args:
-        prediction: None for a damaged image.
+        prediction: None for a corrupt image.
         version: of the ensemble.
     """
     row: Row = {
         "path": image.path,
         "modified": image.modified,
-        "damaged": prediction is None,
+        "corrupt": prediction is None,
         "reason": image.reason,
         "ensemble": version,
     }

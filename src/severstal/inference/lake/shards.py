@@ -40,19 +40,19 @@ class Counts:
 
     Attributes:
         images: all of them.
-        damaged: those that could not be decoded.
+        corrupt: those that could not be decoded.
         other_size: those of another size than the networks were trained on.
         with_class: images that show each class.
     """
 
     images: int = 0
-    damaged: int = 0
+    corrupt: int = 0
     other_size: int = 0
     with_class: list[int] = field(default_factory=lambda: [0] * len(CLASSES))
 
     def __iadd__(self, other: Counts) -> Counts:
         self.images += other.images
-        self.damaged += other.damaged
+        self.corrupt += other.corrupt
         self.other_size += other.other_size
         self.with_class = [mine + theirs for mine, theirs in zip(self.with_class, other.with_class, strict=True)]
         return self
@@ -76,13 +76,13 @@ def predict_shard(predictor: Predictor, images: list[str], version: str) -> tupl
 
     Raises:
         InputError: if the storage refuses an image for another reason than that it is not there: a permission or a
-            connection may come back, so such an image is not damaged.
+            connection may come back, so such an image is not corrupt.
     """
     table = _Table(predictor, version)
     with ThreadPoolExecutor(READERS) as readers, ThreadPoolExecutor(2) as measuring:
         read = ahead(readers, read_image, images, count=2 * READERS)
         predicted = (
-            (group, batch, *predictor.probabilities(batch)) for group, batch in grouped(table.without_damaged(read))
+            (group, batch, *predictor.probabilities(batch)) for group, batch in grouped(table.without_corrupt(read))
         )
         for rows in ahead(measuring, table.measure, predicted):
             table.rows |= rows
@@ -98,7 +98,7 @@ class _Table:
     version: str
     rows: dict[str, list[Row]] = field(default_factory=dict)
 
-    def without_damaged(self, images: Iterator[ImageFile]) -> Iterator[ImageFile]:
+    def without_corrupt(self, images: Iterator[ImageFile]) -> Iterator[ImageFile]:
         """The images that could be decoded; the rows of the others are added."""
         for image in images:
             if image.strip is None:
@@ -120,8 +120,8 @@ class _Table:
         for image in images:
             first = self.rows[image][0]
             counts.images += 1
-            counts.damaged += first["damaged"]
-            counts.other_size += not first["damaged"] and (first["height"], first["width"]) != size
+            counts.corrupt += first["corrupt"]
+            counts.other_size += not first["corrupt"] and (first["height"], first["width"]) != size
             for row in self.rows[image]:
                 if "class" in row:
                     counts.with_class[row["class"] - 1] += 1
@@ -181,5 +181,5 @@ def _stacked(group: Group) -> tuple[Group, np.ndarray]:
 
 def _strip_of(image: ImageFile) -> np.ndarray:
     if image.strip is None:
-        raise ValueError(f"{image.path} is damaged: such images are not predicted")
+        raise ValueError(f"{image.path} is corrupt: such images are not predicted")
     return image.strip
