@@ -39,7 +39,7 @@ def test_maps_of_other_weights_are_predicted_again(tiny) -> None:
 def test_weights_beside_the_configuration_of_others_are_refused(tiny) -> None:
     done = write_untrained_folds(tiny)
     weights.save(done.member.files.weights, {"layer": torch.ones(1)}, {"fingerprint": "another"})
-    with pytest.raises(InputError, match=rf"not trained with the config\.json beside it: delete .*{ENCODER} 0`"):
+    with pytest.raises(InputError, match=rf"not trained with the config\.json beside it: delete .*{ENCODER} 0 "):
         job(tiny).is_trained()
 
 
