@@ -23,7 +23,7 @@ def test_each_folds_table_holds_what_its_own_networks_accept(pseudo_labelled) ->
     assert tables[0]["clean.jpg"] == {}
     for fold in (0, 1):
         assert tables[fold]["clear.jpg"] == {2: rle.encode(np.roll(BOX, 3 * fold, axis=1))}
-    record = pseudo_labels.read_record(pseudo_labelled.pseudo)
+    record = pseudo_labels.read_record(pseudo_labelled.pseudo, "")
     for fold, of_fold in enumerate(record.folds):
         assert len(of_fold.members) == 2
         assert all(name.endswith(f"fold {fold}") for name in of_fold.members)
@@ -35,7 +35,7 @@ def test_the_reason_why_a_strip_was_rejected_is_written(pseudo_labelled) -> None
     assert table.loc["uncertain.jpg", 0]["class_4"] == Outcome.PRESENT
     training_strips = [f"{number:09x}.jpg" for number in range(5)]  # they lie among the test strips again
     assert (table.loc[training_strips] == NEAR_DUPLICATE).all(axis=None)
-    counts = pseudo_labels.read_record(pseudo_labelled.pseudo).counts
+    counts = pseudo_labels.read_record(pseudo_labelled.pseudo, "").counts
     assert counts[Outcome.PRESENT] == [0, 2, 0, 1]
     assert counts[Outcome.CLASSIFIER_UNCERTAIN] == [0, 0, 0, 1]
     assert counts[NEAR_DUPLICATE] == [10] * 4
@@ -55,7 +55,7 @@ def test_a_fold_uses_the_values_chosen_without_its_strips(pseudo_labelled, tmp_p
 
 
 def test_the_dice_of_the_labels_is_measured_on_strips_that_the_networks_did_not_train_on(pseudo_labelled) -> None:
-    quality = pseudo_labels.read_record(pseudo_labelled.pseudo).quality
+    quality = pseudo_labels.read_record(pseudo_labelled.pseudo, "").quality
     assert quality.strips == 12
     assert 0 < quality.taken <= 12
     nested = tuned_values.read(pseudo_labelled).scores["nested"]
