@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import types
 from contextlib import contextmanager
@@ -158,3 +159,17 @@ def test_an_apex_without_amp_is_an_error_that_says_which_apex_it_is(monkeypatch)
     monkeypatch.setitem(sys.modules, "apex", None)
     with pytest.raises(InputError, match="cannot be imported"):
         amp.import_apex_amp()
+
+
+def test_on_a_cpu_bfloat16_leaves_depthwise_convolutions_in_float32() -> None:
+    depthwise, pointwise = torch.nn.Conv2d(4, 4, 3, groups=4), torch.nn.Conv2d(4, 8, 1)
+    network = torch.nn.Sequential(depthwise, pointwise)
+    strips = torch.randn(2, 4, 8, 8)
+    exact = depthwise(strips)
+    precision = MixedPrecision("bf16", network, torch.optim.SGD(network.parameters(), lr=0.1), CPU)
+    with precision.autocast():
+        features = depthwise(strips)
+        output = precision.network(strips)
+    assert torch.equal(features, exact)
+    assert output.dtype == torch.bfloat16
+    assert list(copy.deepcopy(network).state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
