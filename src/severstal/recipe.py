@@ -75,10 +75,10 @@ class Recipe(BaseModel):
     )
     copy_paste: Share = Field(0.0, description="share of training samples into which another strip's defect is pasted")
     copy_paste_class: Annotated[int, Field(ge=1, le=4)] = Field(2, description="class of the pasted defects, 1 to 4")
-    augment: Literal["light", "strong"] = Field(
+    augment: Literal["light", "strong", "appearance"] = Field(
         "light",
         description="augmentation of brightness and shape; strong, for few strips, also exchanges rows and columns and "
-        "needs square crops",
+        "needs square crops; appearance, for steel unlike the training strips, also varies gamma, focus and noise",
     )
     samples_per_epoch: Positive = Field(4096, description="training crops per epoch")
     pseudo_labels: str = Field(NO_PSEUDO_LABELS, description="folder of labels that bin/pseudo.sh wrote, or none")

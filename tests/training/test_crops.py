@@ -102,6 +102,24 @@ def test_strong_augmentation_transposes_crop_and_masks_alike() -> None:
     assert 15 < horizontal["strong"] < 45
 
 
+def test_appearance_augmentation_varies_the_greys_more_than_light_and_moves_masks_as_light_does() -> None:
+    random = np.random.default_rng(0)
+    grey = random.integers(60, 120, size=(64, 64), dtype=np.uint8)
+    grey[20:40, 20:40] += 80
+    spread = {}
+    for strength in ("light", "appearance"):
+        augment = build_augmentation(strength)
+        levels = []
+        for seed in range(60):
+            augment.set_random_seed(seed)
+            augmented = augment(image=grey, mask=(grey >= 140).astype(np.uint8))
+            mask, image = augmented["mask"] > 0, augmented["image"].astype(float)
+            assert image[mask].mean() > image[~mask].mean() + 20
+            levels.append([image[~mask].mean(), image[~mask].std()])
+        spread[strength] = np.std(levels, axis=0)
+    assert (spread["appearance"] > 1.3 * spread["light"]).all()
+
+
 def test_strong_augmentation_takes_square_crops(tiny, data) -> None:
     with pytest.raises(InputError, match=r"augment: strong .* 64x96 are not square: choose --crop-height"):
         recipe.build(recipe.read(tiny).model_dump() | {"augment": "strong", "crop_width": 96})
