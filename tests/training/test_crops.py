@@ -51,15 +51,17 @@ def test_a_crop_drawn_for_a_class_holds_it(tiny, data, unaugmented) -> None:
             assert unpack_masks(bit_map[None])[0, request.defect - 1].any()
 
 
-def test_crops_without_a_defect_stay_on_the_steel_and_reach_its_edges(tiny, unaugmented) -> None:
+def test_crops_without_a_defect_come_from_the_whole_strip_also_from_the_black_bar(tiny, unaugmented) -> None:
     """Right of column 56 the strip is black; elsewhere a column's grey gives its number."""
     strip = np.tile(60 + 2 * np.arange(96, dtype=np.uint8), (64, 1))
     strip[:, 56:] = 2
     cv2.imwrite(str(tiny.train_images / "000000000.jpg"), strip, [cv2.IMWRITE_JPEG_QUALITY, 100])
     crops = CropDataset(TrainingStrips(read_training_set(tiny)), values(tiny, crop_height=48, crop_width=48))
-    first_columns = [crops[CropRequest("000000000.jpg", 0, seed)][0][0, :, 0].float().mean() for seed in range(100)]
-    lefts = {round((float(grey) - 60) / 2) for grey in first_columns}
-    assert (min(lefts), max(lefts)) == (0, 56 - 48)
+    samples = [crops[CropRequest("000000000.jpg", 0, seed)][0][0].float() for seed in range(100)]
+    lefts = {round((float(sample[:, 0].mean()) - 60) / 2) for sample in samples}
+    black = {int((sample.mean(dim=0) < 20).sum()) for sample in samples}
+    assert (min(lefts), max(lefts)) == (0, 96 - 48)
+    assert (min(black), max(black)) == (0, 96 - 56)
 
 
 def test_growing_crops_have_one_size_in_every_batch(tiny, data) -> None:

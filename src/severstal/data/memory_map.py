@@ -42,7 +42,6 @@ class TrainingStrips:
         self._data, paths, size = data, data.paths, (data.height, data.width)
         labels = data.labels | (data.pseudo.labels if data.pseudo else {})
         self._masks = {image: RunLengthMasks.parse(codes, *size) for image, codes in labels.items()}
-        self._steel: dict[str, tuple[int, int]] = {}
         self._labelled = DecodedStrips(paths.train_images, sorted(data.labels), size, paths.strip_cache)
         if data.pseudo and data.pseudo.images:
             self._pseudo = DecodedStrips(data.pseudo.folder, data.pseudo.images, size, paths.pseudo_cache)
@@ -54,12 +53,6 @@ class TrainingStrips:
     def masks(self, image: str) -> RunLengthMasks:
         """The strip's masks of all classes."""
         return self._masks[image]
-
-    def steel_columns(self, image: str) -> tuple[int, int]:
-        """First and past-the-last column of the steel; see :func:`severstal.data.strips.steel_columns`."""
-        if image not in self._steel:
-            self._steel[image] = strips.steel_columns(self.grey(image))
-        return self._steel[image]
 
     @property
     def shape(self) -> tuple[int, int, int]:
