@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from support.tuned import TUNED
 from benchmarks import engines
 from severstal.artifacts import read_json, write_json
 from severstal.engines import catalog
+from severstal.engines.engine_check import EngineCheck
 from severstal.engines.onnxruntime_engine import OnnxRuntimeEngine
 from severstal.engines.openvino_engine import OpenVinoEngine
 from severstal.errors import InputError
@@ -72,3 +75,19 @@ def test_without_a_gpu_the_check_says_so(experiment, monkeypatch) -> None:
     monkeypatch.setattr(catalog, "gpu_count", lambda: 0)
     with pytest.raises(InputError, match="needs an NVIDIA GPU"):
         run(experiment)
+
+
+def test_an_engine_is_freed_after_its_row() -> None:
+    """Otherwise the GPU's memory would have to hold all engines of all networks at once."""
+
+    class Loaded:
+        def __call__(self, strips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return predict_everything(strips)
+
+    loaded = Loaded()
+    alive, row = weakref.ref(loaded), EngineCheck("a network", "an engine", predict=loaded)
+    del loaded
+    engines.timed_and_freed(row, np.zeros((4, *SIZE), dtype=np.uint8), rounds=1)
+    assert row.facts["rate_4"] > 0
+    gc.collect()
+    assert alive() is None
