@@ -87,7 +87,7 @@ def test_the_layers_in_float32_are_those_without_quantised_weights(fresh_member)
 
 
 def test_int8_without_strips_to_calibrate_on_names_the_cure(fresh_member) -> None:
-    with pytest.raises(InputError, match=r"needs training strips .*bin/export\.sh"):
+    with pytest.raises(InputError, match=r"needs strips to calibrate on: .*bin/export\.sh"):
         OpenVinoInt8Engine.build(fresh_member)
 
 

@@ -94,15 +94,15 @@ def test_stopped_by_ctrl_c_it_goes_on_and_ends_with_the_same_weights(tiny, train
     assert not files.checkpoint.exists()
 
 
-def train_on_one_thread(paths: Paths) -> None:
-    """In a fork, which must not wait for threads that it has not."""
-    torch.set_num_threads(1)
+def train(paths: Paths, num_threads: int) -> None:
+    """In a process of its own: a fork of one that computed gradients could compute none."""
+    torch.set_num_threads(num_threads)
     job(paths, SHARED_VALUES).run()
 
 
 def test_killed_it_goes_on_and_ends_with_the_same_weights(tiny, trained) -> None:
     files = tiny.fold(ENCODER, 0)
-    process = multiprocessing.get_context("fork").Process(target=train_on_one_thread, args=(tiny,))
+    process = multiprocessing.get_context("spawn").Process(target=train, args=(tiny, torch.get_num_threads()))
     process.start()
     while not files.checkpoint.exists() and process.is_alive():
         time.sleep(0.005)
