@@ -40,7 +40,7 @@ def application(
     synthetic_origin: str = "",
     stored: Callable[[str], StoredDefects] | None = None,
 ) -> Flask:
-    """The application around a loaded ensemble; its routes are functions within this one, since they share the ensemble.
+    """The application around a loaded ensemble; its routes stand within this function, since they share the ensemble.
 
     Args:
         examples: strips that the page offers to try.
