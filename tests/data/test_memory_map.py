@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from severstal import recipe
 from severstal.data import strips
@@ -69,28 +70,24 @@ def test_on_a_full_disk_strips_are_decoded_every_time_and_the_log_says_so(tiny, 
     assert not list((tiny.folds / "cache").glob("*"))
 
 
-def test_where_the_cache_exceeds_a_quota_strips_are_decoded_every_time(tiny, monkeypatch, caplog) -> None:
-    """The disk has space, so only the write tells; written through a map it would end the process with SIGBUS."""
+@pytest.mark.parametrize(
+    ("module", "function", "code", "message"),
+    [
+        # The disk has space, so only the write tells; written through a map it would end the process with SIGBUS.
+        pytest.param(os, "posix_fallocate", errno.EDQUOT, "cannot grow (Disk quota exceeded)", id="a quota"),
+        pytest.param(np, "memmap", errno.ENODEV, "cannot be mapped into memory", id="no mapping"),
+    ],
+)
+def test_where_the_cache_cannot_be_kept_strips_are_decoded_every_time(
+    tiny, monkeypatch, caplog, module, function, code, message
+) -> None:
+    def refuse(*_: object, **options: object) -> None:
+        raise OSError(code, os.strerror(code))
 
-    def refuse(*_: object) -> None:
-        raise OSError(errno.EDQUOT, "Disk quota exceeded")
-
-    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    monkeypatch.setattr(module, function, refuse)
     data = read_training_set(tiny)
     source = TrainingStrips(data)
-    assert "cannot grow (Disk quota exceeded): strips are decoded every time" in caplog.text
+    assert f"{message}: strips are decoded every time" in caplog.text
     image = next(iter(data.labels))
     assert np.array_equal(source.grey(image), strips.read(tiny.train_images / image))
     assert not list((tiny.folds / "cache").iterdir())
-
-
-def test_on_a_file_system_without_mapping_strips_are_decoded_every_time(tiny, monkeypatch, caplog) -> None:
-    def memmap(*_: object, **options: object) -> None:
-        raise OSError(errno.ENODEV, "No such device")
-
-    monkeypatch.setattr(np, "memmap", memmap)
-    data = read_training_set(tiny)
-    source = TrainingStrips(data)
-    assert "cannot be mapped into memory: strips are decoded every time" in caplog.text
-    image = next(iter(data.labels))
-    assert np.array_equal(source.grey(image), strips.read(tiny.train_images / image))
