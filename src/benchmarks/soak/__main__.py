@@ -5,7 +5,8 @@ stop them. The minutes count from the end of the undisturbed run, and the attemp
 ends earlier, with the table so far. Exit code 1 if an attempt failed.
 
     bash bin/soak.sh --minutes 120
-    bash bin/soak.sh --minutes 120 --table soak.md                 the table into a file, too
+    bash bin/soak.sh --minutes 120 --table soak.md               the table into a file, too, after each attempt
+    bash bin/soak.sh --minutes 60 --checks kill,fuzz             some checks; others can run beside them
     bash bin/soak.sh --checks kill --seed 1234 --attempts 1      repeat the attempt that a row names
 """
 
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -28,15 +29,29 @@ from severstal.console import StageParser
 from severstal.errors import InputError, first_line, run_stage
 from severstal.hardware import core_count, processor
 
-CHECKS: dict[str, Callable[[SmallRun, int], None]] = {
-    "kill": kill.attempt,
-    "two-at-once": two_at_once.attempt,
-    "full-disk": full_disk.attempt,
-    "fuzz": fuzz.attempt,
-    "demo": demo_requests.attempt,
-}
 
-UNITS = {"fuzz": (fuzz.INPUTS, "inputs"), "demo": (demo_requests.REQUESTS, "requests")}  # of one attempt
+@dataclass(frozen=True)
+class Check:
+    """A kind of harm.
+
+    Attributes:
+        attempt: does it once, from a seed.
+        turns: attempts that it makes while the others make theirs; a kill finds more than a hundred requests.
+        unit: what :attr:`SmallRun.harms` counts.
+    """
+
+    attempt: Callable[[SmallRun, int], None]
+    turns: int
+    unit: str
+
+
+CHECKS = {
+    "kill": Check(kill.attempt, 12, "kills"),
+    "two-at-once": Check(two_at_once.attempt, 5, "pairs of stages"),
+    "full-disk": Check(full_disk.attempt, 6, "full disks"),
+    "fuzz": Check(fuzz.attempt, 5, "inputs"),
+    "demo": Check(demo_requests.attempt, 1, "requests"),
+}
 
 
 @dataclass
@@ -45,11 +60,15 @@ class Row:
 
     Attributes:
         attempts: that were made.
+        harms: in them, such as kills.
+        seconds: that they took.
         failures: what went wrong, by seed.
         not_possible: why the check cannot be made on this machine; empty where it can.
     """
 
     attempts: int = 0
+    harms: int = 0
+    seconds: float = 0
     failures: dict[int, str] = field(default_factory=dict)
     not_possible: str = ""
 
@@ -73,33 +92,36 @@ def main() -> None:
         print(f"undisturbed run: {sum(run.seconds.values()):.0f} s", flush=True)
         started = time.monotonic()
         try:
-            soak(run, rows, options.minutes * 60, options.seed, options.attempts)
+            for _ in soak(run, rows, options):
+                if options.table:
+                    write_text(options.table, table(rows, options.seed, time.monotonic() - started))
         finally:
-            lines = [caption(time.monotonic() - started), "", *table(rows, options.seed)]
-            print(*lines, sep="\n", flush=True)
-            if options.table:
-                write_text(options.table, "\n".join(lines) + "\n")
+            run.end_processes()
+            print(table(rows, options.seed, time.monotonic() - started), end="", flush=True)
     if any(row.failures for row in rows.values()):
         sys.exit(1)
 
 
-def soak(run: SmallRun, rows: dict[str, Row], seconds: float, seed: int, attempts: int) -> None:
-    """Let the checks take turns until the time is over or each has made its attempts; the seeds count upwards."""
-    deadline = time.monotonic() + seconds
-    for number in range(seed, seed + attempts):
-        for name, row in rows.items():
-            if time.monotonic() > deadline:
-                return
-            if not row.not_possible:
-                attempt(run, name, row, number)
-        if all(row.not_possible for row in rows.values()):
+def soak(run: SmallRun, rows: dict[str, Row], options: argparse.Namespace) -> Iterator[None]:
+    """Let the checks take turns until the time is over or each has made its attempts; yields after each attempt.
+
+    The seeds of each check count upwards. The check whose share of turns is the smallest is next.
+    """
+    deadline = time.monotonic() + options.minutes * 60
+    while time.monotonic() < deadline:
+        left = [name for name, row in rows.items() if row.attempts < options.attempts and not row.not_possible]
+        if not left:
             return
+        name = min(left, key=lambda name: rows[name].attempts / CHECKS[name].turns)
+        attempt(run, name, rows[name], options.seed + rows[name].attempts, options.keep)
+        yield
 
 
-def attempt(run: SmallRun, name: str, row: Row, seed: int) -> None:
+def attempt(run: SmallRun, name: str, row: Row, seed: int, keep: Path | None) -> None:
     """One attempt of a check; whatever goes wrong in it becomes a failure of its row."""
+    started, run.harms = time.monotonic(), 0
     try:
-        CHECKS[name](run, seed)
+        CHECKS[name].attempt(run, seed)
     except NotPossible as reason:
         row.not_possible = str(reason)
         print(f"{name}: {reason}", flush=True)
@@ -109,25 +131,29 @@ def attempt(run: SmallRun, name: str, row: Row, seed: int) -> None:
     except Exception as error:  # of the check itself, such as a file that it cannot read
         traceback.print_exc()
         row.failures[seed] = f"{type(error).__name__}: {first_line(error)}"
-    row.attempts += 1
+    row.attempts, row.harms, row.seconds = (
+        row.attempts + 1,
+        row.harms + run.harms,
+        row.seconds + time.monotonic() - started,
+    )
     if seed in row.failures:
         print(f"{name}, seed {seed}: {row.failures[seed]}", flush=True)
+        if keep:
+            run.keep(keep / f"{name}-{seed}")
+    run.forget_logs()
 
 
-def caption(seconds: float) -> str:
-    """When, how long and on what the checks were made."""
-    return f"{date.today().isoformat()}, {seconds / 60:.0f} minutes on {core_count()} cores of {processor()}:"
-
-
-def table(rows: dict[str, Row], seed: int) -> list[str]:
-    """A row per check, in Markdown."""
-    lines = ["| check | attempts | seeds | failures |", "|---|---|---|---|"]
+def table(rows: dict[str, Row], seed: int, seconds: float) -> str:
+    """When, how long and on what the checks were made, and a row for each, in Markdown."""
+    lines = [
+        f"{date.today().isoformat()}, {seconds / 60:.0f} minutes on {core_count()} cores of {processor()}:",
+        *("", "| check | done | minutes | attempts | seeds | failures |", "|---|---|---|---|---|---|"),
+    ]
     for name, row in rows.items():
         seeds = f"{seed} to {seed + row.attempts - 1}" if row.attempts else "none"
-        each, unit = UNITS.get(name, (0, ""))
-        attempts = f"{row.attempts} ({row.attempts * each:,} {unit})" if each else row.attempts
-        lines.append(f"| {name} | {attempts} | {seeds} | {row.result} |")
-    return lines
+        done = f"{row.harms:,} {CHECKS[name].unit}"
+        lines.append(f"| {name} | {done} | {row.seconds / 60:.1f} | {row.attempts} | {seeds} | {row.result} |")
+    return "\n".join(lines) + "\n"
 
 
 def parse() -> argparse.Namespace:
@@ -138,6 +164,7 @@ def parse() -> argparse.Namespace:
     command_line.add_argument("--seed", type=int, default=0, metavar="N", help="of the first attempt; default: 0")
     command_line.add_argument("--attempts", type=int, default=10**9, metavar="N", help="of each check, at most")
     command_line.add_argument("--table", type=Path, metavar="FILE", help="write the table there, too")
+    command_line.add_argument("--keep", type=Path, metavar="FOLDER", help="where files of failed attempts are kept")
     command_line.add_argument("--checks", default=",".join(CHECKS), help=f"default: {','.join(CHECKS)}")
     return command_line.parse_args()
 

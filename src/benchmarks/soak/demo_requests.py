@@ -17,7 +17,7 @@ from benchmarks.soak.small_run import Failure, SmallRun
 from severstal.data import strips
 from severstal.paths import ROOT, Paths
 
-REQUESTS = 50  # of one attempt
+REQUESTS = 100  # of one attempt
 MAX_MEMORY = 1536 << 10  # KiB
 MAX_SECONDS = 20.0
 SECRET = "severstal-soak-secret"
@@ -35,6 +35,7 @@ def attempt(run: SmallRun, seed: int) -> None:
         Failure: for an answer of another kind than expected, a file's content in it, no answer, or too much memory.
     """
     run.rewind("report")
+    run.harms += REQUESTS
     check(run.paths, seed)
 
 

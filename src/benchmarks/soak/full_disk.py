@@ -12,11 +12,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from benchmarks.soak.small_run import STAGES, Failure, NotPossible, SmallRun, last_line, wait_until_gone
+from benchmarks.soak.small_run import END, STAGES, Failure, NotPossible, SmallRun, last_line
 
 PAGE = 4096  # bytes; a tmpfs takes memory for what is in it alone, so its size may be larger than the memory
 FULL = re.compile(r"No space left|[Dd]isk|MB left|StorageFull")
-SIZES = ("train", "tune", "export", "predict", "pseudo", "inspect_strips", "report", "package_kaggle", "make_folds")
 
 
 def attempt(run: SmallRun, seed: int) -> None:
@@ -27,8 +26,8 @@ def attempt(run: SmallRun, seed: int) -> None:
         Failure: if the stage crashes, does not say what lacks, or the files differ in the end.
     """
     dice = random.Random(seed)
-    stage = SIZES[seed % len(SIZES)]
-    folder, before = run.folder / "run", run.folder / "before" / stage
+    stage = list(STAGES)[seed % len(STAGES)]
+    folder, before = run.folder / "run", run.before(stage)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(exist_ok=True)
     used = size_of(before)
@@ -37,23 +36,23 @@ def attempt(run: SmallRun, seed: int) -> None:
         shutil.copytree(before, folder, dirs_exist_ok=True)
         mark = f"disk-{seed}"
         code, text = run.wait(run.start(stage, mark), stage, mark), run.log(mark)
-        wait_until_gone(mark)
+        run.wait_until_gone(mark)
         if code not in (0, 2) or "Traceback" in text:
             raise Failure(f"{stage} on a full disk ended with code {code}: {last_line(text)}")
         if code and not FULL.search(last_line(text)):
             raise Failure(f"{stage} does not say that the disk is full: {last_line(text)}")
+        run.harms += bool(code or FULL.search(text))  # it may end before the disk is full
         subprocess.run(["mount", "-o", "remount,size=9g", str(folder)], check=True)
-        run.finish(stage)
-        run.check(stage)
+        run.recover(stage)
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def growth(run: SmallRun, stage: str) -> int:
     """Bytes that a stage adds, at least 16 pages."""
-    names = list(STAGES)
-    after = names[(names.index(stage) + 1) % len(names)]
-    return max(16 * PAGE, size_of(run.folder / "before" / after) - size_of(run.folder / "before" / stage))
+    names = [*STAGES, END]
+    after = names[names.index(stage) + 1]
+    return max(16 * PAGE, size_of(run.before(after)) - size_of(run.before(stage)))
 
 
 def size_of(folder: Path) -> int:

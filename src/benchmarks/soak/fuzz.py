@@ -23,7 +23,7 @@ from benchmarks.soak.small_run import Failure, SmallRun
 from severstal.errors import InputError
 from severstal.paths import Paths
 
-INPUTS = 50  # of one attempt
+INPUTS = 200  # of one attempt
 MAX_SECONDS = 20  # of one input
 MAX_MEMORY = 2 << 30  # bytes that reading may add
 
@@ -38,12 +38,13 @@ def attempt(run: SmallRun, seed: int) -> None:
     run.rewind("report")
     kinds = list(KINDS)
     name = kinds[seed % len(kinds)]
+    run.harms += INPUTS
     failures = list(fuzz(run.paths, name, seed))
     if failures:
         raise Failure("; ".join(failures[:3]))
 
 
-def fuzz(paths: Paths, name: str, seed: int) -> Iterator[str]:
+def fuzz(paths: Paths, name: str, seed: int, inputs: int = INPUTS) -> Iterator[str]:
     """What goes wrong with the mutated files of one kind; the intact file is the first.
 
     Args:
@@ -54,7 +55,7 @@ def fuzz(paths: Paths, name: str, seed: int) -> Iterator[str]:
     child = os.fork()
     if not child:
         os.close(reading)
-        _read_all(KINDS[name](paths), random.Random(seed), writing)
+        _read_all(KINDS[name](paths), random.Random(seed), inputs, writing)
     os.close(writing)
     with os.fdopen(reading, encoding="utf-8") as pipe:
         reports = [json.loads(line) for line in pipe]
@@ -67,7 +68,7 @@ def fuzz(paths: Paths, name: str, seed: int) -> Iterator[str]:
         yield f"{name}, input {len(reports)}: {reason}"
 
 
-def _read_all(file: FuzzedFile, dice: random.Random, pipe: int) -> None:
+def _read_all(file: FuzzedFile, dice: random.Random, inputs: int, pipe: int) -> None:
     """The work of the forked process, which ends here."""
     code = 1
     try:
@@ -75,7 +76,7 @@ def _read_all(file: FuzzedFile, dice: random.Random, pipe: int) -> None:
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (size + MAX_MEMORY, resource.RLIM_INFINITY))
         intact = file.path.read_bytes()
-        for number in range(INPUTS):
+        for number in range(inputs):
             data = mutate(intact, dice) if number else intact
             signal.alarm(MAX_SECONDS)
             problem = _problem(file, data, is_intact=not number)

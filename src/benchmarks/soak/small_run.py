@@ -6,9 +6,7 @@ at any stage. All attempts work in one folder, because some records hold paths.
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -23,6 +21,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from benchmarks.soak.contents import content_of, contents_of, differences
 from severstal.data import rle
 from severstal.data.labels import CLASSES
 from severstal.paths import ROOT, Paths
@@ -47,11 +46,8 @@ STAGES = {
     "report": "",
     "package_kaggle": "--no-wheels",
 }
+END = "end"
 MARK = "SEVERSTAL_SOAK"  # environment of every process of an attempt
-# Keys of JSON files: what the clock decides, and hashes of files that hold such; the files themselves are compared.
-TIMED = re.compile(r"created|seconds|loading_share|strips_per_second|finished|times|took|cached_from")
-NOT_COMPARED = ("tensorboard", "report.html", "times.json", "__pycache__", "kaggle/dataset/code")
-LITTER = re.compile(r"^\.")
 ENDING_SECONDS = 20.0  # within which all processes of a killed stage have to be gone
 MIN_HANG_SECONDS, HANG_FACTOR = 300.0, 20  # a stage that takes longer, and as many times as long as undisturbed, hangs
 
@@ -72,30 +68,38 @@ class SmallRun:
         folder: of everything that the soak tests write.
         seconds: how long each stage took undisturbed.
         reference: content of the files after each stage, by stage and path; see :func:`contents_of`.
+        kept: those of them that the stage did not change.
+        harms: how often an attempt did harm so far, such as kills.
     """
 
     folder: Path
     seconds: dict[str, float] = field(default_factory=dict)
     reference: dict[str, dict[str, Any]] = field(default_factory=dict)
+    kept: dict[str, dict[str, Any]] = field(default_factory=dict)
+    harms: int = 0
 
     @property
     def paths(self) -> Paths:
         return Paths.under(self.folder / "run")
 
     def prepare(self) -> None:
-        """Run every stage once, undisturbed, and keep the folders before each."""
+        """Run every stage once, undisturbed, and keep the folders before each and at the end."""
         write_strips(self.paths)
+        before = contents_of(self.folder / "run")
         for stage in STAGES:
-            shutil.copytree(self.folder / "run", self._before(stage))
+            shutil.copytree(self.folder / "run", self.before(stage))
             started = time.monotonic()
             self.finish(stage)
             self.seconds[stage] = time.monotonic() - started
-            self.reference[stage] = contents_of(self.folder / "run")
+            after = self.reference[stage] = contents_of(self.folder / "run")
+            self.kept[stage] = {name: content for name, content in before.items() if after.get(name) == content}
+            before = after
+        shutil.copytree(self.folder / "run", self.before(END))
 
     def rewind(self, stage: str) -> None:
         """Bring the folders into the state before a stage."""
         shutil.rmtree(self.folder / "run", ignore_errors=True)  # a failed attempt may have left none
-        shutil.copytree(self._before(stage), self.folder / "run")
+        shutil.copytree(self.before(stage), self.folder / "run")
 
     def start(self, stage: str, mark: str) -> subprocess.Popen[str]:
         """Start a stage whose processes all carry a mark in their environment."""
@@ -106,7 +110,11 @@ class SmallRun:
         log = self.folder / f"{mark}.log"
         with log.open("w") as file:
             return subprocess.Popen(
-                command, stdout=file, stderr=subprocess.STDOUT, text=True, env=os.environ | {MARK: mark}
+                command,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=os.environ | {MARK: f"{self.folder}/{mark}"},
             )
 
     def wait(self, process: subprocess.Popen[str], stage: str, mark: str) -> int:
@@ -122,8 +130,18 @@ class SmallRun:
             process.kill()
             process.wait()
             with suppress(Failure):  # of processes that are left, which it kills
-                wait_until_gone(mark)
+                self.wait_until_gone(mark)
             raise Failure(f"{stage} has not ended after {seconds:.0f} s: {last_line(self.log(mark))}") from None
+
+    def wait_until_gone(self, mark: str) -> None:
+        """Wait for the end of all processes that carry a mark; see :func:`wait_until_gone`."""
+        wait_until_gone(f"{self.folder}/{mark}")
+
+    def end_processes(self) -> None:
+        """Kill whatever runs, such as the stage of an attempt that Ctrl-C ended."""
+        for pid in processes_with(f"{self.folder}/"):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def log(self, mark: str) -> str:
         return (self.folder / f"{mark}.log").read_text(encoding="utf-8", errors="replace")
@@ -144,14 +162,37 @@ class SmallRun:
         Raises:
             Failure: for a file that differs, is missing, or is one too many.
         """
-        found, expected = contents_of(self.folder / "run"), self.reference[stage]
-        different = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
-        if different:
-            kind = {name: "differs" if name in found and name in expected else "missing" for name in different}
-            kind |= dict.fromkeys(found.keys() - expected.keys(), "left over")
-            raise Failure("; ".join(f"{name} {kind[name]}" for name in different[:5]))
+        if different := differences(contents_of(self.folder / "run"), self.reference[stage]):
+            raise Failure("; ".join(different[:5]))
 
-    def _before(self, stage: str) -> Path:
+    def recover(self, stage: str) -> None:
+        """Run a stage again that was harmed; it must end as if it had not been.
+
+        Raises:
+            Failure: if the harm changed a file that the stage leaves alone, if a finished network is trained again, or
+                if the folders differ from those of the undisturbed run.
+        """
+        files = {name: self.folder / "run" / name for name in self.kept[stage]}
+        found = {name: content_of(file) for name, file in files.items() if file.exists()}
+        if different := differences(found, self.kept[stage]):
+            raise Failure(f"after the harm: {'; '.join(different[:5])}")
+        finished = {file: file.stat().st_mtime_ns for file in self.paths.folds.rglob("weights.safetensors")}
+        self.finish(stage)
+        for file, written in finished.items():
+            if file.stat().st_mtime_ns != written:
+                raise Failure(f"{stage} made {file} again, which was finished")
+        self.check(stage)
+
+    def keep(self, folder: Path) -> None:
+        """Copy the experiment and the logs of its stages elsewhere."""
+        shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("before"), dirs_exist_ok=True)
+
+    def forget_logs(self) -> None:
+        for file in self.folder.glob("*.log"):
+            file.unlink()
+
+    def before(self, stage: str) -> Path:
+        """The folders as they were before a stage; ``END``: after the last one."""
         return self.folder / "before" / stage
 
 
@@ -170,36 +211,12 @@ def write_strips(paths: Paths) -> None:
     pd.DataFrame(rows, columns=["ImageId", "ClassId", "EncodedPixels"]).to_csv(paths.train_csv, index=False)
 
 
-def contents_of(folder: Path) -> dict[str, Any]:
-    """Every file below a folder by its name: its bytes, or the values of JSON without seconds."""
-    contents: dict[str, Any] = {}
-    for file in sorted(folder.rglob("*")):
-        name = file.relative_to(folder).as_posix()
-        if not file.is_file() or any(part in name for part in NOT_COMPARED):
-            continue
-        if LITTER.match(file.name):
-            contents[name] = "hidden"
-        elif file.suffix in (".json", ".jsonl"):
-            lines = file.read_text(encoding="utf-8").splitlines() if file.suffix == ".jsonl" else [file.read_text()]
-            contents[name] = [without_times(json.loads(line)) for line in lines]
-        else:
-            contents[name] = file.read_bytes()
-    return contents
-
-
-def without_times(value: Any) -> Any:
-    """A value of JSON without keys whose values depend on the clock, and without hashes of files that hold such."""
-    if isinstance(value, dict):
-        return {key: without_times(entry) for key, entry in value.items() if not TIMED.search(key)}
-    return [without_times(entry) for entry in value] if isinstance(value, list) else value
-
-
 def processes_with(mark: str) -> list[int]:
-    """Process ids of an attempt that are still there."""
+    """Ids of the processes whose mark begins like this; a mark holds the folder, as other soak tests may run, too."""
     wanted, found = f"{MARK}={mark}".encode(), []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if wanted in (folder / "environ").read_bytes().split(b"\0"):
+            if any(value.startswith(wanted) for value in (folder / "environ").read_bytes().split(b"\0")):
                 found.append(int(folder.name))
         except OSError:  # it ended meanwhile, or is another user's
             continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 
-from benchmarks.soak.small_run import STAGES, Failure, SmallRun, last_line, wait_until_gone
+from benchmarks.soak.small_run import STAGES, Failure, SmallRun, last_line
 
 REFUSED = 2  # exit code of a stage that says in one line why it does nothing
 
@@ -33,7 +33,8 @@ def attempt(run: SmallRun, seed: int) -> None:
         code, text = run.wait(process, stage, mark), run.log(mark)
         if code not in (0, REFUSED) or "Traceback" in text:
             raise Failure(f"{' and '.join(pair)}: {stage} ended with code {code}: {last_line(text)}")
-        wait_until_gone(mark)
+        run.wait_until_gone(mark)
+    run.harms += 1
     for stage in dict.fromkeys(pair):
         run.finish(stage)
     run.check(pair[-1])
