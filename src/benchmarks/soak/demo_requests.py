@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -81,10 +82,13 @@ def server(paths: Paths) -> Iterator[tuple[int, int]]:
                 break
         else:
             raise Failure(f"the demo does not start: {output}")
+        reader = threading.Thread(target=lambda: list(process.stdout or ()))  # a full pipe would stop the demo
+        reader.start()
         try:
             yield int(address[1]), process.pid
         finally:
             process.kill()
+            reader.join()
 
 
 def receive(connection: socket.socket) -> bytes:
