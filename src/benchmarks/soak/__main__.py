@@ -131,11 +131,9 @@ def attempt(run: SmallRun, name: str, row: Row, seed: int, keep: Path | None) ->
     except Exception as error:  # of the check itself, such as a file that it cannot read
         traceback.print_exc()
         row.failures[seed] = f"{type(error).__name__}: {first_line(error)}"
-    row.attempts, row.harms, row.seconds = (
-        row.attempts + 1,
-        row.harms + run.harms,
-        row.seconds + time.monotonic() - started,
-    )
+    row.attempts += 1
+    row.harms += run.harms
+    row.seconds += time.monotonic() - started
     if seed in row.failures:
         print(f"{name}, seed {seed}: {row.failures[seed]}", flush=True)
         if keep:
