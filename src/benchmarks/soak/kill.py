@@ -12,6 +12,7 @@ import subprocess
 from benchmarks.soak.small_run import STAGES, SmallRun
 
 MAX_KILLS = 3
+LATEST = 1.1  # of the undisturbed time: so that the last moments are hit, too, where a stage takes longer than then
 
 
 def attempt(run: SmallRun, seed: int) -> None:
@@ -27,7 +28,7 @@ def attempt(run: SmallRun, seed: int) -> None:
         mark = f"kill-{seed}-{number}"
         process = run.start(stage, mark)
         try:
-            process.wait(timeout=dice.uniform(0, run.seconds[stage]))
+            process.wait(timeout=dice.uniform(0, LATEST * run.seconds[stage]))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
