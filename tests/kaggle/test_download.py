@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import shutil
 import signal
@@ -105,6 +106,20 @@ def test_an_old_kaggle_json_works_and_the_zip_can_be_kept(site, fetch, home, tmp
 def test_a_missing_or_wrong_token_is_an_error_with_the_way_to_a_new_one(site, fetch, credentials, message) -> None:
     check_error(fetch(site.url, **credentials), message, "settings/api")
     assert site.ranges == []
+
+
+def test_a_home_that_cannot_be_written_to_is_enough(site, tmp_path) -> None:
+    # The client creates its folder while it is imported.
+    process = start_stage(site.url, Path(os.devnull), "download_data", Paths.under(tmp_path), **VALID)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert content(tmp_path / "input") == FILES
+
+
+def test_a_user_without_name_and_home_is_told_how_to_get_a_token(site, fetch, monkeypatch) -> None:
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # raises KeyError, as for `docker run --user 12345`
+    check_error(fetch(site.url), "no Kaggle token found", "settings/api")
 
 
 def test_rules_that_are_not_accepted_are_an_error_with_their_address(site, fetch) -> None:

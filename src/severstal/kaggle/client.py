@@ -37,6 +37,10 @@ def sign_in(competition: Competition) -> Any:
         InputError: if the client is not installed, there is no valid token, or Kaggle does not answer.
     """
     try:
+        _config_folder().mkdir(parents=True, exist_ok=True)  # the import does this, too, and fails where it cannot
+    except OSError:
+        os.environ["KAGGLE_CONFIG_DIR"] = os.devnull  # which exists and holds no kaggle.json
+    try:
         with redirect_stdout(io.StringIO()):
             import kaggle
     except ImportError as error:
@@ -87,15 +91,26 @@ def _cure(status: int, competition: Competition, uploading: bool) -> str:
 
 def _tokens() -> list[str]:
     """Where tokens were found, in the client's order: it uses the first, so an outdated one hides a valid one."""
-    home = Path.home() / ".kaggle"
-    standard = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "kaggle"
-    config = Path(os.environ.get("KAGGLE_CONFIG_DIR") or (home if home.exists() else standard))
+    home, config = _home() / ".kaggle", _config_folder()
     found = ["KAGGLE_API_TOKEN"] if os.environ.get("KAGGLE_API_TOKEN") else []
     found += [str(path) for path in (home / "access_token", home / "access_token.txt") if path.exists()]
     files = (config / "kaggle.json", home / "credentials.json")
     if os.environ.get("KAGGLE_USERNAME") and os.environ.get("KAGGLE_KEY"):
         found.append("KAGGLE_USERNAME with KAGGLE_KEY")
     return found + [str(path) for path in files if path.exists()]
+
+
+def _home() -> Path:
+    """The user's home folder; a place where nothing can be where none is known, as in ``docker run --user 1234``."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises an error
+    return home if home.is_absolute() else Path(os.devnull)
+
+
+def _config_folder() -> Path:
+    """Where the client looks for kaggle.json."""
+    home = _home() / ".kaggle"
+    standard = Path(os.environ.get("XDG_CONFIG_HOME") or _home() / ".config") / "kaggle"
+    return Path(os.environ.get("KAGGLE_CONFIG_DIR") or (home if home.exists() else standard))
 
 
 def _no_token(competition: Competition) -> str:
