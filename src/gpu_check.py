@@ -4,7 +4,8 @@ Each step runs in a process of its own under its own time limit, and the limits 
 step is a line of JSON; what it measures meanwhile is printed at once. A step that fails does not stop the others, and
 one whose packages are not installed is skipped with a line that says so. At the end comes a table in Markdown for
 docs/status.md. Writes under submissions/gpu_check/ only. Nothing is installed or downloaded: any Python with PyTorch
-and the packages of requirements.txt will do. The exit code is 2 if a step failed.
+and the packages of requirements.txt will do. Without a GPU that PyTorch can use, the first step says so and the others
+are skipped. The exit code is 2 if a step failed, or none could run.
 
     bash bin/gpu_check.sh                 8 minutes at most
     bash bin/gpu_check.sh --quick         4 minutes at most
@@ -34,18 +35,21 @@ def main() -> None:
     parser.add_argument("--only", metavar="A,B", help="only steps whose names begin so, on the files of an earlier run")
     parser.add_argument("--output", type=Path, default=ROOT / "submissions" / "gpu_check", metavar="DIR")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the step's processes are ended on the way out
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))  # ends the step's processes on the way out
     sizes = plan.STAND_IN if options.stand_in else plan.QUICK if options.quick else plan.FULL
     output = options.output.resolve()
+    work, logs = output / "work", output / "logs"
     if not options.only:
-        shutil.rmtree(output, ignore_errors=True)
+        for folder in (work, logs):  # of an earlier run; nothing else in the folder is touched
+            shutil.rmtree(folder, ignore_errors=True)
     output.mkdir(parents=True, exist_ok=True)
-    steps = plan.steps(sizes, output / "work")
+    steps = plan.steps(sizes, work)
     if options.only:
         steps = [step for step in steps if step.name.startswith(tuple(options.only.split(",")))]
     print(describe(steps), flush=True)
     results: list[Result] = []
-    for result in run_all(steps, output / "logs", lambda line: print(line, flush=True)):
+    for result in run_all(steps, logs, lambda line: print(line, flush=True)):
         results.append(result)
         print(result.line(), flush=True)
         # Written again after each step: whatever ends the check early, what is known is in the files.

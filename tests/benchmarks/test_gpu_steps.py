@@ -14,6 +14,7 @@ from benchmarks.gpu.steps import Result, Step, describe, exit_code, run_all
 from benchmarks.gpu.training_modes import MODES
 from benchmarks.gpu.training_speed import describe as describe_row
 from benchmarks.gpu.training_trial import channels_first
+from severstal import recipe
 
 
 def python(code: str) -> tuple[str, ...]:
@@ -36,13 +37,14 @@ def test_every_step_is_a_line_whatever_the_others_do(tmp_path) -> None:
     reasons = [result.reason for result in results]
     assert reasons[1] == "error: no | such thing"
     assert reasons[2] == "not installed: no_such_module|neither_this"
-    assert reasons[4] == "it needs the step bad"
+    assert reasons[4] == "it goes on from the step 'bad', which was not done"
     assert "-6" in reasons[5]
     rows = gpu_check.table(results)
     assert rows[2].startswith("| good | fine |")
     assert "no \\| such thing" in rows[3], "a bar would end the cell"
     assert exit_code(results) == 2
     assert exit_code([results[0], results[2]]) == 0, "what is not installed is no failure"
+    assert exit_code([results[2]]) == 2, "a check of nothing is no success"
 
 
 WAITS = """
@@ -104,6 +106,28 @@ def test_every_step_of_a_plan_is_a_module_after_those_that_it_needs_and_all_are_
     assert sum(name.startswith("engine") for name in names) == len(sizes.engines)
     assert sum(step.seconds for step in listed) <= seconds
     assert describe(listed).startswith(f"at most {sum(step.seconds for step in listed):.0f} s in all")
+
+
+def test_every_encoder_of_kaggle_is_timed_and_part_of_the_large_ensemble() -> None:
+    encoders = tuple(recipe.named("kaggle").encoders)
+    assert plan.FULL.large_encoders == encoders
+    assert {timed.encoder for timed in plan.FULL.trainings} == set(encoders)
+
+
+def test_without_a_gpu_the_check_says_so_and_ends(tmp_path, monkeypatch) -> None:
+    listed = [replace(step, seconds=600) for step in plan.steps(plan.QUICK, tmp_path)]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    results = list(run_all(listed, tmp_path, print))
+    assert [result.status for result in results] == ["failed", *["skipped"] * (len(listed) - 1)]
+    assert "finds no NVIDIA GPU" in results[0].reason
+    assert {result.reason for result in results[1:]} == {"the step 'versions' failed"}
+    assert results[0].facts["commit"]
+
+
+def test_a_machine_without_the_packages_is_told_so() -> None:
+    lacking = Step("any", python(""), 30, packages=("no_such_module",))
+    assert describe([lacking]) == "none of the 1 steps can run here: packages are missing"
+    assert "1 steps lack packages" in describe([lacking, Step("able", python(""), 30)])
 
 
 def test_modes_that_differ_in_the_search_alone_are_timed_in_different_processes() -> None:

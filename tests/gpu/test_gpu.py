@@ -24,6 +24,7 @@ from severstal.engines.tensorrt.engine_file import EngineFile
 from severstal.engines.tensorrt_engine import TensorRTEngine, TensorRTFloat32Engine
 from severstal.experiment import Member
 from severstal.hardware import gpu_count
+from severstal.models.tf32 import without_tf32
 from severstal.postprocess.ensemble_mean import mean_map
 
 SIZE = (64, 128)
@@ -163,6 +164,17 @@ def test_an_engine_that_this_gpu_refuses_is_rebuilt(member, caplog) -> None:
     with caplog.at_level(logging.INFO, "severstal"):
         file.load()
     assert "does not fit here" in caplog.text
+
+
+def test_float32_convolutions_are_no_tf32_ones_where_that_is_switched_off() -> None:
+    """TF32's factors have 10 bits of mantissa, and its error here is forty times the limit."""
+    torch.manual_seed(0)
+    convolution, images = torch.nn.Conv2d(256, 64, 3).cuda(), torch.randn(2, 256, 32, 32, device="cuda")
+    with torch.inference_mode():
+        with without_tf32():
+            single = convolution(images)
+        exact = convolution.double()(images.double())
+    assert (single - exact).abs().max() < 2e-5
 
 
 def test_float16_on_the_gpu_stays_finite(member, strips) -> None:

@@ -8,19 +8,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.stages import SOURCE, experiment, run
+from benchmarks.gpu.stages import command, experiment, tune_once
 from severstal.artifacts import read_json
-from severstal.commands import folder_options
 
 
 def main() -> None:
     folder, engine, rounds = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     paths = experiment(folder)
-    if not paths.postprocess.exists():
-        run("tune", paths)
+    tune_once(paths)
     paths.engine_benchmark.unlink(missing_ok=True)
-    command = [sys.executable, str(SOURCE / "benchmarks" / "engines.py"), *folder_options(paths)]
-    done = subprocess.run([*command, "--engines", engine, "--strips", "16", "--rounds", rounds], stdout=sys.stderr)
+    arguments = ("--engines", engine, "--strips", 16, "--rounds", rounds)
+    done = subprocess.run(command("benchmarks/engines", paths, *arguments), stdout=sys.stderr)
     rows: list[dict[str, Any]] = (
         read_json(paths.engine_benchmark, "")["rows"] if paths.engine_benchmark.exists() else []
     )

@@ -57,6 +57,7 @@ class Sizes:
     """How much each step does.
 
     Attributes:
+        device: that PyTorch has to find, ``cuda`` or ``cpu``.
         strips: synthetic strips to train on, and to predict.
         trainings: that are timed.
         compiled: likewise, at the end, because the compiler takes longest.
@@ -70,6 +71,7 @@ class Sizes:
         members: of the large ensemble of ``large_encoders`` in ``large_engine``, on strips of ``height`` x ``width``.
     """
 
+    device: str = "cuda"
     strips: tuple[int, int] = (64, 32)
     trainings: tuple[TimedTraining, ...] = (
         EFFICIENTNET,
@@ -115,6 +117,7 @@ QUICK = Sizes(
 )
 # Everything once, as small as it can be: nothing shall run for the first time on the GPU.
 STAND_IN = Sizes(
+    device="cpu",
     strips=(8, 4),
     trainings=(
         TimedTraining("training resnet34", 25, "resnet34", ("bfloat16", "float32-channels-first", "float32")),
@@ -145,7 +148,7 @@ def steps(sizes: Sizes, work: Path) -> list[Step]:
     """The steps in order, those that the others read from first; they write under ``work`` only."""
     first = sizes.amps[0]
     listed = [
-        Step("versions", _module("versions"), 10, ("torch",)),
+        Step("versions", _module("versions", sizes.device), 10, ("torch",), is_required=True),
         Step("tests", _module("tests"), 25, (*BASE, "pytest", *ONNX)),
         Step("data", _module("data", work, *sizes.strips), 25, BASE),
         *(_convolutions(sizes, choice) for choice in ("heuristics", "searched")),

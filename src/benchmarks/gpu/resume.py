@@ -1,4 +1,4 @@
-"""A training that is killed after its first epoch and started again."""
+"""A training that is killed after an epoch and started again: it goes on from there, and trains all epochs."""
 
 from __future__ import annotations
 
@@ -18,20 +18,24 @@ def main() -> None:
     work, amp, *values = sys.argv[1:]
     paths = experiment(Path(work) / "resume")
     run("make_folds", paths, "--recipe", "sample", "--amp", amp, *values)
-    (encoder,) = recipe.read(paths).encoders
+    chosen = recipe.read(paths)
+    (encoder,) = chosen.encoders
     files = Member(paths, encoder, 0).files
     process = subprocess.Popen(command("train", paths, encoder, 0, "--jobs", 1), stdout=sys.stderr)
-    while not files.checkpoint.exists() and process.poll() is None:
+    while not (files.checkpoint.exists() and files.log.exists()) and process.poll() is None:
         time.sleep(0.05)
     process.kill()
     process.wait()
     if files.weights.exists() or not files.checkpoint.exists():
         sys.exit("it ended before it could be killed: there is nothing to resume")
+    earlier = read_log(paths, encoder)
     run("train", paths, encoder, 0, "--jobs", 1)
     records = read_log(paths, encoder)
     dice = max(record["dice"] for record in records)
-    summary = f"killed in epoch 2, {len(records)} epochs in the end, Dice {dice:.4f}"
+    summary = f"killed after {len(earlier)} of {chosen.epochs} epochs, {len(records)} in the end, Dice {dice:.4f}"
     print(json.dumps({"epochs": len(records), "dice": dice, "summary": summary}))
+    if records[0] != earlier[0] or len(records) < chosen.epochs:
+        sys.exit("it did not go on from the epoch that was finished")
 
 
 if __name__ == "__main__":

@@ -26,11 +26,16 @@ def command(stage: str, paths: Paths, *arguments: object) -> list[str]:
 def run(stage: str, paths: Paths, *arguments: object) -> float:
     """Run a stage; the seconds that it took. What it prints goes into the step's log.
 
-    Raises:
-        CalledProcessError: if it failed; its own message stands in the log.
+    If it fails, this process ends with its exit code, and the log ends with its message.
     """
     began = time.monotonic()
     done = subprocess.run(command(stage, paths, *arguments), stdout=sys.stderr)
     if done.returncode:
-        sys.exit(done.returncode)  # the last line of the log is the stage's message
+        sys.exit(done.returncode)
     return round(time.monotonic() - began, 1)
+
+
+def tune_once(paths: Paths) -> None:
+    """Tune an experiment that was trained, unless an earlier step has."""
+    if not paths.postprocess.exists():
+        run("tune", paths)

@@ -38,7 +38,8 @@ class Step:
         arguments: of Python, such as ``("-m", "benchmarks.gpu.versions")``.
         seconds: that it has in any case.
         packages: modules that it needs; ``a|b`` is either of two.
-        after: steps whose files it reads.
+        after: steps that it goes on from.
+        is_required: whether all steps after it are skipped if it fails; they are not if it runs out of time.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Step:
     seconds: float
     packages: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    is_required: bool = False
 
     def missing_packages(self) -> list[str]:
         """Those of its packages that are not installed."""
@@ -77,9 +79,11 @@ class Result:
 def describe(steps: Sequence[Step]) -> str:
     """The budget of the steps in words."""
     able = [step for step in steps if not step.missing_packages()]
+    if not able:
+        return f"none of the {len(steps)} steps can run here: packages are missing"
     listed = ", ".join(f"{step.name} {step.seconds:.0f}" for step in able)
-    without = f"; {len(steps) - len(able)} steps cannot run here" if len(able) < len(steps) else ""
-    return f"at most {sum(step.seconds for step in steps):.0f} s in all, of which: {listed}{without}"
+    without = f"; {len(steps) - len(able)} steps lack packages" if len(able) < len(steps) else ""
+    return f"at most {sum(step.seconds for step in steps):.0f} s in all; seconds of each step: {listed}{without}"
 
 
 def run_all(steps: Sequence[Step], logs: Path, say: Say) -> Iterator[Result]:
@@ -98,15 +102,18 @@ def run_all(steps: Sequence[Step], logs: Path, say: Say) -> Iterator[Result]:
     logs.mkdir(parents=True, exist_ok=True)
     ends_at = time.monotonic() + sum(step.seconds for step in steps)
     results: dict[str, Result] = {}
+    end = ""
     for number, step in enumerate(steps):
         kept = sum(later.seconds for later in steps[number + 1 :] if not later.missing_packages())
         limit = min(STRETCH * step.seconds, ends_at - time.monotonic() - kept)
-        reason = _obstacle(step, results)
+        reason = end or _obstacle(step, results)
         if reason:
             result = Result(step.name, "skipped", reason=reason)
         else:
             result = run(step, logs / f"{step.name.replace(' ', '-')}.log", limit, say)
         results[step.name] = result
+        if step.is_required and result.status == "failed":
+            end = f"the step '{step.name}' failed"
         yield result
 
 
@@ -157,8 +164,9 @@ def seconds_left() -> float:
 
 
 def exit_code(results: Iterable[Result]) -> int:
-    """0 if no step failed, else 2; skipped steps do not count."""
-    return 2 if any(result.status in FAILED for result in results) else 0
+    """0 if a step was done and none failed, else 2: a check in which all steps were skipped has shown nothing."""
+    statuses = {result.status for result in results}
+    return 0 if "ok" in statuses and not statuses.intersection(FAILED) else 2
 
 
 def _pass_on(step: Step, printed: Iterable[str], say: Say) -> None:
@@ -173,8 +181,8 @@ def _obstacle(step: Step, results: dict[str, Result]) -> str:
     missing = step.missing_packages()
     if missing:
         return f"not installed: {', '.join(missing)}"
-    failed = [name for name in step.after if name in results and results[name].status != "ok"]
-    return f"it needs the step {failed[0]}" if failed else ""
+    missing = [name for name in step.after if name in results and results[name].status != "ok"]
+    return f"it goes on from the step '{missing[0]}', which was not done" if missing else ""
 
 
 def _is_installed(module: str) -> bool:

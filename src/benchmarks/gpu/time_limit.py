@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.gpu.stages import experiment, run
+from benchmarks.gpu.stages import experiment, run, tune_once
 from severstal.artifacts import read_json
 from severstal.engines.catalog import engine_class
 from severstal.engines.onnx_export import write_onnx
@@ -17,8 +17,7 @@ from severstal.recipe import read
 def main() -> None:
     folder, engine = Path(sys.argv[1]), sys.argv[2]
     paths = experiment(folder)
-    if not paths.postprocess.exists():
-        run("tune", paths)
+    tune_once(paths)
     members = all_members(paths, read(paths))
     for member in members:
         if not member.files.onnx.exists():

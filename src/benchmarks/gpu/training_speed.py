@@ -73,9 +73,9 @@ def describe(row: Row) -> str:
     if "failure" in row:
         return f"failed: {row['failure']}"
     texts = {
-        "samples_per_second": "{} samples/s",
+        "samples_per_second": "{} crops/s",
         "waiting": "waiting {:.1%}",
-        "resident": "one batch again and again {:.1f} samples/s",
+        "resident": "one batch again and again {:.1f} crops/s",
         "first_step": "first step {:.1f} s",
         "early_steps": "steps 2 to 5 {:.3f} s each",
         "peak_gib": "{:.2f} GiB",

@@ -128,7 +128,7 @@ class Trial:
             self.row["steady_steps"] = round(total / done, 5)
             self.row["samples_per_second"] = round(done * self._size.batch / total, 1)
             self.row["waiting"] = round(self._load_timer.seconds / total, 3)
-        progress(f"{self._name}: {done} steady steps, {self.row.get('samples_per_second')} samples/s")
+        progress(f"{self._name}: {done} steady steps, {self.row.get('samples_per_second')} crops/s")
         if done < wanted:
             self.row["stopped"] = f"the time was over after {done} of {wanted} steady steps"
 
