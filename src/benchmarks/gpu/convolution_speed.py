@@ -55,7 +55,7 @@ LAYERS = (
 
 
 def main() -> None:
-    search, batch, layers = sys.argv[1] == "searched", int(sys.argv[2]), LAYERS[: int(sys.argv[3])]
+    search, batch, layers = sys.argv[1] == "with-search", int(sys.argv[2]), LAYERS[: int(sys.argv[3])]
     torch.backends.cudnn.benchmark = search
     rows: dict[str, dict[str, Any]] = {layer.name: {} for layer in layers}
     for layer, precision, form in product(layers, PRECISIONS, FORMATS):

@@ -151,7 +151,7 @@ def steps(sizes: Sizes, work: Path) -> list[Step]:
         Step("versions", _module("versions", sizes.device), 10, ("torch",), is_required=True),
         Step("tests", _module("tests"), 25, (*BASE, "pytest", *ONNX)),
         Step("data", _module("data", work, *sizes.strips), 25, BASE),
-        *(_convolutions(sizes, choice) for choice in ("heuristics", "searched")),
+        *(_convolutions(sizes, choice) for choice in ("without-search", "with-search")),
         *(_timed_training(sizes, timed, work) for timed in sizes.trainings),
         *(_small_training(sizes, amp, work) for amp in sizes.amps),
         Step("resume", _module("resume", work, first, *sizes.training), 23, BASE, ("data",)),
@@ -176,7 +176,7 @@ def _timed_training(sizes: Sizes, timed: TimedTraining, work: Path) -> Step:
 
 def _convolutions(sizes: Sizes, choice: str) -> Step:
     arguments = _module("convolution_speed", choice, sizes.batch, sizes.layers)
-    return Step(f"convolutions {choice}", arguments, 10, ("torch",))
+    return Step(f"convolutions {choice.replace('-', ' ')}", arguments, 10, ("torch",))
 
 
 def _small_training(sizes: Sizes, amp: str, work: Path) -> Step:

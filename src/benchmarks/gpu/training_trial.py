@@ -20,8 +20,8 @@ from severstal import recipe
 from severstal.data.training_set import read_training_set
 from severstal.errors import first_line
 from severstal.experiment import Member
+from severstal.models.weights import nonfinite_names
 from severstal.training.distributed import init_distributed
-from severstal.training.divergence import nonfinite_names
 from severstal.training.job import Job
 from severstal.training.learner import Learner
 from severstal.training.load_timer import LoadTimer

@@ -1,8 +1,8 @@
 """Layers of an ONNX graph: the units that are converted to a lower precision, or kept in float32.
 
 A layer is a node with weights and the nodes after it up to the next. A rounded value does harm where it is used: with
-only the convolution in float32, its sum would be rounded right after it. With test-time views a network is in the graph
-once per view; nodes that share weights are one layer.
+only the convolution in float32, its sum would be rounded right after it. Nodes that share weights are one layer: files
+of earlier exports hold the network once per test-time view.
 """
 
 from __future__ import annotations
