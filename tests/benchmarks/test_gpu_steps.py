@@ -47,6 +47,32 @@ def test_every_step_is_a_line_whatever_the_others_do(tmp_path) -> None:
     assert exit_code([results[2]]) == 2, "a check of nothing is no success"
 
 
+def run_check(monkeypatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["gpu_check.py", *arguments])
+    with pytest.raises(SystemExit) as end:
+        gpu_check.main()
+    return int(str(end.value))
+
+
+def test_a_second_call_for_some_steps_keeps_the_results_of_the_others(tmp_path, monkeypatch, capsys) -> None:
+    texts = {"first": "old", "second": "old"}
+
+    def listed(sizes, work) -> list[Step]:
+        return [Step(name, python(f'print(\'{{"summary": "{text}"}}\')'), 60) for name, text in texts.items()]
+
+    monkeypatch.setattr(plan, "steps", listed)
+    (tmp_path / "notes.txt").write_text("a user's")
+    assert run_check(monkeypatch, "--stand-in", f"--output={tmp_path}") == 0
+    texts |= dict.fromkeys(texts, "new")
+    assert run_check(monkeypatch, "--stand-in", f"--output={tmp_path}", "--only", "sec") == 0
+    rows = (tmp_path / "table.md").read_text().splitlines()[2:]
+    assert [row.split(" | ")[:2] for row in rows] == [["| first", "old"], ["| second", "new"]]
+    assert capsys.readouterr().out.endswith("\n".join(rows) + "\n")
+    assert (tmp_path / "notes.txt").exists()
+    assert run_check(monkeypatch, f"--output={tmp_path}", "--only", "third") == 2
+    assert capsys.readouterr().err == "error: no step begins with third: first, second\n"
+
+
 WAITS = """
 import json, sys, time
 from pathlib import Path
