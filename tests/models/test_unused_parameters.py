@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from support.experiments import RECIPE_OF
 
-from severstal import recipe, recipe_files
+from severstal import recipe
 from severstal.models.unet import build_unet, input_stride, split_output
 from severstal.models.unused_parameters import freeze_unused_parameters
-
-RECIPE_OF = {encoder: name for name in recipe_files.names() for encoder in recipe.named(name).encoders}
 
 
 @pytest.mark.parametrize("encoder", RECIPE_OF)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 
-from severstal import recipe, recipe_files
+from severstal import recipe
 from severstal.experiment import FoldConfig
 from severstal.recipe import Recipe
 from severstal.training.distributed import Distributed, init_distributed
 from severstal.training.learner import Learner
+from support.experiments import RECIPE_OF
 
 SIDE = 64  # of a crop in pixels
-RECIPE_OF = {encoder: name for name in recipe_files.names() for encoder in recipe.named(name).encoders}
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from severstal import recipe
+from severstal import recipe, recipe_files
 from severstal.artifacts import write_json
 from severstal.data import rle, split, strips
 from severstal.data.labels import read_labels
@@ -19,6 +19,8 @@ from severstal.models import weights
 from severstal.models.unet import build_unet
 from severstal.paths import Paths
 
+# Every encoder of every recipe, with a recipe that has it.
+RECIPE_OF = {encoder: name for name in recipe_files.names() for encoder in recipe.named(name).encoders}
 SMALLEST = "tu-resnet10t"  # encoder of a recipe that is exported in half the time of the others
 TINY = {
     "num_folds": 2,

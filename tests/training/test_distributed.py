@@ -12,8 +12,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from support.commands import ROOT, arguments_of
-from support.distributed_steps import RECIPE_OF
-from support.experiments import write_tiny
+from support.experiments import RECIPE_OF, write_tiny
 from support.training import ENCODER, job, log_of, weights_of
 
 from severstal.training import distributed
