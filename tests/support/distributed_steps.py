@@ -22,7 +22,8 @@ def main() -> None:
     distributed = init_distributed()
     for encoder, name in RECIPE_OF.items():
         values = recipe.named(name).for_encoder(encoder, {"encoder_weights": "none", "amp": "off"})
-        train_two_steps(encoder, values, distributed)
+        narrow = values.model_copy(update={"decoder_channels": (8,) * len(values.decoder_channels)})
+        train_two_steps(encoder, narrow, distributed)
         if distributed.is_main:
             print("trained", encoder, flush=True)
     distributed.close()
