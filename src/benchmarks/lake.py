@@ -1,9 +1,9 @@
 """Time prediction over a lake against bin/predict.sh, and what Ray, the storage and Parquet cost per image.
 
-Takes a trained, tuned and exported experiment and its test strips, over and over under other names. Every contestant
-computes with one thread per network. The speed of a run on Ray is that between the ends of its first and last shards:
-starting Ray and loading networks is a cost per run, printed apart. ``--only-memory-of N`` predicts N small images and
-prints the peak memory of the driver and of its worker.
+Takes a trained, tuned and exported experiment and its test strips, over and over under other names. bin/predict.sh,
+bin/predict_lake.sh with one worker, and with two, take turns; each network computes with one thread. A run's speed is
+that of its images after each worker's first shard: starting Ray and loading networks is a cost per run, printed apart.
+``--only-memory-of N`` predicts N small images and prints the peak memory of the driver and of its worker.
 
     .venv/bin/python src/benchmarks/lake.py --folds folds/mill --input mill
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -32,7 +33,8 @@ from severstal.data import strips
 from severstal.errors import run_stage
 from severstal.hardware import processor
 from severstal.inference.lake.rows import SCHEMA, to_parquet
-from severstal.inference.lake.shards import read_image
+from severstal.inference.lake.shards import predict_shard, read_image
+from severstal.inference.predictor import Predictor
 from severstal.paths import ROOT, Paths
 
 SHARD = 16  # images
@@ -42,7 +44,8 @@ ENGINE = "openvino"
 
 def main() -> None:
     arguments = stage_parser(__doc__)
-    arguments.add_argument("--images", type=int, default=128, help="per run; default 128")
+    arguments.add_argument("--images", type=int, default=128, help=f"per run, a multiple of {SHARD}; default 128")
+    arguments.add_argument("--rounds", type=int, default=3, help="in which the contestants take turns; default 3")
     arguments.add_argument("--only-memory-of", type=int, metavar="N", help="measure the memory of N small images")
     options = arguments.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -53,33 +56,50 @@ def main() -> None:
         if options.only_memory_of:
             measure_memory(paths, folder, options)
         else:
-            measure_speed(paths, folder, options.images)
+            measure_speed(paths, folder, options.images, options.rounds)
 
 
-def measure_speed(paths: Paths, folder: Path, count: int) -> None:
+def measure_speed(paths: Paths, folder: Path, count: int, rounds: int) -> None:
+    write_lake(paths, folder / "lake", count)
+    speeds: dict[int, list[float]] = {0: [], 1: [], 2: []}  # images/s by number of workers; 0 is bin/predict.sh
+    for number in range(rounds):
+        speeds[0].append(predict(paths, folder, number))
+        for workers in (1, 2):
+            output = folder / f"result{workers}-{number}"
+            seconds = timed(predict_lake, paths, folder / "lake", output, workers)
+            speeds[workers].append(steady_speed(output, workers))
+            print(f"{workers} workers: {seconds - count / speeds[workers][-1]:.0f} s beside prediction", flush=True)
+    print(f"{rounds} rounds of {count} images: median and range\n\n| | images/s | ratio |\n|---|---|---|")
+    print(row("`bin/predict.sh`", speeds[0]))
+    print(row("one worker", speeds[1], speeds[0]), "of `bin/predict.sh` |")
+    print(row("two workers", speeds[2], speeds[1]), "of one worker |", flush=True)
+    overheads(paths, folder, statistics.median(speeds[1]))
+
+
+def write_lake(paths: Paths, lake: Path, count: int) -> None:
+    """Write ``count`` images: the test strips, over and over."""
     source = [paths.test_images / name for name in strips.listing(paths.test_images)]
-    (folder / "lake").mkdir()
+    lake.mkdir()
     for number in range(count):
         image = source[number % len(source)]
-        (folder / "lake" / f"{number:06d}{image.suffix}").write_bytes(image.read_bytes())
-    baseline = predict(paths, folder)
-    print(f"bin/predict.sh: {baseline:.2f} images/s", flush=True)
-    speeds = {}
-    for workers in (1, 2):
-        output = folder / f"result{workers}"
-        seconds = timed(predict_lake, paths, folder / "lake", output, workers)
-        speeds[workers] = steady_speed(output)
-        print(
-            f"{workers} workers: {speeds[workers]:.2f} images/s, {speeds[workers] / baseline:.3f} x bin/predict.sh, "
-            f"{speeds[workers] / speeds[1]:.3f} x one worker; the whole run {seconds:.0f} s",
-            flush=True,
-        )
-    overheads(folder)
+        (lake / f"{number:06d}{image.suffix}").write_bytes(image.read_bytes())
 
 
-def predict(paths: Paths, folder: Path) -> float:
-    """Images per second of bin/predict.sh, without loading the networks."""
-    written = Paths(paths.input, paths.folds, folder / "masks")
+def row(name: str, speeds: list[float], reference: list[float] | None = None) -> str:
+    """A row of the table: images/s and, within each round, their ratio to a reference."""
+    if reference is None:
+        return f"| {name} | {spread(speeds)} | |"
+    ratios = [speed / other for speed, other in zip(speeds, reference, strict=True)]
+    return f"| {name} | {spread(speeds)} | {spread(ratios, 3)}"
+
+
+def spread(values: list[float], digits: int = 2) -> str:
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
+
+
+def predict(paths: Paths, folder: Path, number: int) -> float:
+    """Images per second of bin/predict.sh in a round, without loading the networks."""
+    written = Paths(paths.input, paths.folds, folder / f"masks{number}")  # a folder's submission is not made again
     command = [sys.executable, str(ROOT / "src" / "predict.py"), *folder_options(written)]
     subprocess.run(
         [*command, "--images", str(folder / "lake"), "--engine", ENGINE], check=True, stdout=subprocess.DEVNULL
@@ -93,22 +113,34 @@ def predict_lake(paths: Paths, lake: Path, output: Path, workers: int, size: int
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def steady_speed(output: Path) -> float:
-    """Images per second between the end of the first shard and that of the last."""
+def steady_speed(output: Path, workers: int) -> float:
+    """Images per second from when each worker has ended its first shard to the end of the last shard.
+
+    Counted from the first end of all, the other workers' first shards would count as done in no time.
+    """
     ends = sorted(file.stat().st_mtime for file in output.glob("shard-*.parquet"))
-    return SHARD * (len(ends) - 1) / (ends[-1] - ends[0])
+    return SHARD * (len(ends) - workers) / (ends[-1] - ends[workers - 1])
 
 
-def overheads(folder: Path) -> None:
-    """Milliseconds per image of reading an object, decoding included and alone, and of writing a table."""
+def overheads(paths: Paths, folder: Path, on_ray: float) -> None:
+    """Milliseconds per image of Ray, of reading an object beside reading a file, and of writing a table.
+
+    Args:
+        on_ray: images/s of one worker.
+    """
     images = sorted((folder / "lake").iterdir())
+    predictor = Predictor(paths.folds, ENGINE)
+    shards = [list(map(str, images[start : start + SHARD])) for start in range(0, len(images), SHARD)]
+    predict_shard(predictor, shards[0], "version")  # a runtime's first call is slow
+    alone = timed(lambda: [predict_shard(predictor, shard, "version") for shard in shards]) / len(images)
     read = timed(lambda: [read_image(str(image)) for image in images])
     decode = timed(lambda: [strips.read(image) for image in images])
-    rows = pq.read_table(folder / "result1" / "shard-00000000.parquet", schema=SCHEMA).to_pylist()
+    rows = pq.read_table(folder / "result1-0" / "shard-00000000.parquet", schema=SCHEMA).to_pylist()
     write = timed(to_parquet, rows * 64, {})
     count = 64 * len({row["path"] for row in rows})
     print(
-        f"per image: storage {1e3 * (read - decode) / len(images):.2f} ms beside reading and decoding a file, "
+        f"per image: Ray {1e3 * (1 / on_ray - alone):.2f} ms beside the {1e3 * alone:.2f} ms of the same shards of "
+        f"{SHARD} without it; storage {1e3 * (read - decode) / len(images):.2f} ms beside reading and decoding a file; "
         f"Parquet {1e3 * write / count:.3f} ms",
         flush=True,
     )

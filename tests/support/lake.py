@@ -44,9 +44,11 @@ class LocalRun(LakeRun):
             yield Counts(**json.loads(report["counts"][0])), report["error"][0]
 
 
-def run_locally(paths: Paths, source: object, output: object, shard_size: int = 8) -> LocalRun:
+def run_locally(
+    paths: Paths, source: object, output: object, shard_size: int = 8, engine: str = "onnxruntime"
+) -> LocalRun:
     """A complete run in this process."""
-    run = LocalRun.of(paths, str(source), str(output), "onnxruntime", None, Resources())
+    run = LocalRun.of(paths, str(source), str(output), engine, None, Resources())
     with run.output.lock():
         run.predict(run.plan(shard_size))
     return run

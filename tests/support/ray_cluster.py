@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ PATIENT = {
     "RAY_gcs_server_request_timeout_seconds": "600",
     "RAY_gcs_server_port_wait_time_s": "600",
     "RAY_health_check_timeout_ms": "600000",
+    "RAY_CLIENT_INITIAL_CONNECTION_TIMEOUT_S": "600",
+    "RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S": "600",
+    "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "600",
     "RAY_USAGE_STATS_ENABLED": "0",
     "OMP_NUM_THREADS": "1",
     "PYTHONPATH": str(ROOT / "src"),
@@ -41,6 +45,18 @@ def ray_cluster() -> Iterator[str]:
             yield context.address_info["gcs_address"]
         finally:
             ray.shutdown()
+
+
+def start_client_server() -> str:
+    """Start the server of Ray's clients beside the cluster, as ``ray start --head`` does; its ``ray://`` address."""
+    import ray
+
+    node = ray._private.worker._global_node
+    with socket.socket() as free:
+        free.bind((node.node_ip_address, 0))
+        node._ray_params.ray_client_server_port = free.getsockname()[1]
+    node.start_ray_client_server()
+    return f"ray://{node.node_ip_address}:{node._ray_params.ray_client_server_port}"
 
 
 def until_it_starts(get_node: Callable[..., Any]) -> Callable[..., Any]:

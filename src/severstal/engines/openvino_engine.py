@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 # By default it computes in bfloat16 where the processor has it, and pixels flip.
 CONFIG: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+# By default it binds its threads to cores, counted from the first one: processes of one thread each, such as the
+# workers of bin/predict_lake.sh, would all compute on that core.
+FREE_THREADS = {"ENABLE_CPU_PINNING": False}
 
 
 class OpenVinoEngine(Engine):
@@ -37,7 +40,7 @@ class OpenVinoEngine(Engine):
         import openvino
 
         threads = thread_limit()
-        limit = {} if threads is None else {"INFERENCE_NUM_THREADS": threads}
+        limit = {} if threads is None else {"INFERENCE_NUM_THREADS": threads} | FREE_THREADS
         return cls(openvino.Core().compile_model(model, "CPU", CONFIG | limit))
 
     @classmethod

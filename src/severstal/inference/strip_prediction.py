@@ -36,7 +36,8 @@ class StripDefects:
     @cached_property
     def defect_counts(self) -> np.ndarray:
         """Connected components of each class's mask, ``int64 [4]``."""
-        return np.array([len(connected_components(mask)[1]) - 1 for mask in self.masks])
+        pairs = zip(self.masks, self.areas, strict=True)
+        return np.array([len(connected_components(mask)[1]) - 1 if area else 0 for mask, area in pairs])
 
     @property
     def classes(self) -> list[int]:

@@ -31,6 +31,7 @@ from severstal.inference.lake.storage import Location, naming
 from severstal.inference.lake.worker import ShardWorker
 from severstal.paths import Paths
 from severstal.postprocess.components import connected_components
+from severstal.training.threads import torch_threads
 
 CORRUPT = ("empty.jpg", "text.png", "huge.png", "cut.jpg")
 
@@ -101,11 +102,17 @@ def test_what_cannot_be_decoded_is_corrupt_with_the_reason_and_counted(lake, res
     assert summary["with_class"]["1"] > 0
 
 
-def test_strips_of_the_trained_size_have_the_codes_of_the_submission(exported, tmp_path) -> None:
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime", "torch"])
+def test_strips_of_the_trained_size_have_the_codes_of_the_submission(
+    exported, tmp_path, monkeypatch, engine: str
+) -> None:
     write_tiny_strips(tmp_path / "strips", 10)
     paths = Paths(exported.input, exported.folds, tmp_path / "masks")
-    run_stage_in_process("predict", paths, "--images", tmp_path / "strips", "--engine=onnxruntime")
-    run_locally(exported, tmp_path / "strips", tmp_path / "result", shard_size=4)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # a worker computes with one thread
+    with torch_threads(2):
+        run_stage_in_process("predict", paths, "--images", tmp_path / "strips", f"--engine={engine}")
+    with torch_threads(1):
+        run_locally(exported, tmp_path / "strips", tmp_path / "result", shard_size=4, engine=engine)
     table = read_result(tmp_path / "result").dropna(subset=["class"])
     found = {(Path(row.path).name, int(row["class"])): row.rle for _, row in table.iterrows()}
     submission = pd.read_csv(paths.submission, keep_default_na=False).query("EncodedPixels != ''")
