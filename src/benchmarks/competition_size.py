@@ -1,9 +1,9 @@
-"""Run all stages on a data set of the competition's size, and print time, peak memory and disk of each.
+"""Run all stages on a data set of the competition's size, and print time, CPU time, peak memory and disk of each.
 
 Makes 12,568 training and 5,506 test strips (Severstal's numbers) from some hundreds of synthetic ones, shifted along
 the strip and flipped; then splits, trains one small network per fold for a few steps, tunes, exports and predicts.
 Networks with so little training are worth nothing: the table shows whether a stage fits this machine. ``--train`` and
-``--test`` take smaller numbers, to see how a stage grows.
+``--test`` take smaller numbers: CPU time, which other work on the machine hardly changes, shows how a stage grows.
 
     .venv/bin/python src/benchmarks/competition_size.py /big/disk/competition-size
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -43,9 +44,17 @@ SAMPLE_SECONDS = 0.25  # between two looks at a stage's memory
 
 @dataclass(frozen=True)
 class Cost:
-    """What a stage took: seconds, MiB of memory at the peak with its child processes, MiB of disk that it added."""
+    """What a stage took, its child processes included.
+
+    Attributes:
+        seconds: from start to end.
+        cpu_seconds: of all its threads.
+        memory: MiB at the peak.
+        disk: MiB that it added.
+    """
 
     seconds: float
+    cpu_seconds: float
     memory: float
     disk: float
 
@@ -66,11 +75,12 @@ def main() -> None:
         ["predict"],
     ]
     print(f"{options.train} training and {options.test} test strips, {processor()}, {os.cpu_count()} cores", flush=True)
+    print("| stage | time | CPU | memory | disk |\n|---|---|---|---|---|", flush=True)
     for name, *arguments in commands:
         command = [sys.executable, str(ROOT / "src" / f"{name}.py"), *arguments, *folders]
         cost = measure(command, options.folder)
         what = " ".join(argument for argument in arguments[:2] if not argument.startswith("--"))
-        row = f"{duration(cost.seconds)} | {cost.memory:,.0f} MiB | {cost.disk:,.0f} MiB"
+        row = f"{duration(cost.seconds)} | {cost.cpu_seconds:,.0f} s | {cost.memory:,.0f} MiB | {cost.disk:,.0f} MiB"
         print(f"| {name} {what} | {row} |", flush=True)
 
 
@@ -105,7 +115,7 @@ def measure(command: list[str], folder: Path) -> Cost:
     Raises:
         CalledProcessError: if the stage fails.
     """
-    before, peak, began = disk_use(folder), 0, time.monotonic()
+    before, peak, began, cpu_before = disk_use(folder), 0, time.monotonic(), cpu_of_children()
     process = subprocess.Popen(command)
     while process.poll() is None:
         peak = max(peak, memory_of(process.pid))
@@ -113,7 +123,13 @@ def measure(command: list[str], folder: Path) -> Cost:
     seconds = time.monotonic() - began
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return Cost(seconds, peak / 2**20, (disk_use(folder) - before) / 2**20)
+    return Cost(seconds, cpu_of_children() - cpu_before, peak / 2**20, (disk_use(folder) - before) / 2**20)
+
+
+def cpu_of_children() -> float:
+    """CPU seconds of all processes that this one has started and that have ended, with those that they started."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def memory_of(pid: int) -> int:

@@ -52,6 +52,21 @@ def test_strips_linked_by_a_chain_are_one_group() -> None:
     assert groups[0] != groups[3]
 
 
+@pytest.mark.parametrize("smooth", [True, False])  # of smooth ones few pairs have to be compared in full, of noise all
+def test_all_near_duplicates_among_many_strips_are_found(smooth: bool) -> None:
+    rng = np.random.default_rng(0)
+    pictures = rng.standard_normal((300, 3200), dtype=np.float32)
+    if smooth:
+        pictures = cv2.blur(pictures, (40, 1))
+    pictures[200:] = pictures[:100] + rng.uniform(0.1, 1, (100, 1)) * pictures[100:200]
+    thumbnails = pictures / np.linalg.norm(pictures, axis=1, keepdims=True)
+    expected = thumbnails @ thumbnails.T > near_duplicates.MIN_CORRELATION
+    assert 330 < expected.sum() < 490
+    found = np.zeros_like(expected)
+    found[near_duplicates._near_pairs(thumbnails, thumbnails)] = True
+    assert np.array_equal(found, expected)
+
+
 def test_a_strip_of_another_size_is_named_before_anything_is_split(tmp_path) -> None:
     write_tiny_strips(tmp_path / "strips", 3)
     odd = tmp_path / "strips" / f"{2:09x}.jpg"
