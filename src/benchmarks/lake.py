@@ -37,14 +37,14 @@ from severstal.inference.lake.shards import predict_shard, read_image
 from severstal.inference.predictor import Predictor
 from severstal.paths import ROOT, Paths
 
-SHARD = 16  # images
+SHARD = 24  # images
 SMALL = (64, 96)  # size of the images whose memory is measured
 ENGINE = "openvino"
 
 
 def main() -> None:
     arguments = stage_parser(__doc__)
-    arguments.add_argument("--images", type=int, default=128, help=f"per run, a multiple of {SHARD}; default 128")
+    arguments.add_argument("--images", type=int, default=144, help=f"per run, a multiple of {SHARD}; default 144")
     arguments.add_argument("--rounds", type=int, default=3, help="in which the contestants take turns; default 3")
     arguments.add_argument("--only-memory-of", type=int, metavar="N", help="measure the memory of N small images")
     options = arguments.parse_args()

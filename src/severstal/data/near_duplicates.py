@@ -94,13 +94,14 @@ def scan(folder: Path, images: list[str], workers: int) -> tuple[int, int, np.nd
 
 
 def _near_pairs(thumbnails: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of ``float32 [n, d]`` and ``float32 [m, d]`` that correlate with each other, ``int64 [k]`` twice.
+    """The pairs of near-duplicates: their rows in ``float32 [n, d]`` and in ``float32 [m, d]``, ``int64 [k]`` each.
 
     Sketches of an eighth of the length rule out nearly all pairs; the others are compared in full.
     """
     rows, columns = np.nonzero(_sketches(thumbnails) @ _sketches(others).T > MIN_CORRELATION - ROUNDING)
     if len(rows) * FEW > len(thumbnails) * len(others):  # one product of all takes less time than so many pairs
-        return np.nonzero(thumbnails @ others.T > MIN_CORRELATION)
+        rows, columns = np.nonzero(thumbnails @ others.T > MIN_CORRELATION)
+        return rows, columns
     near = np.zeros(len(rows), dtype=bool)
     for start in range(0, len(rows), PAIRS):
         pairs = slice(start, start + PAIRS)
