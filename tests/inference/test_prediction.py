@@ -51,6 +51,11 @@ def test_a_corrupt_strip_stops_the_run_by_name_or_is_predicted_empty_and_listed(
         assert (codes == [""] * 4) == (image in corrupt)
 
 
+@pytest.mark.parametrize(("height", "width", "strips"), [(256, 1600, 4), (1024, 8192, 2), (4096, 16384, 1)])
+def test_large_strips_are_predicted_in_smaller_batches(height: int, width: int, strips: int) -> None:
+    assert prediction.batch_size(height, width) == strips
+
+
 def test_a_few_batches_are_in_memory_however_many_strips_there_are() -> None:
     lock, state = threading.Lock(), {"read": 0, "most": 0}
     ensemble = ensemble_of([rolling_engine(0)], [1])

@@ -22,6 +22,7 @@ from severstal.postprocess.rules import Rule, masks_of
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+MAX_BATCH_PIXELS = 2**24  # 41 strips of the competition; a network takes some 400 bytes for each pixel
 AHEAD = 4  # batches that are decoded, or that wait for post-processing, at a time
 
 
@@ -60,6 +61,11 @@ def predict_codes(
 def encode(probability: np.ndarray, class_probability: np.ndarray, rules: tuple[Rule, ...]) -> list[str]:
     """The four run-length codes of a strip, from its ``uint8 [4, H, W]`` map and ``uint8 [4]`` class probabilities."""
     return [rle.encode(mask) for mask in masks_of(probability, class_probability, rules)]
+
+
+def batch_size(height: int, width: int) -> int:
+    """Strips per call: ``BATCH_SIZE``, or fewer where strips are so large that the networks lack memory for as many."""
+    return max(1, min(BATCH_SIZE, MAX_BATCH_PIXELS // (height * width)))
 
 
 def in_batches(items: list[Item], size: int = BATCH_SIZE) -> Iterator[list[Item]]:

@@ -19,7 +19,7 @@ from severstal.inference.budgeted_ensemble import BudgetedEnsemble
 from severstal.inference.corrupt_strips import StripReader
 from severstal.inference.ensemble import Ensemble, load_ensemble
 from severstal.inference.members import identity, ready_members
-from severstal.inference.prediction import in_batches, predict_codes
+from severstal.inference.prediction import batch_size, in_batches, predict_codes
 from severstal.inference.scoring import score_against_truth
 from severstal.inference.time_budget import TimeBudget
 from severstal.paths import Paths
@@ -96,7 +96,7 @@ class PredictionRun:
         num_strips = len(self.form.images)
         budgeted = BudgetedEnsemble(ensemble, budget, num_strips, skip_late=skip_late) if budget else None
         started = time.monotonic()
-        batches = in_batches(self.form.images)
+        batches = in_batches(self.form.images, batch_size(height, width))
         predicted = predict_codes(batches, reader, budgeted or ensemble, self.tuned.rules)
         codes = dict(tqdm(predicted, "predict", total=num_strips, unit="strip", leave=False, disable=None))
         rate = len(codes) / (time.monotonic() - started)

@@ -27,7 +27,7 @@ from severstal.experiment import Member, all_members
 from severstal.hardware import core_count
 from severstal.inference.assessment import Assessment, Limits, assess
 from severstal.inference.members import check_ready
-from severstal.inference.prediction import in_batches
+from severstal.inference.prediction import batch_size, in_batches
 from severstal.paths import Paths
 from severstal.postprocess.metric import dice
 from severstal.postprocess.tuned_values import Choice, TunedValues
@@ -92,7 +92,7 @@ class Labeller:
         engine_class = catalog.engine_class(engine)
         engines = [[engine_class.load(member) for member in fold.members] for fold in self.folds]
         with ThreadPoolExecutor(core_count()) as pool:
-            for batch in in_batches(images):
+            for batch in in_batches(images, batch_size(*self.size)):
                 read = np.stack([strips.read(folder / image, self.size) for image in batch])
                 steel = [strips.steel_columns(strip) for strip in read]
                 jobs = []
