@@ -6,6 +6,8 @@ unset CDPATH  # with it, cd may print or go elsewhere
 ROOT="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 bash "$ROOT/bin/setup.sh"
 PYTHON="$ROOT/.venv/bin/python"
+# For a user without a home folder or a name, libraries would make a folder called "~" in the working folder.
+if [ -z "${HOME:-}" ] && ! getent passwd "$(id -u)" > /dev/null 2>&1; then export HOME=/dev/null; fi
 export PYTHONUTF8=1  # text is UTF-8 here, whatever LANG says
 
 # A thread that waits by spinning takes the core that a loader, or another program, would run on: with one busy

@@ -26,6 +26,7 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 NO_PSEUDO_LABELS = NO_FILE
 RANDOM_WEIGHTS = NO_FILE  # of encoder_weights; what is neither this nor IMAGENET is a file
 # The same for all networks: no table of an encoder sets them.
+MAX_DEPTH = 5  # blocks of an encoder, and so of a decoder
 EXPERIMENT = ("name", "num_folds", "seed", "encoders", "synthetic_variety", "synthetic_strips")
 LABELS = "sources"  # the key of recipe.json that says where its values come from
 
@@ -55,7 +56,7 @@ class Recipe(BaseModel):
         NO_FILE,
         description="folds folder of another experiment whose whole networks are the first weights, or none",
     )
-    decoder_channels: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=5)] = Field(
+    decoder_channels: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=MAX_DEPTH)] = Field(
         (256, 128, 64, 32, 16), description="channels of the U-Net's decoder blocks, deepest first"
     )
     decoder_stride: Annotated[int, Field(ge=1, le=4)] = Field(
@@ -158,6 +159,16 @@ class Recipe(BaseModel):
             raise ValueError(
                 f"augment: strong exchanges rows and columns, and crops of {self.crop_height}x{self.crop_width} are "
                 "not square: choose --crop-height and --crop-width alike, or --augment light"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _decoder_is_no_deeper_than_encoders(self) -> Recipe:
+        most = MAX_DEPTH - self.decoder_stride.bit_length() + 1  # each doubling of the stride leaves out a block
+        if len(self.decoder_channels) > most:
+            raise ValueError(
+                f"decoder_channels: with a decoder_stride of {self.decoder_stride} there are at most {most} blocks: "
+                "name fewer channels, or choose a smaller --decoder-stride"
             )
         return self
 

@@ -117,6 +117,17 @@ def test_what_python_compiles_is_kept_although_a_container_says_not_to(variable)
     assert printed == f"False {ROOT / '.venv' / 'bytecode' if variable else None}\n"
 
 
+@pytest.mark.parametrize(("home", "is_known"), [("/home/me", False), ("", True), ("", False)])
+def test_a_user_without_name_and_home_gets_no_folder_called_tilde(tmp_path, home, is_known) -> None:
+    lookup = tmp_path / "getent"
+    lookup.write_text(f"#!/bin/sh\nexit {0 if is_known else 2}\n")
+    lookup.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": home}
+    code = f'source "{ROOT}/bin/env.sh"; echo "$HOME"'
+    printed = subprocess.run(["bash", "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == (home if home or is_known else os.devnull)
+
+
 @pytest.mark.parametrize("recipe", [["--recipe", "synthetic"], ["--recipe=synthetic"]], ids=" ".join)
 def test_run_all_draws_the_steel_that_its_recipe_asks_for(tmp_path, recipe) -> None:
     """Every stage, and Python, is a script that prints its arguments."""

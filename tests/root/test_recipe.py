@@ -35,6 +35,7 @@ from severstal.recipe_values import SourcedValues
             {"augment": "strong", "crop_width": 96},
             r"recipe sample: augment: strong .* not square: choose --crop-height",
         ),
+        ({"decoder_channels": [16, 16, 8, 8], "decoder_stride": 4}, "decoder_channels: with a .* at most 3 blocks"),
     ],
     ids=str,
 )
