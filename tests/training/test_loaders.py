@@ -48,9 +48,9 @@ def test_strips_that_cannot_fit_into_the_memory_are_refused_before_the_training(
     training = job(tiny, {"eval_batch_size": 1})
     check_memory(training.member, training.data, training.recipe)
     huge = dataclasses.replace(training.data, height=4096, width=16384)
-    with pytest.raises(InputError, match=r"1 strips of 4096x16384 at a time take more than 2 GB.*--downscale"):
+    with pytest.raises(InputError, match=r"1 strips of 4096x16384 at a time take more than 4 GB.*--downscale"):
         check_memory(training.member, huge, training.recipe)
-    check_memory(training.member, huge, training.recipe.model_copy(update={"downscale": 2}))
+    check_memory(training.member, huge, training.recipe.model_copy(update={"downscale": 4}))
 
 
 def test_networks_that_are_trained_side_by_side_share_the_cores(monkeypatch) -> None:

@@ -96,14 +96,15 @@ def build_loaders(
 def check_memory(member: Member, data: TrainingSet, recipe: Recipe) -> None:
     """Refuse strips of which one batch of validation is certain not to fit into the memory.
 
-    Counted are the input and the output of the decoder's last block, in 16 bits: less is impossible.
+    Counted are the input and the output of the decoder's last block, in 32 bits, as the out-of-fold maps are predicted:
+    less is impossible.
 
     Raises:
         InputError: with the options that need less.
     """
     shrinks = (recipe.downscale * recipe.decoder_stride) ** 2
     channels = sum(recipe.decoder_channels[-2:])
-    needed = recipe.eval_batch_size * data.height * data.width // shrinks * channels * 2
+    needed = recipe.eval_batch_size * data.height * data.width // shrinks * channels * 4
     if needed > memory_bytes():
         raise InputError(
             f"{member.name}: {recipe.eval_batch_size} strips of {data.height}x{data.width} at a time take more than "
