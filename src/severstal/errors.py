@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,7 @@ class Terminated(KeyboardInterrupt):
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
+        self.number = number
         self.exit_code = 128 + number  # as shells count it
 
 
@@ -65,13 +67,25 @@ def _stopped_by_signals() -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
         raise Terminated(number)
 
+    def raise_again(ignored: Any) -> None:
+        """Python drops an exception that a destructor or a callback of C code raises: the signal is sent once more."""
+        if not isinstance(ignored.exc_value, Terminated):
+            report_ignored(ignored)
+            return
+        number = ignored.exc_value.number
+        signal.signal(number, stop)
+        # when the destructor has ended; to the main thread, so that it also ends a call that waits
+        threading.Timer(0.1, signal.pthread_kill, [threading.main_thread().ident, number]).start()
+
     earlier = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    report_ignored, sys.unraisablehook = sys.unraisablehook, raise_again
     try:
         for number, handler in earlier.items():
             if handler == signal.SIG_DFL:  # nohup ignores SIGHUP
                 signal.signal(number, stop)
         yield
     finally:
+        sys.unraisablehook = report_ignored
         for number, handler in earlier.items():
             signal.signal(number, handler)
 

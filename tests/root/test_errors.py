@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import time
 from collections.abc import Callable
 
 import pytest
@@ -58,6 +59,27 @@ def test_a_stage_that_is_told_to_stop_leaves_no_temporary_file_and_no_lock(tmp_p
     assert stopped.value.code == code
     assert "stopped; run the same command again" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_stage_stops_also_where_a_destructor_swallows_the_exception() -> None:
+    class Swallows:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0)  # the signal's handler raises here
+
+    def main() -> None:
+        del (swallows := [Swallows()])[0]
+        assert not swallows
+        time.sleep(10)
+        raise AssertionError("the stage was not stopped")
+
+    found = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            run_stage(main)
+    finally:
+        signal.signal(signal.SIGTERM, found)
+    assert stopped.value.code == 143
 
 
 def test_an_error_of_the_program_keeps_its_traceback() -> None:
