@@ -188,7 +188,8 @@ def test_channels_first_holds_through_a_network_although_its_input_has_one_chann
 
 def test_a_row_says_what_was_measured_until_the_time_was_over() -> None:
     row = {"first_batch": 1.0, "first_step": 12.34, "stopped": "the time was over after 0 of 30 steady steps"}
-    assert describe_row(row) == "first step 12.3 s, the time was over after 0 of 30 steady steps"
+    expected = "first batch after 1.0 s, first step 12.3 s, the time was over after 0 of 30 steady steps"
+    assert describe_row(row) == expected
     assert describe_row({"failure": "out of memory"}) == "failed: out of memory"
 
 

@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.gpu.steps import progress, seconds_left
 from benchmarks.gpu.training_modes import MODES
-from benchmarks.gpu.training_trial import RESERVE, Size, Trial
+from benchmarks.gpu.training_trial import RESERVE, TEXTS, Size, Trial
 from severstal.errors import InputError, first_line
 from severstal.training.trainer import choose_algorithms
 
@@ -72,17 +72,9 @@ def describe(row: Row) -> str:
     """A row of :class:`Trial` in words."""
     if "failure" in row:
         return f"failed: {row['failure']}"
-    texts = {
-        "samples_per_second": "{} crops/s",
-        "waiting": "waiting {:.1%}",
-        "resident": "one batch again and again {:.1f} crops/s",
-        "first_step": "first step {:.1f} s",
-        "early_steps": "steps 2 to 5 {:.3f} s each",
-        "peak_gib": "{:.2f} GiB",
-        "busy": "device busy {:.0%}",
-    }
-    parts = [text.format(row[key]) for key, text in texts.items() if key in row]
+    parts = [text.format(row[key]) for key, text in TEXTS.items() if key in row]
     parts += [f"slowest kernel {next(iter(row['slowest']))}"] if row.get("slowest") else []
+    parts += [f"not profiled: {row['profiler']}"] if "profiler" in row else []
     parts += [row["stopped"]] if "stopped" in row else []
     parts += [] if row.get("finite", True) else ["NOT FINITE"]
     return ", ".join(parts)

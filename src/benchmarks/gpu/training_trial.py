@@ -33,6 +33,18 @@ RESERVE = 3.0  # seconds before the end of the step's time at which nothing new 
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
+# Figures in words, in the order of the table.
+TEXTS = {
+    "samples_per_second": "{} crops/s",
+    "waiting": "waiting for crops {:.1%} of the time",
+    "resident": "one batch again and again {:.1f} crops/s",
+    "first_batch": "first batch after {:.1f} s",
+    "first_step": "first step {:.1f} s",
+    "early_steps": "steps 2 to 5 {:.3f} s each",
+    "peak_gib": "{:.2f} GiB",
+    "busy": "device busy {:.0%}",
+}
+
 
 @dataclass(frozen=True)
 class Size:
@@ -95,7 +107,9 @@ class Trial:
                 self.row |= kernel_times(lambda: self._train_step(self._first_batch))
             except RuntimeError as error:  # some machines allow no profiler
                 self.row["profiler"] = first_line(error)
-        progress(f"{self._name}: device busy {self.row.get('busy')}, slowest kernels {self.row.get('slowest')}")
+                return
+        kernels = ", ".join(f"{name} {share:.0%}" for name, share in self.row["slowest"].items())
+        progress(f"{self._name}: {TEXTS['busy'].format(self.row['busy'])}, slowest kernels {kernels}")
 
     def _build(self, work: Path, encoder: str) -> tuple[Learner, Iterable[Batch]]:
         paths, size = experiment(work / "speed"), self._size
@@ -161,7 +175,7 @@ class Trial:
 
     def _set(self, key: str, value: float) -> None:
         self.row[key] = round(value, 4)
-        progress(f"{self._name}: {key} {self.row[key]}")
+        progress(f"{self._name}: {TEXTS[key].format(self.row[key])}")
 
 
 def channels_first(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
