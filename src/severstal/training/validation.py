@@ -51,12 +51,10 @@ class FoldScores:
 def score_fold(graph: InferenceGraph, loader: DataLoader, distributed: Distributed) -> FoldScores:
     """Score a network on whole strips; sums are added over batches and processes and divided once at the end.
 
-    Beside a GPU pixels are counted in threads while it predicts the next strips. A CPU is busy with the network, whose
-    threads would wait for the core that counts. Sums are added in the order of the strips.
+    Pixels are counted in threads while the network predicts the next strips. Sums are added in the order of the strips.
     """
     grids, count = np.stack([MaskArea.empty_grid() for _ in CLASSES]), 0
-    is_gpu = distributed.device.type == "cuda"
-    num_threads, ahead = (min(SCORING_THREADS, core_count()), SCORING_AHEAD) if is_gpu else (1, 0)
+    num_threads = min(SCORING_THREADS, core_count()) if distributed.device.type == "cuda" else 1
     with ThreadPoolExecutor(num_threads) as threads:
         counted: deque[Future[list[MapStatistics]]] = deque()
         for strips, bit_maps in loader:
@@ -64,7 +62,7 @@ def score_fold(graph: InferenceGraph, loader: DataLoader, distributed: Distribut
             pairs = zip(probability.cpu().numpy(), bit_maps, strict=True)
             counted.extend(threads.submit(_count_strip, *pair) for pair in pairs)
             count += len(strips)
-            while len(counted) > ahead:
+            while len(counted) > SCORING_AHEAD:
                 _add(counted.popleft().result(), grids)
         for future in counted:
             _add(future.result(), grids)
