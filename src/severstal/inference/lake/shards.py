@@ -17,18 +17,16 @@ from pyarrow import fs
 
 from severstal.data.images import MAX_BYTES_PER_PIXEL, decode
 from severstal.data.labels import CLASSES
-from severstal.engines.base import BATCH_SIZE
 from severstal.engines.outputs import Outputs
 from severstal.errors import InputError
 from severstal.inference.lake.rows import ImageFile, Row, rows_of, to_parquet
 from severstal.inference.lake.storage import Location, naming
-from severstal.inference.prediction import ahead
+from severstal.inference.prediction import MAX_BATCH_PIXELS, ahead, batch_size
 from severstal.inference.predictor import Predictor
 
 READERS = 8  # objects that a worker reads at a time: an object store takes some 50 ms to answer
 WAITING_PIXELS = 2**25  # of decoded images that wait for others of their size; then incomplete batches are predicted
-MAX_PIXELS = 2**24  # of an image, 41 strips of the competition; a network takes some 400 bytes for each
-MAX_BYTES = MAX_BYTES_PER_PIXEL * MAX_PIXELS  # of an object
+MAX_BYTES = MAX_BYTES_PER_PIXEL * MAX_BATCH_PIXELS  # of an object
 METADATA = b"severstal"  # key of a shard's counts in its file
 
 Group = list[ImageFile]  # images of one size
@@ -147,9 +145,9 @@ def read_image(path: str) -> ImageFile:
         strip = decode(content, path)
     except InputError as error:
         return ImageFile(path, modified, reason=str(error))
-    if strip.size > MAX_PIXELS:
+    if strip.size > MAX_BATCH_PIXELS:
         height, width = strip.shape
-        reason = f"{path} has {height}x{width} pixels, more than {MAX_PIXELS:,}: cut it into strips"
+        reason = f"{path} has {height}x{width} pixels, more than {MAX_BATCH_PIXELS:,}: cut it into strips"
         return ImageFile(path, modified, reason=reason)
     return ImageFile(path, modified, strip)
 
@@ -166,7 +164,7 @@ def grouped(images: Iterator[ImageFile]) -> Iterator[tuple[Group, np.ndarray]]:
         group = waiting.setdefault(strip.shape, [])
         group.append(image)
         pixels += strip.size
-        if len(group) == BATCH_SIZE or (len(group) + 1) * strip.size > MAX_PIXELS:
+        if len(group) == batch_size(*strip.shape):
             pixels -= len(group) * strip.size
             yield _stacked(waiting.pop(strip.shape))
         elif pixels > WAITING_PIXELS:
