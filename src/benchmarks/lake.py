@@ -99,7 +99,7 @@ def spread(values: list[float], digits: int = 2) -> str:
 
 def predict(paths: Paths, folder: Path, number: int) -> float:
     """Images per second of bin/predict.sh in a round, without loading the networks."""
-    written = Paths(paths.input, paths.folds, folder / f"masks{number}")  # a folder's submission is not made again
+    written = Paths(paths.input, paths.folds, folder / f"masks{number}")  # in the same folder it would be cached
     command = [sys.executable, str(ROOT / "src" / "predict.py"), *folder_options(written)]
     subprocess.run(
         [*command, "--images", str(folder / "lake"), "--engine", ENGINE], check=True, stdout=subprocess.DEVNULL

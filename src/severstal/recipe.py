@@ -25,8 +25,8 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 NO_PSEUDO_LABELS = NO_FILE
 RANDOM_WEIGHTS = NO_FILE  # of encoder_weights; what is neither this nor IMAGENET is a file
-# The same for all networks: no table of an encoder sets them.
 MAX_DEPTH = 5  # blocks of an encoder, and so of a decoder
+# The same for all networks: no table of an encoder sets them.
 EXPERIMENT = ("name", "num_folds", "seed", "encoders", "synthetic_variety", "synthetic_strips")
 LABELS = "sources"  # the key of recipe.json that says where its values come from
 

@@ -3,8 +3,8 @@
 Reads --input (train_images/, train.csv) and --from, the folds of a trained experiment: all trainings take its recipe,
 and the pretrained ones start from the weights of its fold 0. Writes to --output rows.csv, a row per training, and
 from its rows table.md and curve.png, after every training. Each training holds out one fold and learns from strips of
-the others, for one epoch of --steps steps. A row that rows.csv has already, made with the same values, strips and
-weights, is not made again.
+the others, for one epoch of --steps steps. What rows.csv has already, for the same values, strips and weights, is not
+trained again.
 
     .venv/bin/python -m benchmarks.few_labels --input neu-strips --from folds/synthetic --output neu-curve \
         --labelled 26 52 105 --steps 300 --learning-rates 1e-3

@@ -35,7 +35,7 @@ Maps = Iterator[tuple[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class Trial:
-    """What a row of the table is made with; a row whose values are all equal is not made again.
+    """The values of one training; where the table has a row of the same values, it is not trained again.
 
     Attributes:
         data: :attr:`LabelledStrips.key`.

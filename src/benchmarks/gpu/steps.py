@@ -181,8 +181,8 @@ def _obstacle(step: Step, results: dict[str, Result]) -> str:
     missing = step.missing_packages()
     if missing:
         return f"not installed: {', '.join(missing)}"
-    missing = [name for name in step.after if name in results and results[name].status != "ok"]
-    return f"it goes on from the step '{missing[0]}', which was not done" if missing else ""
+    undone = [name for name in step.after if name in results and results[name].status != "ok"]
+    return f"it goes on from the step '{undone[0]}', which was not done" if undone else ""
 
 
 def _is_installed(module: str) -> bool:

@@ -1,7 +1,7 @@
 """SIGKILL at a random moment of a random stage, up to three times, then the same command to its end.
 
 The stage must end with the files of a run that was never killed, and leave no process and no temporary file. What it
-finished before is not made again.
+finished before is not trained again.
 """
 
 from __future__ import annotations
