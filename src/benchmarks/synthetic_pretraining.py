@@ -19,11 +19,12 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from severstal.artifacts import replacing
 from severstal.console import Stage, parser, paths_of
 from severstal.data import split, strips
 from severstal.data.labels import CLASSES, Labels, masks, read_labels
 from severstal.errors import run_stage
-from severstal.inference.outlines import draw_outlines
+from severstal.inference.outlines import draw_outlines, encode_jpeg
 from severstal.inference.predictor import Predictor, experiment_paths
 from severstal.postprocess.metric import dice
 from severstal.report.scores import read_strip_scores
@@ -61,7 +62,8 @@ def main() -> None:
     table, picture = options.output / "dice.csv", options.output / "strips.jpg"
     frame = tabulate(scored, images, labels)
     frame.to_csv(table)
-    cv2.imwrite(str(picture), draw(pictures, truths, scored)[..., ::-1])
+    with replacing(picture) as temporary:
+        temporary.write_bytes(encode_jpeg(draw(pictures, truths, scored)))
     stage.wrote(table, picture)
     for line in frame.round(3).to_string().splitlines():
         stage.say(line)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from support.commands import run_stage_alone
@@ -17,6 +18,7 @@ from support.files import contents
 from severstal.artifacts import write_json
 from severstal.errors import InputError
 from severstal.models import weights
+from severstal.synthetic import strip
 from severstal.training.checkpoint import CheckpointWriter
 
 
@@ -57,6 +59,14 @@ def test_a_write_that_fails_names_its_file_and_keeps_the_old_one(tmp_path, write
         write(file)
     assert str(file) in str(error.value)
     assert contents(tmp_path) == {file: b"old"}
+
+
+def test_a_synthetic_strip_that_cannot_be_written_says_why(tmp_path) -> None:
+    file = tmp_path / "strip.jpg"
+    generators = {"appearance": np.random.default_rng(0), "labeller": np.random.default_rng(1)}
+    with pytest.raises(OSError, match="File too large") as error, files_up_to(5000):
+        strip.save(file, classes=(3,), **generators)
+    assert error.value.filename == str(file)
 
 
 def test_a_stage_on_a_full_disk_ends_with_a_message(tiny, monkeypatch) -> None:

@@ -144,7 +144,7 @@ def attempt(run: SmallRun, name: str, row: Row, seed: int, keep: Path | None) ->
 def table(rows: dict[str, Row], seed: int, seconds: float) -> str:
     """When, how long and on what the checks were made, and a row for each, in Markdown."""
     lines = [
-        f"{date.today().isoformat()}, {seconds / 60:.0f} minutes on {core_count()} cores of {processor()}:",
+        f"{date.today().isoformat()}, {seconds / 60:.0f} minutes, {processor()}, cores: {core_count()}",
         *("", "| check | done | minutes | attempts | seeds | failures |", "|---|---|---|---|---|---|"),
     ]
     for name, row in rows.items():

@@ -34,15 +34,21 @@ def save(
 
     Returns:
         Run-length code of each class that the strip shows; no pixel belongs to two classes.
+
+    Raises:
+        OSError: if the file cannot be written; it names the file and the reason.
     """
     cv2.setNumThreads(1)  # strips are drawn in parallel
     image, masks = draw(classes, appearance, labeller, variety)
     quality = QUALITY
     if near_duplicate:
         image, quality = _photograph_again(labeller, image), QUALITY + int(labeller.integers(-4, 5))
-    written = cv2.imwrite(str(path), cv2.merge([image] * 3), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not written:
-        raise OSError(f"cannot write {path}")
+    _, encoded = cv2.imencode(".jpg", cv2.merge([image] * 3), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    try:
+        path.write_bytes(encoded.tobytes())  # imwrite would not say why it failed
+    except OSError as error:
+        error.filename = str(path)
+        raise
     return {class_id: rle.encode(mask) for class_id, mask in masks.items()}
 
 
