@@ -6,7 +6,9 @@ train on; assessments.csv with the reasons; pseudo.json. The labels of fold k co
 which never saw its validation strips, and from post-processing values chosen without these.
 
     bash bin/pseudo.sh
-    bash bin/make_folds.sh --folds folds/second --pseudo-labels folds/pseudo     an experiment that trains with them
+    mkdir -p folds/second && cp folds/folds.csv folds/second/
+    bash bin/run_all.sh --recipe RECIPE --folds folds/second --submissions submissions/second \
+        --pseudo-labels folds/pseudo          an experiment with the recipe and split of the first, and these labels
 """
 
 from __future__ import annotations
