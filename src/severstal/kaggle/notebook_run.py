@@ -1,8 +1,9 @@
 """Prediction inside a Kaggle notebook: no network, one hour, and the GPU and libraries that the session has.
 
-The packaged notebook calls :func:`predict`. It first writes a submission with empty masks, which is valid whatever
-comes after it. Then it tries the engines, those that compute on the GPU before those on the CPU: if one cannot be built
-or run in this session, the next is tried, and the log says which was used and why the others were not.
+The packaged notebook first writes a submission with empty masks, with nothing but Python's standard library: it is
+valid whatever comes after it. Then it calls :func:`predict`, which tries the engines, those that compute on the GPU
+before those on the CPU: if one cannot be built or run in this session, the next is tried, and the log says which was
+used and why the others were not.
 """
 
 from __future__ import annotations
@@ -18,13 +19,11 @@ from pathlib import Path
 
 from severstal.commands import folder_options
 from severstal.console import duration
-from severstal.data.labels import CLASSES
 from severstal.engines.catalog import engine_class
 from severstal.engines.tensorrt.library import missing_support
 from severstal.errors import InputError
 from severstal.folder_paths import KaggleDatasetPaths
 from severstal.hardware import gpus
-from severstal.inference import submission
 from severstal.paths import Paths
 
 logger = logging.getLogger(__name__)
@@ -69,7 +68,7 @@ def _can_rebuild_network(engine: str) -> bool:
 
 
 def predict(package: Path, competition: Path, working: Path, limit: float) -> str | None:
-    """Write ``working/submission.csv``.
+    """Write ``working/submission.csv``, or leave it as it is where no engine works.
 
     Args:
         package: the packaged data set.
@@ -77,17 +76,13 @@ def predict(package: Path, competition: Path, working: Path, limit: float) -> st
         limit: seconds, for all attempts together.
 
     Returns:
-        The name of the engine that predicted; None if none did and every mask is empty.
-
-    Raises:
-        InputError: if the competition's files do not belong together.
+        The name of the engine that predicted; None if none did.
     """
     deadline = time.monotonic() + limit
     names = available_engines()
     hardware = ", ".join(gpu["name"] for gpu in gpus()) or "no GPU"
     logger.info("%s; engines to try, in order: %s", hardware, ", ".join(names) or "none is installed")
     paths = Paths(competition, Paths.under(working).folds, working)
-    _write_empty(paths)
     # Attached data is read-only: engines are written beside links to the packaged files.
     shutil.copytree(KaggleDatasetPaths(package).folds, paths.folds, copy_function=_link, dirs_exist_ok=True)
     try:
@@ -101,14 +96,8 @@ def predict(package: Path, competition: Path, working: Path, limit: float) -> st
             logger.info("engine %s does not work in this session (the reason stands above): trying the next", name)
     finally:
         shutil.rmtree(paths.folds)
-    logger.error("no engine has predicted: %s holds empty masks", paths.submission)
+    logger.error("no engine has predicted: %s is left as it is", paths.submission)
     return None
-
-
-def _write_empty(paths: Paths) -> None:
-    """Write a valid submission without a defect."""
-    form = submission.form_of(paths)
-    submission.write(paths.submission, form, dict.fromkeys(form.images, [""] * len(CLASSES)))
 
 
 def _predict_with(engine: str, package: Path, paths: Paths, seconds_left: float) -> bool:

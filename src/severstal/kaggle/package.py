@@ -25,7 +25,7 @@ DATASET, KERNEL = "severstal-networks", "severstal-inference"
 OWNER = "OWNER"  # in the metadata, until submission fills in the token's user
 NOTEBOOK = Path(__file__).with_name("templates") / "kaggle.ipynb"
 NOT_PACKED = ("__pycache__", "*.egg-info")
-PYTHON = "3.11"  # of Kaggle's image
+PYTHONS = ("3.11", "3.12")  # of Kaggle's images: the older ones, and those since its step to 3.12
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64", "any")
 # Packages that prediction imports and that Kaggle's image lacks or has in another version. Their dependencies are not
 # packaged, because the image has them: another NumPy or torch would break it.
@@ -95,7 +95,9 @@ def _record(members: list[Member], values: TunedValues) -> dict[str, Any]:
 
 
 def fetch_wheels(folder: Path, extra: Sequence[str] = ()) -> None:
-    """Download the wheels for Kaggle's Python, in the versions that this repository pins.
+    """Download the wheels for each Python of Kaggle's images, in the versions that this repository pins.
+
+    The notebook lets pip choose among them. One that fits every Python is there once.
 
     Args:
         extra: further requirements, such as ``TENSORRT``.
@@ -107,10 +109,12 @@ def fetch_wheels(folder: Path, extra: Sequence[str] = ()) -> None:
     folder.mkdir(parents=True)
     failures = []
     for requirement in (*(_pin(name) for name in WHEELS), *extra):
-        done = subprocess.run(_fetch_command(requirement, folder), capture_output=True, text=True)
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-            failures.append(f"{requirement} ({' '.join(lines or done.stderr.splitlines()[-1:])})")
+        for python in PYTHONS[:1] if requirement in SOURCE_ONLY else PYTHONS:
+            done = subprocess.run(_fetch_command(requirement, folder, python), capture_output=True, text=True)
+            if done.returncode:
+                lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+                reason = " ".join(lines or done.stderr.splitlines()[-1:])
+                failures.append(f"{requirement} for Python {python} ({reason})")
     if failures:
         raise InputError(
             f"wheels that cannot be downloaded: {'; '.join(failures)}. All else is packaged. Connect to PyPI (for "
@@ -119,13 +123,13 @@ def fetch_wheels(folder: Path, extra: Sequence[str] = ()) -> None:
         )
 
 
-def _fetch_command(requirement: str, folder: Path) -> list[str]:
-    """The command that downloads or builds one wheel, without its dependencies."""
+def _fetch_command(requirement: str, folder: Path, python: str) -> list[str]:
+    """The command that downloads or builds one wheel, without its dependencies; pip keeps a file that is there."""
     pip = [sys.executable, "-m", "pip"]
     if requirement in SOURCE_ONLY:
         return [*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), requirement]
     command = [*pip, "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    command += ["--python-version", PYTHON, "--dest", str(folder)]
+    command += ["--python-version", python, "--dest", str(folder)]
     command += [part for platform in PLATFORMS for part in ("--platform", platform)]
     if requirement in TENSORRT:
         command += ["--extra-index-url", NVIDIA_INDEX]
