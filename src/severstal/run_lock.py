@@ -2,7 +2,7 @@
 
 A run holds a file lock on ``.lock`` in the folder, or on ``.lock-<unit>`` where it writes one part of it only, such as
 one network of an experiment. The system releases the lock of a process that was killed, so a file that was left behind
-is no obstacle; the next run also deletes the temporary files that the killed one left.
+is no obstacle; the next run deletes it, and the temporary files that the killed one left.
 
 A run that is refused has changed nothing. Runs that only read take no lock: files are replaced as a whole.
 """
@@ -51,13 +51,15 @@ def run_lock(folder: Path, units: Sequence[str] = (), leftovers: Sequence[Path] 
         InputError: if another run writes there, with its process, host and start time.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    own = [f"{NAME}-{quote(unit, safe='')}" for unit in units] or [NAME]
     with ExitStack() as held:
-        for unit in units:
-            held.enter_context(_held(folder / f"{NAME}-{quote(unit, safe='')}"))
-        if not units:
-            held.enter_context(_held(folder / NAME))
+        for name in own:
+            held.enter_context(_held(folder / name))
         for other in [folder / NAME] if units else sorted(folder.glob(f"{NAME}-*")):
             _refuse_if_held(other)
+        for other in folder.glob(f"{NAME}-*"):
+            if other.name not in own:
+                _delete_if_not_held(other)
         for place in leftovers if units else [folder, *leftovers]:
             _delete_temporary_files(place)
         yield
@@ -152,6 +154,18 @@ def _refuse_if_held(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def _delete_if_not_held(path: Path) -> None:
+    """Delete the lock file that a killed run left of a part of the folder which it had finished."""
+    with suppress(OSError):  # it is held, or deleted meanwhile, or the file system has no locks
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(descriptor, path):
+                path.unlink()
+        finally:
+            os.close(descriptor)
 
 
 def _in_use(path: Path, record: dict[str, Any]) -> InputError:

@@ -94,6 +94,15 @@ def test_the_lock_of_a_killed_run_is_taken_over_and_its_temporary_files_go(tmp_p
     assert {file.name for file in tmp_path.iterdir()} == {ours, "folds.csv", ".hidden"}
 
 
+def test_the_lock_of_a_killed_run_goes_with_the_next_run_of_another_unit(tmp_path, other_run) -> None:
+    killed, alive = other_run("a-0"), other_run("a-1")
+    killed.kill()
+    killed.wait()
+    with run_lock(tmp_path, ["a-2"]):
+        assert {file.name for file in tmp_path.iterdir()} == {f"{NAME}-a-1", f"{NAME}-a-2"}
+    assert alive.poll() is None
+
+
 def test_a_run_waits_for_the_processes_that_a_killed_one_left_ending(tmp_path, other_run) -> None:
     killed = other_run(FORK="1")  # its child has the lock, too, for a second
     killed.send_signal(signal.SIGKILL)
