@@ -1,4 +1,4 @@
-"""Encoders: which names exist, and by what the sides of an encoder's input must be divisible."""
+"""The names of encoders that exist, and suggestions for one that does not."""
 
 from __future__ import annotations
 

@@ -32,6 +32,12 @@ class Normalise(nn.Module):
         return strips.float() * self._scale + self._shift
 
 
+def pad_to_stride(x: torch.Tensor, stride: int) -> torch.Tensor:
+    """``[N, C, H, W]`` with its last row and column repeated until both sides are divisible by a network's stride."""
+    below, beside = -x.shape[2] % stride, -x.shape[3] % stride
+    return F.pad(x, (0, beside, 0, below), mode="replicate") if below or beside else x
+
+
 class InferenceGraph(nn.Module):
     """The module that is exported.
 
@@ -70,10 +76,7 @@ class InferenceGraph(nn.Module):
     def forward(self, strips: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``probability`` and ``class_probability`` as in the module's docstring."""
         height, width = strips.shape[2:]
-        below, beside = -height % self._stride, -width % self._stride
-        x = self.normalise(strips)
-        if below or beside:
-            x = F.pad(x, (0, beside, 0, below), mode="replicate")
+        x = pad_to_stride(self.normalise(strips), self._stride)
         probability, class_probability = self._predict_together(x) if self._concatenate else self._predict_in_turn(x)
         views = 1 + len(self._axes)
         probability = probability[:, :, :height, :width] / views

@@ -14,8 +14,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 from severstal.experiment import FoldConfig, Member
 from severstal.models.encoder_weights import InitialWeights
-from severstal.models.inference_graph import Normalise
-from severstal.models.unet import Output, build_initial_unet, build_unet, move_to, parameter_groups, split_output
+from severstal.models.inference_graph import Normalise, pad_to_stride
+from severstal.models.unet import (
+    Output,
+    build_initial_unet,
+    build_unet,
+    input_stride,
+    move_to,
+    parameter_groups,
+    split_output,
+)
 from severstal.models.whole_network import load_whole_network
 from severstal.paths import Paths
 from severstal.training.amp import MixedPrecision
@@ -64,7 +72,6 @@ class Learner:
             (build_unet(recipe, config.encoder), None) if resumes else _first_network(config)
         )
         network = move_to(network, self._device)
-        self._ema = MovingAverage(network, recipe.ema_decay)
         optimizer = torch.optim.AdamW(
             parameter_groups(network, recipe.encoder_learning_rate_factor),
             lr=recipe.learning_rate,
@@ -73,7 +80,9 @@ class Learner:
             fused=recipe.amp != "apex",
         )
         self.amp = MixedPrecision(recipe.amp, network, optimizer, self._device)
-        self._network = self.amp.network
+        self._network, self._stride = self.amp.network, input_stride(network)
+        # Copied after MixedPrecision, so that validation computes as training does, and before `wrap` changes layers.
+        self._ema = MovingAverage(self._network, recipe.ema_decay)
         self._wrapped = distributed.wrap(self._network)
         self._forward = compiled(self._wrapped, self._device) if recipe.torch_compile else self._wrapped
         self._normalise = Normalise(config.mean, config.std)
@@ -99,7 +108,7 @@ class Learner:
         """Add the gradients of one micro-batch.
 
         Args:
-            crops: ``uint8 [n, 1, h, w]``.
+            crops: ``uint8 [n, 1, h, w]`` of any size; they are padded as :class:`InferenceGraph` pads strips.
             bit_maps: ``uint8 [n, h, w]``, see :mod:`severstal.training.crops`.
             epoch: from 1; the loss depends on it.
             completes_step: whether :meth:`step` follows; only then processes exchange their gradients.
@@ -111,7 +120,8 @@ class Learner:
         masks = unpack_masks(bit_maps.to(self._device, non_blocking=True)).float()
         with self._exchanging_gradients(completes_step):
             with self.amp.autocast():
-                output = self._forward(self._normalise(crops).contiguous(memory_format=torch.channels_last))
+                padded = pad_to_stride(self._normalise(crops), self._stride)
+                output = self._forward(padded.contiguous(memory_format=torch.channels_last))
             loss = self._total_loss(output, masks, epoch)
             self.amp.backward(loss / self._recipe.grad_accum_steps)
         return loss.detach()
@@ -133,7 +143,8 @@ class Learner:
     def _total_loss(self, output: Output, masks: torch.Tensor, epoch: int) -> torch.Tensor:
         """The loss of the pixels, and the classifier's with its weight if there is one."""
         logits, class_logits = split_output(output)
-        loss = self._loss(logits.float(), masks, epoch)
+        height, width = masks.shape[2:]
+        loss = self._loss(logits[:, :, :height, :width].float(), masks, epoch)
         if class_logits is None:
             return loss
         occurs = masks.amax(dim=(2, 3))
