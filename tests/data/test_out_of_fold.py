@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+import weakref
 import zipfile
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -47,6 +49,21 @@ def test_equal_maps_give_equal_files_whatever_the_clock_says(tmp_path, monkeypat
         monkeypatch.setattr("time.localtime", lambda _=None, seconds=seconds: time.gmtime(seconds))
         out_of_fold.write(tmp_path / name, [strip], {"weights": "w"})
     assert (tmp_path / "now").read_bytes() == (tmp_path / "1970").read_bytes()
+
+
+def test_nothing_of_a_strip_stays_in_memory_when_it_is_written(tmp_path) -> None:
+    """Four bytes that stayed of each strip kept the memory around them from being used again."""
+    references: list[weakref.ref] = []
+
+    def predictions() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        for number in range(4):
+            arrays = np.full((4, 2, 2), number, dtype=np.uint8), np.full(4, number, dtype=np.uint8)
+            references.extend(map(weakref.ref, arrays))
+            yield f"{number}.jpg", *arrays
+            assert all(reference() is None for reference in references[: 2 * number])
+
+    assert out_of_fold.write(tmp_path / "oof.npz", predictions(), {}) == 4
+    assert out_of_fold.FoldMaps(tmp_path / "oof.npz", "train").class_probability("3.jpg").tolist() == [3, 3, 3, 3]
 
 
 def test_a_file_that_lacks_a_strip_or_has_one_twice_is_refused(tmp_path) -> None:

@@ -19,6 +19,19 @@ def test_weights_that_were_cut_short_are_refused(tmp_path) -> None:
         weights.read_metadata(file, "train")
 
 
+@pytest.mark.parametrize(
+    "damaged", [b'{\\"fingerprint\\"] \\"f\\"}', b"[" + b" " * 20 + b"1]"], ids=["no JSON", "no object"]
+)
+def test_weights_with_damaged_metadata_are_refused(tmp_path, damaged) -> None:
+    file = tmp_path / "weights.safetensors"
+    weights.save(file, {"layer": torch.zeros(100)}, {"fingerprint": "f"})
+    whole = b'{\\"fingerprint\\": \\"f\\"}'
+    assert whole in file.read_bytes()
+    file.write_bytes(file.read_bytes().replace(whole, damaged.ljust(len(whole))))
+    with pytest.raises(InputError, match=r"weights\.safetensors is damaged .* delete it and run `train`"):
+        weights.read_metadata(file, "train")
+
+
 def test_equal_weights_give_equal_files(tmp_path) -> None:
     metadata = {str(number): "value" for number in range(8)}
     files = [tmp_path / str(number) for number in range(3)]

@@ -51,10 +51,13 @@ def read_metadata(path: Path, remake: str) -> dict[str, str]:
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
-        return json.loads(header[ENTRY]) if ENTRY in header else header
+        metadata = json.loads(header[ENTRY]) if ENTRY in header else header
+        if not isinstance(metadata, dict):
+            raise ValueError(f"{ENTRY} in its header is no object")
+        return metadata
     except FileNotFoundError:
         raise InputError(f"{path} is missing: make it with `{remake}`") from None
-    except SafetensorError as error:
+    except (SafetensorError, ValueError) as error:
         raise InputError(f"{path} is damaged ({error}): delete it and run `{remake}`") from None
 
 
