@@ -111,7 +111,11 @@ class Recipe(BaseModel):
     classifier_loss_weight: NotNegative = Field(
         0.0, description="weight of the loss of a head that predicts which classes a strip has; 0: no such head"
     )
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(0.998, description="decay per step of the averaged weights")
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.998,
+        description="limit of the averaged weights' decay per step, which rises as 1 - step^(-2/3): 0.998 is reached "
+        "after 11,180 steps",
+    )
     average_top_k: Positive = Field(1, description="best epochs whose weights are averaged, if that scores better")
     amp: Literal["auto", "fp16", "bf16", "apex", "off"] = Field(
         "auto", description="mixed precision; auto: fp16 on CUDA, bf16 on a CPU that supports it, otherwise off"

@@ -9,7 +9,6 @@ A run that is refused has changed nothing. Runs that only read take no lock: fil
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import logging
@@ -24,14 +23,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from severstal.errors import InputError
+from severstal.file_lock import NAME, NO_LOCKS, delete_if_not_held, holding, is_at, lock_path, open_lock
 from severstal.processes import has_ended
 
-NAME = ".lock"
 TEMPORARY = re.compile(r"\..+\.(\d+)")  # of severstal.artifacts
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # a file system without locks
 ENDING_SECONDS = 15.0  # for the processes of a killed run to end
 POLL_SECONDS = 0.1
 
@@ -45,45 +42,36 @@ def run_lock(folder: Path, units: Sequence[str] = (), leftovers: Sequence[Path] 
     Args:
         folder: it is created if it is missing.
         units: the parts of the folder that are written; runs with other units are then allowed. Empty: all of it.
-        leftovers: further folders, written under this lock alone, in which temporary files of killed runs are deleted.
+        leftovers: further folders, written under this lock alone, in which killed runs' temporary files are deleted and
+            lock files of :func:`severstal.file_lock.waited_lock`.
 
     Raises:
         InputError: if another run writes there, with its process, host and start time.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    own = [f"{NAME}-{quote(unit, safe='')}" for unit in units] or [NAME]
+    own = [lock_path(folder, unit) for unit in units] or [folder / NAME]
     with ExitStack() as held:
-        for name in own:
-            held.enter_context(_held(folder / name))
+        for lock in own:
+            held.enter_context(holding(lock, _acquire))
         for other in [folder / NAME] if units else sorted(folder.glob(f"{NAME}-*")):
             _refuse_if_held(other)
-        for other in folder.glob(f"{NAME}-*"):
-            if other.name not in own:
-                _delete_if_not_held(other)
+        for other in (lock for place in [folder, *leftovers] for lock in place.glob(f"{NAME}-*")):
+            if other not in own:
+                delete_if_not_held(other)
         for place in leftovers if units else [folder, *leftovers]:
             _delete_temporary_files(place)
         yield
-
-
-@contextmanager
-def _held(path: Path) -> Iterator[None]:
-    descriptor = _acquire(path)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)  # while it is locked: whoever opened it meanwhile looks whether it is still there
-        os.close(descriptor)
 
 
 def _acquire(path: Path) -> int:
     """The descriptor of the locked file, with a record of this process in it."""
     deadline = time.monotonic() + ENDING_SECONDS
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = open_lock(path)
         try:
             if not _try_lock(descriptor, path):
                 _wait_or_refuse(path, deadline)
-            elif _is_at(descriptor, path):
+            elif is_at(descriptor, path):
                 _write_record(descriptor, path)
                 return descriptor
         except BaseException:
@@ -107,14 +95,6 @@ def _try_lock(descriptor: int, path: Path) -> bool:
             error.strerror,
         )
     return True
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether the open file is still the one at its path: the run that held it may have deleted it."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _write_record(descriptor: int, path: Path) -> None:
@@ -154,18 +134,6 @@ def _refuse_if_held(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def _delete_if_not_held(path: Path) -> None:
-    """Delete the lock file that a killed run left of a part of the folder which it had finished."""
-    with suppress(OSError):  # it is held, or deleted meanwhile, or the file system has no locks
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(descriptor, path):
-                path.unlink()
-        finally:
-            os.close(descriptor)
 
 
 def _in_use(path: Path, record: dict[str, Any]) -> InputError:

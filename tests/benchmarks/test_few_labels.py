@@ -8,7 +8,7 @@ import pytest
 from support.experiments import write_random_weights, write_tiny
 from support.training import job
 
-from benchmarks.few_labels import summary
+from benchmarks.few_labels import summary, trial
 from benchmarks.few_labels.__main__ import main
 from benchmarks.few_labels.labelled_strips import LabelledStrips, write_training_set
 from benchmarks.few_labels.trial import Runner, score
@@ -39,7 +39,10 @@ def test_each_way_of_training_is_scored_once(tiny, mill, tmp_path, monkeypatch, 
     arguments = f"few_labels --input {mill.input} --from {tiny.folds} --output {tmp_path / 'curve'} --num-folds 2"
     options = "--labelled 0 3 --steps 2 --mixed 0 4 --seeds 5 --threshold .5 --jobs 1"
     monkeypatch.setattr("sys.argv", f"{arguments} {options}".split())
+    claimed = []
+    monkeypatch.setattr(trial, "claim_gpu", lambda: claimed.append("a GPU"))
     main()
+    assert len(claimed) == 4, "each trial takes a GPU of its own where there are several"
     rows = pd.read_csv(tmp_path / "curve" / "rows.csv", dtype={"network": str}, keep_default_na=False)
     is_pretrained = rows["network"] != ""
     found = [(*pair, start) for *pair, start in zip(rows["labelled"], rows["synthetic"], is_pretrained, strict=True)]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import threading
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from severstal import recipe
+from severstal import file_lock, recipe
 from severstal.data import strips
 from severstal.data.labels import masks
 from severstal.data.memory_map import TrainingStrips
@@ -57,6 +59,22 @@ def test_no_jpeg_is_decoded_twice_until_the_strips_change(tiny, monkeypatch) -> 
     assert TrainingStrips(read_training_set(tiny)).grey("000000003.jpg").max() < 9
     assert len(seen) == 12
     assert not cached.exists(), "strips of other data are not kept"
+
+
+def test_of_trainings_that_start_together_one_decodes_the_strips(tiny, monkeypatch) -> None:
+    data, waits, read, decoded = read_training_set(tiny), threading.Event(), strips.read, []
+
+    def recording_read(path: Path, size: tuple[int, int]) -> np.ndarray:
+        assert waits.wait(60), "the other training does not wait"
+        decoded.append(path.name)
+        return read(path, size)
+
+    monkeypatch.setattr(strips, "read", recording_read)
+    monkeypatch.setattr(file_lock.logger, "info", lambda *_: waits.set())
+    with ThreadPoolExecutor(2) as trainings:
+        first, second = trainings.map(TrainingStrips, [data, data])
+    assert sorted(decoded) == sorted(data.labels)
+    assert all(np.array_equal(first.grey(image), second.grey(image)) for image in data.labels)
 
 
 def test_on_a_full_disk_strips_are_decoded_every_time_and_the_log_says_so(tiny, monkeypatch, caplog) -> None:

@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 from support.commands import ROOT
 
+from severstal import file_lock
 from severstal import run_lock as module
 from severstal.errors import InputError
-from severstal.run_lock import NAME, run_lock
+from severstal.file_lock import NAME, waited_lock
+from severstal.run_lock import run_lock
 
 HOLDS = """
 import os, sys, time
@@ -98,8 +100,11 @@ def test_the_lock_of_a_killed_run_goes_with_the_next_run_of_another_unit(tmp_pat
     killed, alive = other_run("a-0"), other_run("a-1")
     killed.kill()
     killed.wait()
-    with run_lock(tmp_path, ["a-2"]):
-        assert {file.name for file in tmp_path.iterdir()} == {f"{NAME}-a-1", f"{NAME}-a-2"}
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / f"{NAME}-strips").touch()
+    with run_lock(tmp_path, ["a-2"], leftovers=[tmp_path / "cache"]):
+        assert {file.name for file in tmp_path.iterdir()} == {f"{NAME}-a-1", f"{NAME}-a-2", "cache"}
+        assert not list((tmp_path / "cache").iterdir())
     assert alive.poll() is None
 
 
@@ -125,12 +130,20 @@ def test_nothing_is_left_of_a_lock_also_after_an_error(tmp_path) -> None:
     assert not list((tmp_path / "new").iterdir())
 
 
+def test_who_waits_for_a_lock_gets_it_when_its_holder_is_killed(other_run, tmp_path, monkeypatch) -> None:
+    holder = other_run("strips")
+    monkeypatch.setattr(file_lock.logger, "info", lambda *_: holder.kill())
+    with waited_lock(tmp_path, "strips"):
+        assert holder.wait() == -signal.SIGKILL
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_system_without_locks_costs_a_line_and_no_more(tmp_path, monkeypatch, caplog) -> None:
     def flock(*_: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(module.fcntl, "flock", flock)
-    with run_lock(tmp_path), run_lock(tmp_path, ["a-0"]):
+    with run_lock(tmp_path), run_lock(tmp_path, ["a-0"]), waited_lock(tmp_path, "b"), waited_lock(tmp_path, "b"):
         pass
     assert "has no locks (No locks available)" in caplog.text
 

@@ -47,6 +47,17 @@ def test_a_training_that_fails_once_is_tried_again(tiny, lines, monkeypatch) -> 
     assert any("fold 1 failed: RuntimeError: the disk hiccuped" in line for line in lines)
 
 
+def test_a_training_that_only_a_person_can_mend_is_not_tried_again(tiny, lines, monkeypatch) -> None:
+    def run(self: Job, **_: object) -> str:
+        raise InputError("the loss is not finite") if self.member.fold else RuntimeError("no such luck")
+
+    monkeypatch.setattr(Job, "run", run)
+    with pytest.raises(InputError, match=r"2 of 2 networks .*fold 1: the loss is not finite; .*fold 0: RuntimeError"):
+        Launcher("local", None, 1).run([job(tiny), job(tiny, fold=1)], lines.append)
+    assert f"tried once more: {ENCODER} fold 0" in lines
+    assert sum("fold 1 failed" in line for line in lines) == 1
+
+
 def test_a_training_on_a_full_disk_names_the_file_without_a_traceback(tiny, monkeypatch, capsys) -> None:
     def run(_: Job, **__: object) -> str:
         raise OSError(errno.ENOSPC, "No space left on device", "folds/oof.npz")

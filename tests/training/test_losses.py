@@ -30,6 +30,11 @@ def values(**changes) -> Recipe:
     return recipe.build({"name": "tiny"} | TINY | {"epochs": 4} | changes)
 
 
+def alone(values: torch.Tensor) -> torch.Tensor:
+    """The sum over all processes where there is one."""
+    return values
+
+
 def test_by_default_the_loss_is_cross_entropy_and_dice(logits, masks) -> None:
     dice = smp.losses.DiceLoss(mode="multilabel", smooth=1.0)(logits, masks)
     expected = 0.5 * F.binary_cross_entropy_with_logits(logits, masks) + 0.5 * dice
@@ -45,8 +50,8 @@ def test_the_finetune_loss_replaces_its_part_after_its_share_of_the_epochs(logit
     dice = smp.losses.DiceLoss(mode="multilabel", smooth=1.0)(logits, masks)
     cross_entropy = F.binary_cross_entropy_with_logits(logits, masks)
     expected = {
-        "lovasz": (cross_entropy + lovasz_hinge(logits, masks, symmetric=False)) / 2,
-        "symmetric-lovasz": (cross_entropy + lovasz_hinge(logits, masks, symmetric=True)) / 2,
+        "lovasz": (cross_entropy + lovasz_hinge(logits, masks, alone, symmetric=False)) / 2,
+        "symmetric-lovasz": (cross_entropy + lovasz_hinge(logits, masks, alone, symmetric=True)) / 2,
         "focal": (smp.losses.FocalLoss(mode="multilabel", gamma=2.0)(logits, masks) + dice) / 2,
     }[kind]
     assert float(changed(logits, masks, 3)) == pytest.approx(float(expected), rel=1e-5)
@@ -65,17 +70,27 @@ def test_dice_is_that_of_the_batch_of_all_processes(logits, masks) -> None:
     assert float(of_one) == pytest.approx(float(together), rel=1e-5)
 
 
+def test_lovasz_is_that_of_the_batch_of_all_processes(logits, masks) -> None:
+    """It is the mean of two processes' losses; neither has class 4, and one of them lacks class 1."""
+    others, drawn = logits.flip(0) + 1, masks.clone()
+    drawn[:, 0] = False
+    parts, occurring = ((logits, drawn), (others, masks)), drawn.amax((0, 2, 3)) + masks.amax((0, 2, 3))
+    losses = [lovasz_hinge(*part, lambda _: occurring, symmetric=True) for part in parts]
+    together = lovasz_hinge(torch.cat([logits, others]), torch.cat([drawn, masks]), alone, symmetric=True)
+    assert float(sum(losses)) / 2 == pytest.approx(float(together), rel=1e-5)
+
+
 def test_lovasz_equals_a_loop_over_strips_and_classes(logits, masks) -> None:
     reference = smp.losses.LovaszLoss(mode="binary", per_image=True)
     hinge = np.mean([float(reference(logits[:, c : c + 1], masks[:, c : c + 1])) for c in range(3)])
-    assert float(lovasz_hinge(logits, masks, symmetric=False)) == pytest.approx(hinge, rel=1e-5)
+    assert float(lovasz_hinge(logits, masks, alone, symmetric=False)) == pytest.approx(hinge, rel=1e-5)
     inverse = np.mean([float(reference(-logits[:, c : c + 1], 1 - masks[:, c : c + 1])) for c in range(3)])
-    assert float(lovasz_hinge(logits, masks, symmetric=True)) == pytest.approx((hinge + inverse) / 2, rel=1e-5)
+    assert float(lovasz_hinge(logits, masks, alone, symmetric=True)) == pytest.approx((hinge + inverse) / 2, rel=1e-5)
 
 
 def test_lovasz_of_a_batch_without_defects_is_zero_and_can_be_differentiated(logits) -> None:
     logits.requires_grad_()
-    loss = lovasz_hinge(logits, torch.zeros_like(logits), symmetric=False)
+    loss = lovasz_hinge(logits, torch.zeros_like(logits), alone, symmetric=False)
     loss.backward()
     assert float(loss.detach()) == 0
     assert not logits.grad.any()

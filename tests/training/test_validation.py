@@ -1,4 +1,4 @@
-"""Validation counts pixels beside a GPU, and its scores are those of one thread."""
+"""Validation counts pixels beside a GPU with the scores of one thread; maps are loaded by the processes asked for."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
+from support.training import job
+from support.untrained_folds import write_untrained_folds
 
+from severstal.models import inference_graph
+from severstal.paths import Paths
 from severstal.training import validation
 from severstal.training.distributed import Distributed
 from severstal.training.validation import score_fold
@@ -51,3 +56,18 @@ def test_pixels_are_counted_in_threads_beside_a_gpu_with_the_scores_of_one_threa
     assert np.array_equal(on_cpu.default, on_gpu.default)
     assert np.array_equal(on_cpu.tuned, on_gpu.tuned)
     assert 0 < on_cpu.tuned.min() < 1
+
+
+def test_out_of_fold_strips_are_loaded_by_as_many_processes_as_asked_for(tiny: Paths, monkeypatch) -> None:
+    asked = []
+
+    def loader(_: object, **options: int) -> None:
+        asked.append(options["num_workers"])
+        raise KeyboardInterrupt
+
+    write_untrained_folds(tiny).member.files.oof.unlink()
+    monkeypatch.setattr(inference_graph, "load_inference_graph", lambda *_: None)
+    monkeypatch.setattr(validation, "StripLoader", loader)
+    with pytest.raises(KeyboardInterrupt):
+        job(tiny, {"num_workers": 2}).run()
+    assert asked == [2]

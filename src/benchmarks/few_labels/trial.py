@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks.few_labels.labelled_strips import HELD_OUT, LabelledStrips, write_training_set
+from severstal.console import set_up_logging
 from severstal.data import strips
 from severstal.data.labels import CLASSES, Labels, masks, read_labels
 from severstal.data.memory_map import TrainingStrips
@@ -27,6 +28,7 @@ from severstal.postprocess.metric import dice
 from severstal.postprocess.rules import MaskArea
 from severstal.recipe import NO_FILE
 from severstal.training.crops import StripDataset
+from severstal.training.gpu_lock import claim_gpu
 from severstal.training.job import Job
 from severstal.training.validation import predict_out_of_fold
 
@@ -79,7 +81,9 @@ class Runner:
     num_threads: int | None
 
     def run(self, trial: Trial) -> dict[str, Any]:
-        """Train and score; returns the row of the table."""
+        """Train and score, on a GPU that no other trial uses if there is one; returns the row of the table."""
+        set_up_logging()  # a trial beside others runs in a process of its own
+        claim_gpu()
         began, root = time.monotonic(), self.folder / "-".join(str(value) for value in asdict(trial).values())
         shutil.rmtree(root, ignore_errors=True)  # of a trial that was stopped
         paths, held_out = Paths.under(root), self.source.held_out(trial.fold)
@@ -120,9 +124,11 @@ class Runner:
     def _predict(self, data: TrainingSet) -> Maps:
         """Maps of the pretrained network as it is, computed on the CPU, where the few strips take seconds."""
         validation = StripDataset(TrainingStrips(data), data.images(HELD_OUT, held_out=True))
-        device, batch_size = torch.device("cpu"), self.pretrained.config().recipe.eval_batch_size
+        device, values = torch.device("cpu"), self.pretrained.config().recipe
         graph = load_inference_graph(self.pretrained, device)
-        answers = predict_out_of_fold(graph, validation, batch_size, device, num_jobs=self.num_jobs)
+        answers = predict_out_of_fold(
+            graph, validation, values.eval_batch_size, device, num_workers=values.num_workers, num_jobs=self.num_jobs
+        )
         return ((image, probability) for image, probability, _ in answers)
 
 

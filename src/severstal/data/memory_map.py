@@ -1,8 +1,9 @@
 """Decoded training strips in one memory-mapped file, so that training decodes every JPEG once.
 
 A strip is 410 KB as grey bytes: the competition's training set is 5.1 GB, and reading a strip from the disk is still
-faster than decoding a JPEG. The file's name holds a hash of the strips. Where the disk is too small for the file,
-strips are decoded every time, and a log line says so.
+faster than decoding a JPEG. The file's name holds a hash of the strips. Of several training processes one writes the
+file, and the others wait for it. Where the disk is too small for it, strips are decoded every time, and a log line says
+so.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from severstal.artifacts import listing_hash, replacing
 from severstal.data import pseudo_labels, strips
 from severstal.data.run_length_masks import RunLengthMasks
 from severstal.data.training_set import TrainingSet
+from severstal.file_lock import waited_lock
 from severstal.hardware import core_count
 
 FREE = 2 << 30  # bytes of the disk that the cache leaves free
@@ -79,7 +81,7 @@ class DecodedStrips:
         path = cache_path(listing_hash(folder, images))
         self._shape = len(images), *size
         try:
-            is_written = path.exists() or self._write(path)
+            is_written = path.exists() or self._write_once(path)
             self._map = np.memmap(path, np.uint8, "r", shape=self._shape) if is_written else None
         except OSError as error:
             if error.errno not in (*NO_MAPPING, *NO_SPACE):
@@ -93,19 +95,23 @@ class DecodedStrips:
             return strips.read(self._folder / image, self._size)
         return self._map[self._position[image]]
 
+    def _write_once(self, path: Path) -> bool:
+        """Decode all strips into the cache file, unless another process does meanwhile; False as :meth:`_write`."""
+        with waited_lock(path.parent, path.stem):
+            return path.exists() or self._write(path)
+
     def _write(self, path: Path) -> bool:
         """Decode all strips into the cache file; False where the disk is too small for it."""
         for stale in path.parent.glob(f"*{path.suffix}"):
             logger.info("%s holds other strips: decoding the strips again", stale.name)
             stale.unlink(missing_ok=True)  # another training of the experiment may have deleted it
         size = int(np.prod(self._shape))
-        path.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(path.parent).free
         if free < size + FREE:
             needed = f"{path.parent} has {free >> 20} MB left and the decoded strips take {size >> 20} MB"
             logger.warning(DECODED_EVERY_TIME, needed)
             return False
-        # Two trainings that start at the same time both write; the later file replaces the other, which is equal.
+        # On a file system without locks two trainings may both write; the later file replaces the other, its equal.
         with replacing(path) as temporary:
             with temporary.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, size)  # a mapped file without its space would kill the process

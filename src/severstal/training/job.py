@@ -176,7 +176,10 @@ class Job:
         write_json(member.files.config, config.model_dump())  # flips may have changed since training
         model = load_inference_graph(member, device)
         validation = StripDataset(TrainingStrips(self.data), self.data.images(member.fold, held_out=True))
-        answers = predict_out_of_fold(model, validation, self.recipe.eval_batch_size, device, num_jobs=num_jobs)
+        values = self.recipe
+        answers = predict_out_of_fold(
+            model, validation, values.eval_batch_size, device, num_workers=values.num_workers, num_jobs=num_jobs
+        )
         with replacing(member.files.oof) as temporary:
             out_of_fold.write(temporary, warn_if_constant(member, answers), self._oof_meta())
 

@@ -1,7 +1,7 @@
 """Runs training jobs: in processes of this machine, or on the workers of a Dask or Ray cluster, through joblib.
 
-A job is one (encoder, fold). A job that fails is tried once more, from its last complete epoch, and is reported after
-all others are done; its failure does not stop them.
+A job is one (encoder, fold). A job that fails is tried once more, from its last complete epoch, unless its error is one
+that a second attempt would only repeat. It is reported after all others are done; its failure does not stop them.
 """
 
 from __future__ import annotations
@@ -32,11 +32,16 @@ STRIP_PIXELS = 256 * 1600  # of that strip; larger strips take more memory in pr
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of a job: a line with its key number, or the error."""
+    """Result of a job: a line with its key number, or the error.
+
+    Attributes:
+        is_final: whether a second attempt would end with the same error: a person has to change something first.
+    """
 
     name: str
     line: str = ""
     error: str | None = None
+    is_final: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,17 +64,18 @@ class Launcher:
         """Run all jobs; ``say`` gets one line for each.
 
         Raises:
-            InputError: naming the jobs that failed twice, after all others are done.
+            InputError: naming the jobs that failed, after all others are done.
         """
         if "WORLD_SIZE" in os.environ:  # the processes of torchrun train one network together and end together
             for job in jobs:
                 say(job.run())
             return
         failed = self._run_once(jobs, say)
-        if failed:
-            say(f"tried once more: {', '.join(outcome.name for outcome in failed)}")
-            names = {outcome.name for outcome in failed}
-            failed = self._run_once([job for job in jobs if job.member.name in names], say)
+        names = [outcome.name for outcome in failed if not outcome.is_final]
+        if names:
+            say(f"tried once more: {', '.join(names)}")
+            again = self._run_once([job for job in jobs if job.member.name in names], say)
+            failed = [outcome for outcome in failed if outcome.is_final] + again
         if failed:
             others = ", the others are done" if len(failed) < len(jobs) else ""
             raise InputError(f"{len(failed)} of {len(jobs)} networks were not trained{others}: {_reasons(failed)}")
@@ -129,11 +135,12 @@ def run_job(job: Job, num_jobs: int | None, num_threads: int | None = None) -> O
     num_jobs = num_jobs or max(gpu_count(), MIN_CLUSTER_JOBS)  # before one of the GPUs is claimed
     name = job.member.name
     try:
-        _check_folders(job)
+        if missing := _missing_folder(job):
+            return Outcome(name, error=missing)  # not final: another worker may see it
         claim_gpu()
         return Outcome(name, line=job.run(num_jobs=num_jobs, num_threads=num_threads))
     except InputError as error:
-        return Outcome(name, error=str(error))
+        return Outcome(name, error=str(error), is_final=True)
     except OSError as error:  # a full disk, a missing permission: nothing that a traceback would explain
         return Outcome(name, error=describe_system_error(error))
     except Exception as error:  # any error: the other jobs go on
@@ -141,15 +148,16 @@ def run_job(job: Job, num_jobs: int | None, num_threads: int | None = None) -> O
         return Outcome(name, error=f"{type(error).__name__}: {first_line(error)}")
 
 
-def _check_folders(job: Job) -> None:
-    """Raise an error if a worker of a cluster does not have the experiment's folders."""
+def _missing_folder(job: Job) -> str | None:
+    """The error of a cluster's worker that does not have the experiment's folders."""
     paths = job.member.paths
     for folder in (paths.input, paths.folds):
         if not folder.is_dir():
-            raise InputError(
+            return (
                 f"this worker ({os.uname().nodename}) sees no {folder}: folders must lie under the same path on all "
                 "machines of a cluster, on a shared disk"
             )
+    return None
 
 
 def default_concurrency(requested: int | None, num_jobs: int, strip_pixels: int = STRIP_PIXELS) -> int:

@@ -24,7 +24,7 @@ class SegmentationLoss(nn.Module):
     """
 
     def __init__(self, recipe: Recipe, all_reduce: Reduce = lambda sums: sums) -> None:
-        """Args: all_reduce: sums a tensor over all processes, so that Dice is that of the whole batch."""
+        """Args: all_reduce: sums a tensor over all processes, so that Dice and Lovasz are those of the whole batch."""
         super().__init__()
         self._all_reduce = all_reduce
         self._dice_weight, self._reverse_ce_weight = recipe.dice_weight, recipe.reverse_ce_weight
@@ -43,7 +43,7 @@ class SegmentationLoss(nn.Module):
         kind = self._finetune_loss if epoch > self._finetune_start else "none"
         pixel_loss = self._focal(logits, masks) if kind == "focal" else self._bce(logits, masks)
         if kind in ("lovasz", "symmetric-lovasz"):
-            region_loss = lovasz_hinge(logits, masks, symmetric=kind == "symmetric-lovasz")
+            region_loss = lovasz_hinge(logits, masks, self._all_reduce, symmetric=kind == "symmetric-lovasz")
         else:
             region_loss = dice_loss(logits, masks, self._all_reduce)
         loss = (1 - self._dice_weight) * pixel_loss + self._dice_weight * region_loss
@@ -71,13 +71,15 @@ def reverse_cross_entropy(logits: torch.Tensor, masks: torch.Tensor) -> torch.Te
     return -LOG_ZERO * (torch.sigmoid(logits) - masks).abs().mean()
 
 
-def lovasz_hinge(logits: torch.Tensor, masks: torch.Tensor, *, symmetric: bool) -> torch.Tensor:
+def lovasz_hinge(logits: torch.Tensor, masks: torch.Tensor, all_reduce: Reduce, *, symmetric: bool) -> torch.Tensor:
     """Lovasz hinge (Berman et al., CVPR 2018, alg. 1) per class and strip, over the classes that the batch has.
+
+    The batch is that of all processes. Its loss is the mean of theirs, because each has as many strips.
 
     ``symmetric`` takes the mean of that and of the hinge of the complement, negated logits against inverted masks:
     pixels beyond a loosely drawn border then weigh as much as those within it.
     """
-    occurs = masks.amax(dim=(0, 2, 3)) > 0
+    occurs = all_reduce(masks.amax(dim=(0, 2, 3))) > 0
     if not occurs.any():
         return logits.sum() * 0
     logits, masks = logits[:, occurs], masks[:, occurs]

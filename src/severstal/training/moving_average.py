@@ -12,7 +12,8 @@ class MovingAverage:
     """A copy of a network whose weights and running statistics follow those of the original.
 
     The decay grows with the steps, ``1 - step ** (-2 / 3)``, up to its limit, so that a short training is not averaged
-    with its random start (Katherine Crowson's warm-up, as in timm's ``ModelEmaV3`` with ``use_warmup``).
+    with its random start (Katherine Crowson's warm-up, as in timm's ``ModelEmaV3`` with ``use_warmup``). A training of
+    fewer than ``(1 - limit) ** -1.5`` steps never reaches its limit: 11,180 steps for 0.998, 31,623 for 0.999.
 
     Attributes:
         module: the averaged network, in evaluation mode.

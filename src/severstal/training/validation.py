@@ -88,15 +88,25 @@ def _add(statistics: list[MapStatistics], grids: np.ndarray) -> None:
 
 @torch.inference_mode()
 def predict_out_of_fold(
-    graph: InferenceGraph, validation_set: StripDataset, batch_size: int, device: torch.device, *, num_jobs: int = 1
+    graph: InferenceGraph,
+    validation_set: StripDataset,
+    batch_size: int,
+    device: torch.device,
+    *,
+    num_workers: int = -1,
+    num_jobs: int = 1,
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Yield the image, map ``uint8 [4, H, W]`` and class probabilities ``uint8 [4]`` of each strip.
 
     They are computed in float32, not TF32: every engine is compared with them.
+
+    Args:
+        num_workers: loader processes; -1 for the default.
+        num_jobs: networks that are trained side by side on this machine.
     """
     height, width = validation_set.shape
-    num_workers = usable_num_workers(-1, num_jobs, batch_size * height * width * BYTES_PER_PIXEL)
-    loader = StripLoader(validation_set, batch_size=batch_size, num_workers=num_workers)
+    usable = usable_num_workers(num_workers, num_jobs, batch_size * height * width * BYTES_PER_PIXEL)
+    loader = StripLoader(validation_set, batch_size=batch_size, num_workers=usable)
     images = iter(validation_set.images)
     for strips, _ in tqdm(loader, "out-of-fold", leave=False, disable=None if num_jobs == 1 else True):
         with without_tf32():  # not around the yield, where it would reach the caller
