@@ -19,7 +19,7 @@ from severstal.training.augmentation import build_augmentation
 from severstal.training.copy_paste import CopyPaste
 from severstal.training.sampling import CLEAN, CropRequest
 
-SIDE_STEP = 64  # px: the stride of an encoder, 32, at half size; the learner pads sides that are no multiples of it
+SIDE_STEP = 64  # px: the stride of an encoder, 32, at half size: the learner pads crops of other sides
 
 Item = tuple[torch.Tensor, torch.Tensor]
 
