@@ -5,7 +5,7 @@ Parquet files, a row per image and defect class, and _SUMMARY.json to --output. 
 the same command is given again; images that are new in SOURCE are added.
 
     bash bin/predict_lake.sh /mill/2026 --output /mill/defects
-    bash bin/predict_lake.sh s3://mill/2026 --output s3://mill/defects --address ray://HOST:10001 --gpus-per-worker 1
+    bash bin/predict_lake.sh s3://mill --output s3://found --address ray://HOST:10001 --engine openvino
 """
 
 from __future__ import annotations
@@ -68,7 +68,11 @@ def parse() -> Namespace:
     )
     command_line.add_argument("--output", required=True, metavar="DEST", help="a folder or prefix for the result")
     command_line.add_argument("--address", help="of a Ray cluster, such as ray://HOST:10001; default: this machine")
-    command_line.add_argument("--engine", default="auto", help=catalog.OPTION_HELP)
+    command_line.add_argument(
+        "--engine",
+        default="auto",
+        help=f"{catalog.OPTION_HELP}; with --address, name the workers' engine: auto is that of this machine",
+    )
     command_line.add_argument("--gpus-per-worker", type=float, default=0, metavar="N", help="default 0")
     command_line.add_argument(
         "--cpus-per-worker", type=int, metavar="N", help="cores and threads; default 1, with a GPU 4"

@@ -3,7 +3,7 @@
 Takes one trained network and its fold's own held-out strips, so that every engine's Dice stands beside its speed. All
 contestants take turns, round by round, on the same strips; medians are printed. The headline is relative to eager
 PyTorch in batches; a loop over single strips is a second baseline. Then come the memory of many strips against that of
-few, and run-length coding against pycocotools.
+few, and run-length coding against pycocotools where that is installed.
 
     bash bin/benchmark.sh resnet18 0 --input path/to/neu-strips --folds folds/neu
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.baseline_packages import is_installed
 from benchmarks.inference_baseline import BatchedBaseline, NaiveBaseline
 from benchmarks.timing import interleaved_medians
 from severstal import recipe
@@ -30,7 +31,7 @@ from severstal.data.training_set import TrainingSet, read_training_set
 from severstal.engines import catalog
 from severstal.engines.base import BATCH_SIZE, Engine
 from severstal.engines.dice_check import FoldScorer
-from severstal.errors import run_stage
+from severstal.errors import InputError, run_stage
 from severstal.experiment import Member, select_members
 from severstal.hardware import core_count, processor
 from severstal.inference import prediction, submission
@@ -40,6 +41,7 @@ from severstal.postprocess import tuned_values
 from severstal.postprocess.rules import Rule
 
 BASELINE, NAIVE = "batched PyTorch", "naive loop"
+ENGINES = "onnxruntime,openvino,openvino-int8"
 FEW, MANY = 200, 2000  # strips whose peak memory is compared
 
 
@@ -47,7 +49,7 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("encoder", help="a trained and exported network: its encoder")
     arguments.add_argument("fold", type=int, help="and its fold")
-    arguments.add_argument("--engines", default="onnxruntime,openvino,openvino-int8", help="those to time")
+    arguments.add_argument("--engines", help=f"those to time; default: of {ENGINES} those that it was exported for")
     arguments.add_argument("--strips", type=int, default=16, help="strips per round; default 16")
     arguments.add_argument("--rounds", type=int, default=5, help="default 5")
     arguments.add_argument(
@@ -58,27 +60,52 @@ def main() -> None:
     chosen = recipe.read(paths)
     (member,) = select_members(paths, chosen, options.encoder, options.fold)
     data, rules = read_training_set(paths), tuned_values.read(paths).rules
-    names = [catalog.choose(name) for name in options.engines.split(",")]
     if options.only_memory_of:
-        print(peak_memory(member, data, rules, names[-1], options.only_memory_of))
+        print(peak_memory(member, data, rules, catalog.choose(options.engines), options.only_memory_of))
         return
     stage = Stage("benchmark of inference", paths)
     stage.say(f"{processor()}, {core_count()} cores; {member.name}, {1 + len(member.config().recipe.tta)} views")
-    speed(stage, member, data, rules, names, options.strips, options.rounds)
-    memory(stage, paths, member, names[-1])
+    engines = load_engines(stage, member, options.engines)
+    speed(stage, member, data, rules, engines, options.strips, options.rounds)
+    memory(stage, paths, member, list(engines)[-1])
     run_length_codes(stage, data)
     stage.done()
+
+
+def load_engines(stage: Stage, member: Member, requested: str | None) -> dict[str, Engine]:
+    """The requested engines by name; without a request those of ``ENGINES`` that can be loaded, and a line for others.
+
+    Raises:
+        InputError: if a requested engine, or every one of ``ENGINES``, cannot be loaded.
+    """
+    engines: dict[str, Engine] = {}
+    for requested_name in (requested or ENGINES).split(","):
+        try:
+            name = catalog.choose(requested_name)
+            engines[name] = catalog.engine_class(name).load(member)
+        except InputError as error:
+            if requested:
+                raise
+            stage.say(f"{requested_name} is left out: {error}")
+    if not engines:
+        raise InputError(f"{member.name} has no engine to time: run `{member.export_command}`")
+    return engines
 
 
 # -- speed and Dice --------------------------------------------------------------------------------
 
 
 def speed(
-    stage: Stage, member: Member, data: TrainingSet, rules: tuple[Rule, ...], names: list[str], count: int, rounds: int
+    stage: Stage,
+    member: Member,
+    data: TrainingSet,
+    rules: tuple[Rule, ...],
+    engines: dict[str, Engine],
+    count: int,
+    rounds: int,
 ) -> None:
     images, folder = data.images(member.fold, held_out=True)[:count], data.paths.train_images
     fold = FoldScorer(member, data, rules)
-    engines = {name: catalog.engine_class(name).load(member) for name in names}
     naive, batched = NaiveBaseline(member, rules), BatchedBaseline(member, rules)
     decoded = np.stack([fold.read_strip(image) for image in images])
     contestants: dict[str, Callable[[], None]] = {
@@ -142,21 +169,23 @@ def peak_memory(member: Member, data: TrainingSet, rules: tuple[Rule, ...], engi
 
 
 def run_length_codes(stage: Stage, data: TrainingSet) -> None:
-    """Encoding and decoding of the training masks, against pycocotools' C on the same masks.
+    """Encoding and decoding of the training masks, against pycocotools' C on the same masks where that is installed.
 
     pycocotools writes codes of another form. Ours are timed with everything that the competition's text needs.
     """
-    from pycocotools import mask as coco
-
     drawn = [mask for codes in data.labels.values() for mask in masks(codes, data.height, data.width) if mask.any()]
-    ordered = [np.asfortranarray(mask, dtype=np.uint8) for mask in drawn]
-    codes, coco_codes = [rle.encode(mask) for mask in drawn], [coco.encode(mask) for mask in ordered]
-    contestants = {
+    codes = [rle.encode(mask) for mask in drawn]
+    contestants: dict[str, Callable[[], object]] = {
         "ours encode": lambda: [rle.encode(mask) for mask in drawn],
         "ours decode": lambda: [rle.decode(code, data.height, data.width) for code in codes],
-        "pycocotools encode": lambda: [coco.encode(mask) for mask in ordered],
-        "pycocotools decode": lambda: [coco.decode(code) for code in coco_codes],
     }
+    if is_installed("pycocotools", "coding by pycocotools", stage):
+        from pycocotools import mask as coco
+
+        ordered = [np.asfortranarray(mask, dtype=np.uint8) for mask in drawn]
+        coco_codes = [coco.encode(mask) for mask in ordered]
+        contestants["pycocotools encode"] = lambda: [coco.encode(mask) for mask in ordered]
+        contestants["pycocotools decode"] = lambda: [coco.decode(code) for code in coco_codes]
     medians = interleaved_medians(contestants, rounds=5)
     figures = ", ".join(f"{name} {seconds / len(drawn) * 1e3:.3f} ms" for name, seconds in medians.items())
     stage.say(f"run-length codes, {len(drawn)} masks: {figures}")

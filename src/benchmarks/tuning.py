@@ -1,8 +1,8 @@
 """Time exact tuning at the competition's size: against libraries that build component trees, and against reading.
 
 Makes maps of 12,568 strips from the masks of --labels (about 2 GB in a temporary folder, a few minutes), then prints
-every figure that the documentation gives for tuning. With trained folds, it also compares the middle of the plateau
-with the peak on their out-of-fold maps.
+every figure that the documentation gives for tuning; libraries that are not installed are left out. With trained folds,
+it also compares the middle of the plateau with the peak on their out-of-fold maps.
 
     bash bin/benchmark_tuning.sh --labels input/train.csv
 """
@@ -21,6 +21,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from benchmarks import tuning_baselines
+from benchmarks.baseline_packages import is_installed
 from benchmarks.synthetic_maps import SyntheticMaps
 from benchmarks.timing import timed
 from severstal import recipe
@@ -45,10 +46,10 @@ COMPARED = 40  # maps that the libraries are timed on
 Contestant = Callable[[np.ndarray, np.ndarray], np.ndarray]  # a map and its truth to the component-area grid
 KEYS: list[Key] = [((1,), c, UNUSED) for c in range(len(CLASSES))]  # one encoder, every class, no classifier
 OURS = "this repository"
-BASELINES: dict[str, Contestant] = {
-    "Higra's component tree": tuning_baselines.higra_tree,
-    "scikit-image's max-tree": tuning_baselines.skimage_area_openings,
-    "OpenCV, a labelling per threshold": tuning_baselines.opencv_labels,
+BASELINES: dict[str, tuple[str, Contestant]] = {  # with the module that each needs
+    "Higra's component tree": ("higra", tuning_baselines.higra_tree),
+    "scikit-image's max-tree": ("skimage", tuning_baselines.skimage_area_openings),
+    "OpenCV, a labelling per threshold": ("cv2", tuning_baselines.opencv_labels),
 }
 
 
@@ -85,7 +86,7 @@ def compare_with_libraries(stage: Stage, source: SyntheticMaps) -> None:
         statistics_of(workspace, probability, truth).add_component_dice(grid)
         return grid
 
-    contestants = {OURS: ours} | BASELINES
+    contestants: dict[str, Contestant] = {OURS: ours} | installed_baselines(stage)
     time_in_turn(contestants, *map_and_truth(source, 0))  # the first calls compile and load
     maps = [map_and_truth(source, number) for number in range(COMPARED)]
     times = [time_in_turn(contestants, *of_map) for of_map in tqdm(maps, "maps", leave=False, disable=None)]
@@ -98,6 +99,10 @@ def compare_with_libraries(stage: Stage, source: SyntheticMaps) -> None:
         milliseconds = np.median([of_map[name] for of_map in times]) * 1e3
         ratio = np.median([of_map[name] / of_map[OURS] for of_map in times])
         stage.say(f"  {name:<34} {milliseconds:10,.2f} ms per map, {ratio:8,.1f} x")
+
+
+def installed_baselines(stage: Stage) -> dict[str, Contestant]:
+    return {name: work for name, (module, work) in BASELINES.items() if is_installed(module, name, stage)}
 
 
 def time_in_turn(contestants: dict[str, Contestant], probability: np.ndarray, truth: np.ndarray) -> dict[str, float]:

@@ -17,6 +17,10 @@ class InputError(Exception):
     """An error that the user can correct: the message names the file, the line, what is wrong, and the cure."""
 
 
+class EngineRefused(InputError):
+    """An engine's answers differ too much from PyTorch's, or cost too much Dice."""
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM (``kill``, ``timeout``, a batch system) or SIGHUP (a closed terminal): both stop as Ctrl-C does."""
 

@@ -13,6 +13,7 @@ from severstal.engines.base import BuildTimeout
 from severstal.inference import ensemble, time_budget
 from severstal.inference.budgeted_ensemble import BudgetedEnsemble
 from severstal.inference.ensemble import Ensemble, LoadedMember, load_ensemble
+from severstal.inference.predictor import Predictor
 from severstal.inference.time_budget import TimeBudget
 
 BATCH = np.zeros((4, 8, 8), dtype=np.uint8)
@@ -65,8 +66,8 @@ def members_of(*engines) -> list[LoadedMember]:
 
 def test_no_member_is_left_out_for_first_calls_that_are_a_hundred_times_slower(clock, caplog) -> None:
     caplog.set_level(logging.INFO)
-    engines = [engine_of(clock, lambda call: SECONDS * (100 if call < 2 else 1)) for _ in range(2)]
-    used = run(members_of(*engines), 200.0, 1000)  # the warm-up takes 16 s and the rest 20 s
+    engines = [engine_of(clock, lambda call: SECONDS * (100 if call < 3 else 1)) for _ in range(2)]
+    used = run(members_of(*engines), 400.0, 1000)  # the warm-up takes 24 s and the rest 20 s
     assert [member.num_strips for member in used.members] == [1000, 1000]
     assert "it finishes in time" in caplog.text
 
@@ -77,14 +78,23 @@ def test_no_member_is_left_out_for_the_first_calls_of_an_average_made_on_the_gpu
     class AveragesOnDevice:
         @staticmethod
         def average(engines: list, weights: list[int]):
-            return engine_of(clock, lambda call: len(engines) * SECONDS * (100 if call < 2 else 1))
+            return engine_of(clock, lambda call: len(engines) * SECONDS * (100 if call < 3 else 1))
 
     loaded = Ensemble(members_of(*(engine_of(clock, lambda call: SECONDS) for _ in range(2))), AveragesOnDevice)
-    budgeted = BudgetedEnsemble(loaded, TimeBudget.from_now(60.0), 1000)  # two slow calls of 8 s, the rest takes 20 s
+    budgeted = BudgetedEnsemble(loaded, TimeBudget.from_now(60.0), 1000)  # three slow calls of 8 s, the rest takes 20 s
     for _ in range(250):
         budgeted(BATCH)
     assert [member.num_strips for member in loaded.members] == [1000, 1000]
     assert "no time left" not in caplog.text
+
+
+def test_the_demo_times_networks_after_the_calls_that_load_kernels_and_record_graphs(clock) -> None:
+    predictor = object.__new__(Predictor)
+    predictor.height, predictor.width = 8, 8
+    predictor._ensemble = Ensemble(
+        members_of(*(engine_of(clock, lambda call: SECONDS * (100 if call < 3 else 1)) for _ in range(2)))
+    )
+    assert [member.seconds for member in predictor.measure()] == pytest.approx([SECONDS] * 2)
 
 
 def test_a_limit_that_the_first_calls_alone_seem_to_exceed_is_kept_with_all_members(clock) -> None:

@@ -50,7 +50,8 @@ def test_members_are_averaged_on_the_device_unless_each_one_is_timed() -> None:
             return ensemble_of(engines, weights)
 
     members = [LoadedMember(rolling_engine(shift), weight) for shift, weight in enumerate((1, 2, 1))]
-    ensemble = Ensemble(members, DeviceEngine, time_members=True)
+    ensemble = Ensemble(members, DeviceEngine)
+    ensemble.time_members = True
     apart = ensemble(STRIPS)
     assert all(member.seconds > 0 for member in ensemble.members)
     assert averaged == []

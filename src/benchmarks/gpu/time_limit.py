@@ -20,8 +20,8 @@ def main() -> None:
     tune_once(paths)
     members = all_members(paths, read(paths))
     for member in members:
-        if not member.files.onnx.exists():
-            write_onnx(member)  # prediction wants it, whatever engine runs
+        if engine_class(engine).reads_onnx and not member.files.onnx.exists():
+            write_onnx(member)
     paths.submission_report.unlink(missing_ok=True)
     seconds = run("predict", paths, "--engine", engine_class(engine).name, "--time-limit", "60s", "--skip-late")
     record = read_json(paths.submission_report, "")

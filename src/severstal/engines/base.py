@@ -82,6 +82,11 @@ class Engine(ABC):
         """
 
     @classmethod
+    def own_files(cls, member: Member) -> tuple[Path, ...]:
+        """The files that :meth:`build` writes; they serve no other engine."""
+        return ()
+
+    @classmethod
     @abstractmethod
     def load(cls, member: Member) -> Self:
         """Load what :meth:`build` and the export wrote for a member.

@@ -28,9 +28,9 @@ class Float16Network(nn.Module):
         self.network = network.half()
         keep_in_float32(self.network)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.network(x.half().contiguous(memory_format=torch.channels_last))
-        return logits
+    def forward(self, x: torch.Tensor) -> Any:
+        """The network's output: its mask logits, with those of its classifier beside them where it has one."""
+        return self.network(x.half().contiguous(memory_format=torch.channels_last))
 
 
 def to_float16(model: InferenceGraph) -> InferenceGraph:

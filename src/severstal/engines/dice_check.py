@@ -12,7 +12,7 @@ from severstal.data import out_of_fold, strips
 from severstal.data.labels import masks
 from severstal.data.training_set import TrainingSet
 from severstal.engines.outputs import Predict
-from severstal.errors import InputError
+from severstal.errors import EngineRefused
 from severstal.experiment import Member
 from severstal.postprocess.metric import dice
 from severstal.postprocess.rules import Rule, masks_of
@@ -79,11 +79,11 @@ def check_dice(subject: str, fold: FoldScorer, predict: Predict) -> dict[str, fl
         ``pytorch`` and ``engine``: mean Dice of each; ``strips``: how many were scored.
 
     Raises:
-        InputError: if the engine loses more than ``MAX_DROP``.
+        EngineRefused: if the engine loses more than ``MAX_DROP``.
     """
     score = fold.score(predict)
     if fold.reference - score > MAX_DROP:
-        raise InputError(
+        raise EngineRefused(
             f"{subject} loses {fold.reference - score:.5f} of Dice against PyTorch in float32 over {len(fold.images)} "
             f"held-out strips; accepted are {MAX_DROP}. Choose an engine in float32: --engine openvino or torch"
         )

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from severstal.engines import float32_layers, onnx_file
+from severstal.engines import float32_layers
 from severstal.engines.base import Engine
 from severstal.engines.dice_check import FoldScorer
+from severstal.engines.member_export import export_onnx
 from severstal.engines.outputs import Predict
 from severstal.engines.parity import PARITY_STRIPS, check_parity, compare
+from severstal.engines.refusal import recorded_refusal
 from severstal.engines.torch_engine import TorchEngine
 from severstal.errors import InputError, first_line
-from severstal.experiment import Member
 from severstal.postprocess.ensemble_mean import mean_map
 from severstal.postprocess.rules import Rule
 
@@ -45,16 +46,6 @@ class EngineCheck:
         return {"network": self.network, "engine": self.engine} | self.facts | failure
 
 
-def export_missing(member: Member) -> None:
-    """Write the member's ONNX file where there is none of its weights."""
-    from severstal.engines.onnx_export import write_onnx
-
-    try:
-        onnx_file.check_identity(member)
-    except InputError:
-        write_onnx(member)
-
-
 def draw_strips(fold: FoldScorer, count: int) -> np.ndarray:
     """``count`` held-out strips ``uint8 [count, H, W]``, from the first again where there are fewer."""
     images = [fold.images[i % len(fold.images)] for i in range(count)]
@@ -67,17 +58,19 @@ def check_engine(
     """Build and load an engine, compare it with PyTorch in float32, score it on the fold's held-out strips."""
     member, name = fold.member, engine_class.name
     check = EngineCheck(member.name, name)
+    thresholds = [rule.decision_level for rule in rules]
     try:
+        reference = TorchEngine.load(member)
         if engine_class.reads_onnx:
-            export_missing(member)
+            export_onnx(member, reference, strips[:PARITY_STRIPS], thresholds)
         began = time.monotonic()
         engine_class.build(member, fold)
         engine = engine_class.load(member)
         check.facts |= {"built_in": time.monotonic() - began, "kept": float32_layers.read(member, name)}
-        thresholds = [rule.decision_level for rule in rules]
-        parity = compare(TorchEngine.load(member), engine, strips[:PARITY_STRIPS], thresholds)
+        parity = compare(reference, engine, strips[:PARITY_STRIPS], thresholds)
         check.facts |= parity.as_json() | {"dice": fold.score(engine), "pytorch": fold.reference}
-        check_parity(name, parity, engine_class.tolerance)
+        with recorded_refusal(member, engine_class):
+            check_parity(name, parity, engine_class.tolerance)
         check.predict = engine
     except (InputError, RuntimeError, ImportError) as error:  # CUDA and TensorRT raise RuntimeErrors of many kinds
         check.failure = first_line(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,8 +22,12 @@ from severstal.models.inference_graph import load_inference_graph
 MAX_BATCH = 1024  # strips; the exporter wants a bound for the dynamic dimension
 
 
-def write_onnx(member: Member) -> tuple[int, int]:
+def write_onnx(member: Member, check: Callable[[Path], None] | None = None) -> tuple[int, int]:
     """Export, simplify and write the member's graph; returns its number of nodes before and after.
+
+    Args:
+        check: called with the file's temporary path; where it raises, the file is deleted and does not replace
+            ``model.onnx``.
 
     Raises:
         InputError: if the simplified graph gives other outputs than the exported one.
@@ -36,6 +41,8 @@ def write_onnx(member: Member) -> tuple[int, int]:
     onnx.checker.check_model(simplified, full_check=True)
     with replacing(member.files.onnx) as temporary:
         onnx.save(simplified, temporary)
+        if check:
+            check(temporary)
     return len(exported.graph.node), len(simplified.graph.node)
 
 

@@ -6,9 +6,11 @@ them in float32; ``model.openvino-int8-layers.json`` lists them.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import multiprocessing
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -36,7 +38,6 @@ class OpenVinoInt8Engine(OpenVinoEngine):
     """A compiled model of which most convolutions compute in int8."""
 
     name = NAME
-    packages = ("nncf",)
     precision = "int8"
     tolerance = None
 
@@ -51,8 +52,10 @@ class OpenVinoInt8Engine(OpenVinoEngine):
             max_drop: the loss of Dice from which on layers return to float32.
 
         Raises:
-            InputError: if NNCF's process ends without a result.
+            InputError: if NNCF is not installed, or its process ends without a result.
         """
+        if importlib.util.find_spec("nncf") is None:  # prediction does without it
+            raise InputError(f"NNCF, which quantises for {NAME}, is not installed: run `.venv/bin/{cls.install}`")
         if fold is None:
             raise InputError(f"{member.name}: int8 needs strips to calibrate on: run `{member.export_command}`")
         result = member.files.float32_layers(NAME)
@@ -67,8 +70,17 @@ class OpenVinoInt8Engine(OpenVinoEngine):
             )
 
     @classmethod
+    def own_files(cls, member: Member) -> tuple[Path, ...]:
+        graph = member.files.openvino(NAME)
+        return graph, graph.with_suffix(".bin"), member.files.float32_layers(NAME)
+
+    @classmethod
     def load(cls, member: Member) -> Self:
-        return cls.read(cls.exported(member, member.files.openvino(NAME)))
+        path = cls.exported(member, member.files.openvino(NAME))
+        if float32_layers.read(member, NAME) is None:
+            remake = f"{member.export_command} --engine {NAME}"
+            raise InputError(f"{path} was not made from the present {member.files.onnx.name}: run `{remake}`")
+        return cls.read(path)
 
 
 def _quantise(arguments: tuple[Member, TrainingSet, tuple[Rule, ...]], max_drop: float) -> None:

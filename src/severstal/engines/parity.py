@@ -9,7 +9,7 @@ import numpy as np
 
 from severstal.engines.base import Tolerance
 from severstal.engines.outputs import Predict
-from severstal.errors import InputError
+from severstal.errors import EngineRefused
 
 PARITY_STRIPS = 8  # held-out strips that an engine is compared on
 
@@ -65,14 +65,14 @@ def check_parity(subject: str, parity: Parity, tolerance: Tolerance | None) -> N
     """Raise if an engine differs by more than its tolerance.
 
     Raises:
-        InputError: naming the subject, the differences and the tolerance.
+        EngineRefused: naming the subject, the differences and the tolerance.
     """
     if tolerance is None:
         return
     if max(parity.largest, parity.class_probability) > tolerance.levels or parity.flipped > tolerance.flipped:
-        raise InputError(
+        raise EngineRefused(
             f"{subject} does not match PyTorch: {parity}; tolerated are {tolerance.levels}/255 and "
-            f"{tolerance.flipped:g} of pixels. Nothing was kept; predict with --engine torch, or choose another engine"
+            f"{tolerance.flipped:g} of pixels. Predict with --engine torch"
         )
 
 

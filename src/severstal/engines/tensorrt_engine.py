@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
@@ -34,6 +35,12 @@ class TensorRTEngine(Engine):
     @classmethod
     def build(cls, member: Member, fold: FoldScorer | None = None) -> None:
         cls._file(member).build(fold)
+
+    @classmethod
+    def own_files(cls, member: Member) -> tuple[Path, ...]:
+        files = member.files
+        built = files.engine(cls.name), files.build_record(cls.name)
+        return *built, files.converted_onnx(cls.name), files.float32_layers(cls.name)
 
     @classmethod
     def load(cls, member: Member) -> Self:

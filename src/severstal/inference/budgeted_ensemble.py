@@ -12,12 +12,11 @@ import logging
 import numpy as np
 
 from severstal.engines.outputs import Outputs
-from severstal.inference.ensemble import Ensemble
+from severstal.inference.ensemble import WARM_UP_CALLS, Ensemble
 from severstal.inference.time_budget import MemberTime, TimeBudget, fit_to_budget
 
 logger = logging.getLogger(__name__)
 
-WARM_UP_CALLS = 2  # the first call of an engine loads its kernels, the second records a CUDA graph
 MEASURED_STRIPS = 12  # strips after which the speed of each member is known well enough
 MEASURING_SHARE = 0.1  # of the time limit, after which the first decision is made with the times that there are
 RETURN_FACTOR = 1.1  # on the seconds of a member that was left out, so that noise does not bring it back and forth

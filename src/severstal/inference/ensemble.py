@@ -18,6 +18,10 @@ from severstal.inference.time_budget import MemberTime, TimeBudget, in_turns
 from severstal.postprocess.ensemble_mean import mean_map
 
 BUILD_SHARE = 0.4  # of a time budget, for building engines; the rest is for prediction
+# Calls before a member's time means something. The first loads an engine's kernels, the second records a CUDA graph; of
+# several TensorRT engines a later one may enlarge the scratch memory that all share, so that the earlier ones run
+# directly in the second call and record in the third.
+WARM_UP_CALLS = 3
 
 logger = logging.getLogger(__name__)
 
@@ -60,13 +64,11 @@ class Ensemble:
         num_strips: strips predicted so far.
     """
 
-    def __init__(
-        self, members: Sequence[LoadedMember], engine_class: type[Engine] | None = None, *, time_members: bool = False
-    ) -> None:
+    def __init__(self, members: Sequence[LoadedMember], engine_class: type[Engine] | None = None) -> None:
         self.members = list(members)
         self.active = list(range(len(members)))
         self.engine_class = engine_class
-        self.time_members = time_members
+        self.time_members = False
         self.num_strips = 0
         self._average: Predict | None = None
 

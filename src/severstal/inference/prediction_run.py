@@ -62,7 +62,7 @@ class PredictionRun:
         names = strips.listing(folder)
         form = submission.Form(names, submission.DEFAULT_COLUMNS, paths) if images else submission.form_of(paths, names)
         tuned = tuned_values.read(paths)
-        return cls(paths, folder, form, tuned, ready_members(paths, tuned), engine)
+        return cls(paths, folder, form, tuned, ready_members(paths, tuned, engine), engine)
 
     def artifact(self) -> Artifact:
         """The submission on disk, and all that decides its content."""

@@ -25,7 +25,7 @@ from severstal.engines.base import BATCH_SIZE
 from severstal.engines.outputs import Outputs
 from severstal.errors import InputError
 from severstal.experiment import synthetic_origin
-from severstal.inference.ensemble import Ensemble, load_ensemble
+from severstal.inference.ensemble import WARM_UP_CALLS, Ensemble, load_ensemble
 from severstal.inference.members import ready_members
 from severstal.inference.strip_prediction import StripPrediction
 from severstal.inference.time_budget import MemberTime, fit_to_budget
@@ -62,9 +62,10 @@ class Predictor:
         """
         paths = experiment_paths(Path(folder))
         tuned = tuned_values.read(paths)
-        members = ready_members(paths, tuned)
+        self.engine = catalog.choose(engine)
+        members = ready_members(paths, tuned, self.engine)
         config = members[0].config()
-        self.height, self.width, self.engine = config.height, config.width, catalog.choose(engine)
+        self.height, self.width = config.height, config.width
         self.members = [member.name for member in members]
         self.synthetic_origin = synthetic_origin(members)
         self.left_out: list[str] = []
@@ -135,10 +136,11 @@ class Predictor:
         return decode(data, name, (self.height, self.width))
 
     def measure(self) -> list[MemberTime]:
-        """The seconds that each network needs for a strip on this machine, after a first call to warm it up."""
+        """The seconds that each network needs for a strip on this machine, after calls that warm it up."""
         blank = np.zeros((1, self.height, self.width), dtype=np.uint8)
         self._ensemble.time_members = True
-        self._ensemble(blank)
+        for _ in range(WARM_UP_CALLS):
+            self._ensemble(blank)
         self._ensemble.reset_times()
         self._ensemble(blank)
         self._ensemble.time_members = False

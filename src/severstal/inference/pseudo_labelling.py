@@ -22,6 +22,7 @@ from severstal.data.labels import CLASSES, masks
 from severstal.data.out_of_fold import EnsembleMaps
 from severstal.data.training_set import TrainingSet
 from severstal.engines import catalog
+from severstal.engines.refusal import check_not_refused
 from severstal.errors import InputError
 from severstal.experiment import Member, all_members
 from severstal.hardware import core_count
@@ -87,8 +88,10 @@ class Labeller:
         """Yield a strip's name, a fold, and the assessment by the fold's networks, for every strip and fold.
 
         Raises:
-            InputError: naming the first strip that is corrupt or of another size.
+            InputError: naming the first strip that is corrupt or of another size, or why an engine was refused.
         """
+        for member in (member for fold in self.folds for member in fold.members):
+            check_not_refused(member, engine)
         engine_class = catalog.engine_class(engine)
         engines = [[engine_class.load(member) for member in fold.members] for fold in self.folds]
         with ThreadPoolExecutor(core_count()) as pool:

@@ -63,10 +63,10 @@ class LakeRun:
                 belongs to another ensemble.
         """
         tuned = tuned_values.read(paths)
-        members = ready_members(paths, tuned)
         if address is None or engine == "auto":
             engine = catalog.choose(engine)
         catalog.engine_class(engine)  # the machines of a cluster may have what this one lacks: only the name is checked
+        members = ready_members(paths, tuned, engine)
         found = Output(Location.parse(output))
         source_location = Location.parse(source)
         if not source_location.exists():
