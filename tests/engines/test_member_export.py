@@ -23,6 +23,7 @@ from severstal.engines.torch_engine import TorchEngine
 from severstal.errors import EngineRefused, InputError
 from severstal.experiment import Member
 from severstal.inference.members import check_ready, identity
+from severstal.kaggle import package
 
 LEVELS = [128] * 4
 
@@ -61,12 +62,14 @@ def test_an_engine_that_loses_too_much_dice_is_deleted_and_does_not_predict(fres
     assert not any(file.exists() for file in OpenVinoInt8Engine.own_files(fresh_member))
     with pytest.raises(InputError, match=r"engine openvino-int8 was refused .*loses 0\.1"):
         check_ready(fresh_member, tuned, NAME)
+    assert fresh_member.files.sidecar(NAME) in package._files(fresh_member), "a session on Kaggle would build it again"
     for other in ("openvino", "torch", None):
         check_ready(fresh_member, tuned, other)
     assert not member_export.artifact(fresh_member, NAME).is_cached()
 
     export(fresh_member, OpenVinoInt8Engine)
     check_ready(fresh_member, tuned, NAME)
+    assert fresh_member.files.sidecar(NAME) not in package._files(fresh_member)
     assert "dice" in read_json(fresh_member.files.sidecar(NAME), "")
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from severstal.artifacts import CACHED_FROM, read_json, write_json
+from severstal.engines import catalog
 from severstal.engines.base import Engine
 from severstal.errors import EngineRefused, InputError
 from severstal.experiment import Member
@@ -34,14 +36,25 @@ def recorded_refusal(member: Member, engine_class: type[Engine]) -> Iterator[Non
 
 
 def check_not_refused(member: Member, engine: str) -> None:
-    """Raise if the last export of the member's present weights refused this engine.
+    """Raise if the last check of this engine with the member's present weights refused it.
 
     Raises:
         InputError: with the reason.
     """
-    path, remake = member.files.sidecar(engine), f"{member.export_command} --engine {engine}"
-    if not path.exists():
-        return
-    record = read_json(path, remake)
-    if "refused" in record and record.get("weights") == member.weights_hash():
-        raise InputError(f"engine {engine} was refused by its export: {record['refused']} (again: `{remake}`)")
+    reason = _reason(member, member.files.sidecar(engine))
+    if reason:
+        remake = f"{member.export_command} --engine {engine}"
+        raise InputError(f"engine {engine} was refused by its check: {reason} (to try again: `{remake}`)")
+
+
+def refusals(member: Member) -> list[Path]:
+    """The records of all engines that were refused with the member's present weights."""
+    return [path for path in map(member.files.sidecar, catalog.NAMES) if _reason(member, path)]
+
+
+def _reason(member: Member, record: Path) -> str | None:
+    """Why an engine was refused; None where it was not, or with other weights."""
+    if not record.exists():
+        return None
+    content = read_json(record, member.export_command)
+    return content.get("refused") if content.get("weights") == member.weights_hash() else None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from severstal.artifacts import fingerprint, replacing_folder, write_json, write_text
+from severstal.engines.refusal import refusals
 from severstal.errors import InputError
 from severstal.experiment import Member
 from severstal.folder_paths import KaggleDatasetPaths, KaggleKernelPaths
@@ -146,9 +147,10 @@ def _files(member: Member) -> list[Path]:
     """The files of a member that prediction reads; engines are built on Kaggle.
 
     Where TensorRT's graph was made here, it is packed: some of its layers may have been found to need float32, and a
-    session on Kaggle could not find them again.
+    session on Kaggle could not find them again. The record of an engine that was refused here keeps it from being built
+    there.
     """
     files = member.files
     converted = files.converted_onnx("tensorrt")
-    found = [files.config, files.weights, files.onnx, *files.all_float32_layers()]
+    found = [files.config, files.weights, files.onnx, *files.all_float32_layers(), *refusals(member)]
     return [*found, converted] if converted.exists() else found
