@@ -39,7 +39,7 @@ ENCODER, FOLDS = "tu-mobilenetv4_conv_small", 2
 DRAWN_TRAIN, DRAWN_TEST = 400, 50  # synthetic strips that the others are made from
 RECIPE = ["--recipe", "sample", "--encoders", ENCODER, "--num-folds", str(FOLDS), "--epochs", "1"]
 RECIPE += ["--samples-per-epoch", "160"]
-SAMPLE_SECONDS = 0.25  # between two looks at a stage's memory
+SAMPLE_SECONDS = 3  # between two looks at a stage's memory: each takes 0.1 s of a process that maps 5 GB
 
 
 @dataclass(frozen=True)
