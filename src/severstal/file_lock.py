@@ -32,25 +32,11 @@ def waited_lock(folder: Path, unit: str) -> Iterator[None]:
         unit: the part of the folder that is written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with holding(lock_path(folder, unit), _wait_for):
+    with holding(lock_path(folder, unit), _wait):
         yield
 
 
-def _wait_for(path: Path) -> int:
-    """The descriptor of the file, once no other process has it locked."""
-    while True:
-        descriptor = open_lock(path)
-        try:
-            _lock(descriptor, path)
-            if is_at(descriptor, path):
-                return descriptor
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, path: Path) -> None:
+def _wait(descriptor: int, path: Path) -> bool:
     """Wait for the lock; where the file system has none, go on."""
     try:
         try:
@@ -61,6 +47,7 @@ def _lock(descriptor: int, path: Path) -> None:
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
+    return True
 
 
 def lock_path(folder: Path, unit: str) -> Path:
@@ -69,26 +56,35 @@ def lock_path(folder: Path, unit: str) -> Path:
 
 
 @contextmanager
-def holding(path: Path, acquire: Callable[[Path], int]) -> Iterator[None]:
-    """Hold a lock as long as the context lasts, and delete its file at the end.
+def holding(path: Path, try_lock: Callable[[int, Path], bool]) -> Iterator[int]:
+    """Hold a lock as long as the context lasts, and delete its file at the end; the context is its descriptor.
 
     Args:
-        acquire: takes the lock of the file at a path and returns the file's descriptor.
+        try_lock: takes the lock of the open file at a path; it is called again with the file opened anew where it
+            returns False, or another process deleted the file meanwhile.
     """
-    descriptor = acquire(path)
+    descriptor = _acquire(path, try_lock)
     try:
-        yield
+        yield descriptor
     finally:
         path.unlink(missing_ok=True)  # while it is locked: whoever opened it meanwhile looks whether it is still there
         os.close(descriptor)
 
 
-def open_lock(path: Path) -> int:
-    """The descriptor of a lock file, which is created if it is missing."""
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+def _acquire(path: Path, try_lock: Callable[[int, Path], bool]) -> int:
+    """The descriptor of the locked file, which is created if it is missing."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            if try_lock(descriptor, path) and _is_at(descriptor, path):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
 
 
-def is_at(descriptor: int, path: Path) -> bool:
+def _is_at(descriptor: int, path: Path) -> bool:
     """Whether the open file is still the one at its path: the run that held it may have deleted it."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
@@ -102,7 +98,7 @@ def delete_if_not_held(path: Path) -> None:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if is_at(descriptor, path):
+            if _is_at(descriptor, path):
                 path.unlink()
         finally:
             os.close(descriptor)

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from severstal.errors import InputError
-from severstal.file_lock import NAME, NO_LOCKS, delete_if_not_held, holding, is_at, lock_path, open_lock
+from severstal.file_lock import NAME, NO_LOCKS, delete_if_not_held, holding, lock_path
 from severstal.processes import has_ended
 
 TEMPORARY = re.compile(r"\..+\.(\d+)")  # of severstal.artifacts
@@ -52,7 +52,7 @@ def run_lock(folder: Path, units: Sequence[str] = (), leftovers: Sequence[Path] 
     own = [lock_path(folder, unit) for unit in units] or [folder / NAME]
     with ExitStack() as held:
         for lock in own:
-            held.enter_context(holding(lock, _acquire))
+            held.enter_context(_held(lock))
         for other in [folder / NAME] if units else sorted(folder.glob(f"{NAME}-*")):
             _refuse_if_held(other)
         for other in (lock for place in [folder, *leftovers] for lock in place.glob(f"{NAME}-*")):
@@ -63,21 +63,20 @@ def run_lock(folder: Path, units: Sequence[str] = (), leftovers: Sequence[Path] 
         yield
 
 
-def _acquire(path: Path) -> int:
-    """The descriptor of the locked file, with a record of this process in it."""
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, with a record of this process in it."""
     deadline = time.monotonic() + ENDING_SECONDS
-    while True:
-        descriptor = open_lock(path)
-        try:
-            if not _try_lock(descriptor, path):
-                _wait_or_refuse(path, deadline)
-            elif is_at(descriptor, path):
-                _write_record(descriptor, path)
-                return descriptor
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
+
+    def try_or_refuse(descriptor: int, path: Path) -> bool:
+        is_locked = _try_lock(descriptor, path)
+        if not is_locked:
+            _wait_or_refuse(path, deadline)
+        return is_locked
+
+    with holding(path, try_or_refuse) as descriptor:
+        _write_record(descriptor, path)
+        yield
 
 
 def _try_lock(descriptor: int, path: Path) -> bool:
