@@ -42,6 +42,13 @@ def test_a_downscaled_network_works_at_half_size_and_answers_in_full_size() -> N
     assert received == [(1, 1, 32, 64)]
 
 
+def test_a_downscaled_network_is_trained_on_logits_of_its_own_size() -> None:
+    values = recipe.build({"name": "tiny"} | TINY | {"downscale": 2})
+    network = build_unet(values, "tu-mobilenetv4_conv_small")
+    assert network.train()(torch.zeros(2, 1, 64, 128)).shape == (2, 4, 32, 64)
+    assert network.eval()(torch.zeros(2, 1, 64, 128)).shape == (2, 4, 64, 128)
+
+
 def test_weights_that_cannot_be_downloaded_are_an_error_with_every_cure(monkeypatch) -> None:
     """A hub that accepts connections and never answers ends in an error as soon as its time is over."""
     with socket.socket() as hub:

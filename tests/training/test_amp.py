@@ -161,8 +161,8 @@ def test_an_apex_without_amp_is_an_error_that_says_which_apex_it_is(monkeypatch)
         amp.import_apex_amp()
 
 
-def test_on_a_cpu_bfloat16_leaves_depthwise_convolutions_in_float32() -> None:
-    depthwise, pointwise = torch.nn.Conv2d(4, 4, 3, groups=4), torch.nn.Conv2d(4, 8, 1)
+def test_on_a_cpu_bfloat16_leaves_large_depthwise_convolutions_in_float32() -> None:
+    depthwise, pointwise = torch.nn.Conv2d(4, 4, 5, groups=4), torch.nn.Conv2d(4, 8, 1)
     network = torch.nn.Sequential(depthwise, pointwise)
     strips = torch.randn(2, 4, 8, 8)
     exact = depthwise(strips)

@@ -48,6 +48,18 @@ def test_the_encoder_takes_its_own_share_of_the_learning_rate() -> None:
     assert 0.9 < gentle["others"] / usual["others"] < 1.1
 
 
+def test_only_kernels_decay() -> None:
+    """With a loss that does not depend on the weights, weight decay alone moves them."""
+    learner = new_learner(weight_decay=0.5)
+    before = {name: value.detach().clone() for name, value in learner._network.named_parameters()}
+    sum(value.sum() * 0 for value in learner._network.parameters()).backward()
+    learner.step(0, 1e-2)
+    shrunk = {
+        name for name, value in learner._network.named_parameters() if not torch.equal(value.detach(), before[name])
+    }
+    assert shrunk == {name for name, value in before.items() if value.ndim > 1}
+
+
 @pytest.mark.parametrize(("decoder_stride", "downscale"), [(1, 2), (2, 1), (4, 2)])
 def test_crops_of_any_size_are_trained_on(decoder_stride: int, downscale: int) -> None:
     """Strips lower than a crop give crops of their own height."""

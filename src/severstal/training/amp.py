@@ -2,8 +2,8 @@
 
 * ``fp16``: float16 autocast with gradient scaling (CUDA). Without scaling, the small gradients of early epochs
   underflow to zero and the network does not learn.
-* ``bf16``: bfloat16 autocast; it has the exponent of float32, so no scaling is needed. On a CPU depthwise convolutions
-  stay in float32.
+* ``bf16``: bfloat16 autocast; it has the exponent of float32, so no scaling is needed. On a CPU some depthwise
+  convolutions stay in float32 (:mod:`severstal.training.depthwise`).
 * ``apex``: the implementation of 2019, ``amp.initialize(opt_level="O1")`` and ``amp.scale_loss``. NVIDIA removed
   ``amp`` from apex in May 2025; releases up to 25.05 have it.
 * ``off``: float32; its convolutions are TF32 on an NVIDIA GPU of Ampere or later, which is cuDNN's default.
@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from severstal.errors import InputError
+from severstal.training.depthwise import speed_up_depthwise
 
 
 def cpu_has_bfloat16() -> bool:
@@ -67,28 +68,6 @@ def import_apex_amp() -> ModuleType:
         raise InputError(f"--amp apex: this release of NVIDIA's apex has no amp any more. {cure}") from None
 
 
-class _Float32Convolution(nn.Module):
-    """Mixed into the class of a convolution: it computes in float32 within autocast."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            output: torch.Tensor = super().forward(x.float())
-        return output
-
-
-def keep_depthwise_in_float32(network: nn.Module) -> None:
-    """Let the depthwise convolutions of a network compute in float32 within autocast.
-
-    A CPU is slower at them in bfloat16, so EfficientNets gained nothing from it. A step of EfficientNet-Lite0 (recipe
-    ``cpu-quick``) takes 0.50 s in float32, 0.49 s in bfloat16, and 0.37 s in bfloat16 with this (medians of 12 steps in
-    turn, one core of an AMD EPYC, 2026-11-26).
-    """
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
-            kind = type(module)  # timm has its own, which pad like TensorFlow
-            module.__class__ = type(kind.__name__, (_Float32Convolution, kind), {})
-
-
 class MixedPrecision:
     """Forward, backward and optimiser step in one mode.
 
@@ -104,8 +83,8 @@ class MixedPrecision:
         self.mode = choose_mode(requested, device)
         self.network, self.optimizer, self._device = network, optimizer, device
         self._scaler = torch.amp.GradScaler(device.type, enabled=self.mode == "fp16")
-        if self.mode == "bf16" and device.type == "cpu":
-            keep_depthwise_in_float32(network)
+        if device.type == "cpu":
+            speed_up_depthwise(network)
         self._apex = import_apex_amp() if self.mode == "apex" else None
         self._skipped = torch.zeros((), dtype=torch.int64, device=device)  # counted there: reading it waits for the GPU
         if self._apex:

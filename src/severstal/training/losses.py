@@ -37,13 +37,13 @@ class SegmentationLoss(nn.Module):
 
         Args:
             logits: ``float32 [N, 4, H, W]``.
-            masks: ``float32 [N, 4, H, W]``, 0 and 1.
+            masks: ``float32 [N, 4, H, W]``, 0 to 1: the share of the pixel that shows the class.
             epoch: from 1.
         """
         kind = self._finetune_loss if epoch > self._finetune_start else "none"
         pixel_loss = self._focal(logits, masks) if kind == "focal" else self._bce(logits, masks)
         if kind in ("lovasz", "symmetric-lovasz"):
-            region_loss = lovasz_hinge(logits, masks, self._all_reduce, symmetric=kind == "symmetric-lovasz")
+            region_loss = lovasz_hinge(logits, masks.round(), self._all_reduce, symmetric=kind == "symmetric-lovasz")
         else:
             region_loss = dice_loss(logits, masks, self._all_reduce)
         loss = (1 - self._dice_weight) * pixel_loss + self._dice_weight * region_loss
