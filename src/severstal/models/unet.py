@@ -138,7 +138,7 @@ def _encoder_of(network: nn.Module) -> Any:
 def parameter_groups(network: nn.Module, encoder_factor: float) -> list[dict[str, Any]]:
     """The parameters as groups of an optimiser: the encoder's and the others, each with and without weight decay.
 
-    Biases and the scales of normalisations do not decay: they do not overfit, and towards zero they switch channels off.
+    Biases and the scales of normalisations do not decay: a scale near zero switches a channel off.
 
     Args:
         encoder_factor: of the encoder's learning rate; the groups hold the factors as ``lr_factor``.
