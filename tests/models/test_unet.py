@@ -13,7 +13,7 @@ from severstal.errors import InputError
 from severstal.models import encoder_weights
 from severstal.models.encoder_names import check_encoder
 from severstal.models.libraries import smp
-from severstal.models.unet import build_initial_unet, build_unet, input_stride
+from severstal.models.unet import build_initial_unet, build_unet, input_stride, split_output
 
 RECIPE_OF = {encoder: name for name in recipe_files.names() for encoder in recipe.named(name).encoders}
 
@@ -24,7 +24,9 @@ def test_every_encoder_of_every_recipe_takes_grey_strips_and_is_used_to_its_deep
     values = recipe.named(RECIPE_OF[encoder], {}).for_encoder(encoder)
     network = build_unet(values, encoder).eval()
     with torch.inference_mode():
-        assert network(torch.zeros(1, 1, 64, 64)).shape == (1, 4, 64, 64)
+        logits, class_logits = split_output(network(torch.zeros(1, 1, 64, 64)))
+    assert logits.shape == (1, 4, 64, 64)
+    assert (class_logits is not None) == (values.classifier_loss_weight > 0)
     assert input_stride(network) == 32 * values.downscale
     used = getattr(network, "unet", network).encoder
     complete = smp.encoders.get_encoder(encoder, in_channels=1, depth=5, weights=None)

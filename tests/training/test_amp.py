@@ -74,7 +74,7 @@ def first_gradients(mode: str, monkeypatch, *, scaled: bool = True) -> torch.Ten
     """All gradients of a new U-Net's first step, flattened, at the magnitude of a batch of the recipe ``kaggle``."""
     monkeypatch.setattr(amp, "choose_mode", lambda requested, device: requested)
     torch.manual_seed(0)
-    values = recipe.named("cpu", {"downscale": 1})
+    values = recipe.named("cpu", {"downscale": 1, "classifier_loss_weight": 0.0})
     unet = build_unet(values, "tu-resnet10t")
     precision = MixedPrecision(mode, unet, torch.optim.SGD(unet.parameters(), lr=0.1), CPU)
     strips, masks = torch.randn(2, 1, 64, 64), (torch.rand(2, 4, 64, 64) < 0.02).float()
