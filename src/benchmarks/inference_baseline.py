@@ -8,7 +8,7 @@ Both baselines run PyTorch in float32, average the same flipped views, apply the
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from severstal.engines.base import BATCH_SIZE
 from severstal.experiment import Member
 from severstal.models import weights
 from severstal.models.inference_graph import FLIP_AXES
-from severstal.models.unet import build_unet
+from severstal.models.unet import build_unet, split_output
 from severstal.postprocess.rules import Rule
 
 Row = tuple[str, int, str]
@@ -45,8 +45,8 @@ class NaiveBaseline:
         """Strips of a folder to a CSV file."""
         rows = []
         for image in images:
-            probability = self._average_views(self._read(folder / image)[None])[0]
-            rows += self._encode(image, probability)
+            for probabilities in self._average_views(self._read(folder / image)[None]):
+                rows += self._encode(image, *probabilities)
         self._write(rows)
 
     def _read(self, path: Path) -> np.ndarray:
@@ -57,20 +57,25 @@ class NaiveBaseline:
         return ((grey - self._config.mean) / self._config.std)[None].astype(np.float32)
 
     @torch.inference_mode()
-    def _average_views(self, strips: np.ndarray) -> np.ndarray:
-        """Probabilities ``float32 [N, 4, H, W]`` of strips ``float32 [N, 1, H, W]``."""
+    def _average_views(self, strips: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Probabilities ``float32 [4, H, W]`` and class probabilities ``float32 [4]`` of strips ``[N, 1, H, W]``."""
         batch = torch.from_numpy(strips).to(self._device, memory_format=self.memory_format)
-        views = [torch.sigmoid(self._network(batch))]
-        for axes in (FLIP_AXES[flip] for flip in self._config.recipe.tta):
-            views.append(torch.flip(torch.sigmoid(self._network(torch.flip(batch, axes))), axes))
-        return torch.stack(views).mean(dim=0).cpu().numpy()
+        maps, class_probabilities = [], []
+        for axes in ((), *(FLIP_AXES[flip] for flip in self._config.recipe.tta)):
+            logits, class_logits = split_output(self._network(torch.flip(batch, axes)))
+            maps.append(torch.flip(torch.sigmoid(logits), axes))
+            class_probabilities.append(
+                maps[-1].amax(dim=(2, 3)) if class_logits is None else torch.sigmoid(class_logits)
+            )
+        means = (torch.stack(views).mean(dim=0).cpu().numpy() for views in (maps, class_probabilities))
+        return zip(*means, strict=True)
 
-    def _encode(self, image: str, probability: np.ndarray) -> list[Row]:
-        rows = []
-        for defect, class_map, rule in zip(CLASSES, probability, self._rules, strict=True):
-            levels = (class_map * 255).round().astype(np.uint8)
-            rows.append((image, defect, rle.encode(rule.apply(levels, levels.max()))))
-        return rows
+    def _encode(self, image: str, probability: np.ndarray, class_probability: np.ndarray) -> list[Row]:
+        levels, class_levels = ((values * 255).round().astype(np.uint8) for values in (probability, class_probability))
+        return [
+            (image, defect, rle.encode(rule.apply(class_map, class_level)))
+            for defect, class_map, class_level, rule in zip(CLASSES, levels, class_levels, self._rules, strict=True)
+        ]
 
     def _write(self, rows: Iterable[Row]) -> None:
         with tempfile.NamedTemporaryFile(suffix=".csv") as file:
@@ -90,6 +95,6 @@ class BatchedBaseline(NaiveBaseline):
             for start in range(0, len(images), BATCH_SIZE):
                 batch = images[start : start + BATCH_SIZE]
                 strips = np.stack([next(decoded) for _ in batch])
-                for image, probability in zip(batch, self._average_views(strips), strict=True):
-                    rows += self._encode(image, probability)
+                for image, probabilities in zip(batch, self._average_views(strips), strict=True):
+                    rows += self._encode(image, *probabilities)
         self._write(rows)
