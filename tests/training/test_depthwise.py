@@ -27,6 +27,7 @@ def output_and_gradients(network: nn.Module, x: torch.Tensor) -> list[torch.Tens
     return [output.detach(), x.grad, *(parameter.grad for parameter in network.parameters())]
 
 
+@pytest.mark.parametrize("size", [(12, 9), (20, 30)], ids=["small map", "large map"])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize(
     "convolution",
@@ -40,10 +41,10 @@ def output_and_gradients(network: nn.Module, x: torch.Tensor) -> list[torch.Tens
     ],
     ids=str,
 )
-def test_outputs_and_gradients_are_those_of_pytorch(convolution: nn.Conv2d, memory_format) -> None:
+def test_outputs_and_gradients_are_those_of_pytorch(convolution: nn.Conv2d, memory_format, size) -> None:
     plain, faster = (nn.Sequential(copy.deepcopy(convolution)) for _ in range(2))
     speed_up_depthwise(faster)
-    x = torch.randn(3, 8, 12, 9, generator=torch.Generator().manual_seed(1)).to(memory_format=memory_format)
+    x = torch.randn(3, 8, *size, generator=torch.Generator().manual_seed(1)).to(memory_format=memory_format)
     expected, found = output_and_gradients(plain, x), output_and_gradients(faster, x)
     for one, other in zip(expected, found, strict=True):
         torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-4)

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 UNIT = (1, 1)  # a stride or a dilation
+SMALL_MAP = 256  # pixels up to which the weight gradient is computed here; on larger maps PyTorch's is as fast
 _convolution_backward = torch.ops.aten.convolution_backward
 
 
@@ -32,10 +33,11 @@ class _DepthwiseConvolution(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
         x, weight = ctx.saved_tensors
         padding = list(ctx.padding)
-        of_x, _, _ = _convolution_backward(
-            gradients[0], x, weight, None, UNIT, padding, UNIT, False, [0, 0], len(weight), [True, False, False]
+        is_small = x.shape[2] * x.shape[3] <= SMALL_MAP
+        of_x, of_weight, _ = _convolution_backward(
+            gradients[0], x, weight, None, UNIT, padding, UNIT, False, [0, 0], len(weight), [True, not is_small, False]
         )
-        return of_x, _weight_gradient(x, gradients[0], padding), None
+        return of_x, _weight_gradient(x, gradients[0], padding) if is_small else of_weight, None
 
 
 def _weight_gradient(x: torch.Tensor, gradient: torch.Tensor, padding: list[int]) -> torch.Tensor:
