@@ -23,7 +23,7 @@ from severstal.console import Stage
 from severstal.errors import run_stage
 from severstal.experiment import FoldConfig, current_versions
 from severstal.hardware import processor
-from severstal.models.unet import DownscaledUnet, build_unet, move_to, split_output
+from severstal.models.unet import build_unet, move_to, split_output
 from severstal.paths import Paths
 from severstal.recipe import RANDOM_WEIGHTS, Recipe
 from severstal.training.amp import cpu_has_bfloat16
@@ -39,19 +39,19 @@ def main() -> None:
     options = parse_options()
     stage = Stage("benchmark of the training step", Paths())
     torch.set_num_threads(1)
-    chosen = recipe.named(options.recipe, {"encoder_weights": RANDOM_WEIGHTS, "amp": "off"})
+    chosen = recipe.named(options.recipe, {"encoder_weights": RANDOM_WEIGHTS})
     modes = ("off", "bf16") if cpu_has_bfloat16() else ("off",)
     for encoder in chosen.encoders:
-        values = chosen.for_encoder(encoder, {"encoder_weights": RANDOM_WEIGHTS})
+        values = chosen.for_encoder(encoder)
         steps: dict[str, Callable[[], object]] = {f"plain, {mode}": plain_step(values, encoder, mode) for mode in modes}
         steps |= {f"ours, {mode}": our_step(values, encoder, mode) for mode in modes}
         seconds = interleaved_medians(steps, options.rounds)
         size = f"{values.batch_size} crops of {values.crop_height}x{values.crop_width}"
         stage.say(f"{processor()}, one core, {encoder}: {size}, median of {options.rounds} steps in turn")
-        slowest = seconds["plain, off"]
+        reference = seconds["plain, off"]
         for name, taken in seconds.items():
             rate = values.batch_size / taken
-            stage.say(f"{name:<12} {taken:.3f} s, {rate:.1f} crops/s, {slowest / taken:.2f} x plain, off")
+            stage.say(f"{name:<12} {taken:.3f} s, {rate:.1f} crops/s, {reference / taken:.2f} x plain, off")
     stage.done(keep_time=False)
 
 
@@ -89,10 +89,11 @@ def plain_step(chosen: Recipe, encoder: str, mode: str) -> Callable[[], None]:
 
 
 def full_size_logits(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    if not isinstance(network, DownscaledUnet):
-        return split_output(network(x))[0]
-    logits = split_output(network.unet(F.avg_pool2d(x, network.factor)))[0]
-    return F.interpolate(logits, scale_factor=network.factor, mode="bilinear", align_corners=False)
+    """Logits ``[N, 4, H, W]`` of ``x``, ``[N, 1, H, W]``, also of a network that is trained at a smaller size."""
+    logits = split_output(network(x))[0]
+    if logits.shape[2:] == x.shape[2:]:
+        return logits
+    return F.interpolate(logits, size=x.shape[2:], mode="bilinear", align_corners=False)
 
 
 def our_step(chosen: Recipe, encoder: str, mode: str) -> Callable[[], None]:

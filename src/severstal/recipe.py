@@ -97,7 +97,7 @@ class Recipe(BaseModel):
         1.0,
         description="factor of the encoder's learning rate; below 1 pretrained weights change less than the decoder",
     )
-    weight_decay: NotNegative = Field(1e-2, description="weight decay of AdamW")
+    weight_decay: NotNegative = Field(1e-2, description="weight decay of AdamW; biases and normalisations have none")
     warmup: Share = Field(0.05, description="share of all optimiser steps in which the learning rate rises")
     dice_weight: Share = Field(0.5, description="weight of the Dice loss; binary cross-entropy has the rest")
     reverse_ce_weight: NotNegative = Field(

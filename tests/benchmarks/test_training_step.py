@@ -16,9 +16,7 @@ VALUES = {"name": "tiny", "amp": "off", "crop_height": 64, "crop_width": 64, "ba
 
 @pytest.mark.parametrize("downscale", [1, 2])
 def test_every_step_runs(downscale: int) -> None:
-    chosen = recipe.build(
-        VALUES | {key: value for key, value in TINY.items() if key not in VALUES} | {"downscale": downscale}
-    )
+    chosen = recipe.build(TINY | VALUES | {"downscale": downscale})
     for build in (training_step.plain_step, training_step.our_step):
         for mode in ("off", "bf16"):
             step = build(chosen, ENCODER, mode)
@@ -28,13 +26,13 @@ def test_every_step_runs(downscale: int) -> None:
 
 @pytest.mark.parametrize("downscale", [1, 2])
 def test_the_plain_step_compares_logits_with_masks_of_full_size(downscale: int) -> None:
-    network = build_unet(recipe.build(VALUES | TINY | {"downscale": downscale}), ENCODER).train()
+    network = build_unet(recipe.build(TINY | VALUES | {"downscale": downscale}), ENCODER).train()
     x = torch.rand(2, 1, 64, 128)
     assert training_step.full_size_logits(network, x).shape == (2, 4, 64, 128)
 
 
 def test_crops_show_a_defect() -> None:
-    crops, bit_maps = training_step.batch(recipe.build(VALUES | TINY))
+    crops, bit_maps = training_step.batch(recipe.build(TINY | VALUES))
     assert crops.shape[1] == 1
     assert crops.shape[2:] == bit_maps.shape[1:]
     assert 0 < bit_maps.float().mean() < 0.2

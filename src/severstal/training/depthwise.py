@@ -1,6 +1,7 @@
 """Depthwise convolutions in a training on a CPU: the faster precision of each, and a faster gradient of large kernels.
 
-Of a step of EfficientNet-Lite0 they take half, although they hold 3 % of its operations.
+With PyTorch's own they take a fifth of a step of the recipe ``sample``, and hold 3 % of its operations (profile of five
+steps in bfloat16, one core of an AMD EPYC, 2026-11-27).
 """
 
 from __future__ import annotations
@@ -84,5 +85,6 @@ def _mixins(module: nn.Conv2d) -> tuple[type[nn.Module], ...]:
     if module.stride == UNIT and not is_large:
         return ()
     is_plain = type(module) is nn.Conv2d and module.bias is None and isinstance(module.padding, tuple)
+    is_plain &= module.padding_mode == "zeros"
     is_plain &= module.stride == module.dilation == UNIT and module.out_channels == module.in_channels
     return (_Float32, _FastGradient) if is_large and is_plain else (_Float32,)

@@ -86,7 +86,6 @@ class Learner:
         self._wrapped = distributed.wrap(self._network)
         self._forward = compiled(self._wrapped, self._device) if recipe.torch_compile else self._wrapped
         self._normalise = Normalise(config.mean, config.std)
-        self._factor = recipe.downscale  # of the logits' size in training
         self._loss = SegmentationLoss(recipe, distributed.all_reduce)
 
     @property
@@ -144,7 +143,8 @@ class Learner:
     def _total_loss(self, output: Output, masks: torch.Tensor, epoch: int) -> torch.Tensor:
         """The loss of the pixels, and the classifier's with its weight if there is one."""
         logits, class_logits = split_output(output)
-        targets = F.avg_pool2d(masks, self._factor, ceil_mode=True) if self._factor > 1 else masks
+        factor = self._recipe.downscale  # of the logits' size in training
+        targets = F.avg_pool2d(masks, factor, ceil_mode=True) if factor > 1 else masks
         height, width = targets.shape[2:]
         loss = self._loss(logits[:, :, :height, :width].float(), targets, epoch)
         if class_logits is None:
