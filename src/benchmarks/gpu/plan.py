@@ -76,9 +76,9 @@ class Sizes:
     trainings: tuple[TimedTraining, ...] = (
         EFFICIENTNET,
         EFFICIENTNET_NO_SEARCH,
-        TimedTraining("training se_resnext50_32x4d", 25, "se_resnext50_32x4d", PRECISIONS),
+        TimedTraining("training se_resnext50_32x4d", 20, "se_resnext50_32x4d", PRECISIONS),
         RESNET34,
-        TimedTraining("training tu-convnext_tiny", 25, "tu-convnext_tiny", PRECISIONS),
+        TimedTraining("training tu-convnext_tiny", 20, "tu-convnext_tiny", PRECISIONS),
     )
     compiled: tuple[TimedTraining, ...] = (TimedTraining("torch.compile", 30, "resnet34", ("float16-compiled",)),)
     steps: int = 30
@@ -150,10 +150,11 @@ def steps(sizes: Sizes, work: Path) -> list[Step]:
     listed = [
         Step("versions", _module("versions", sizes.device), 10, ("torch",), is_required=True),
         Step("tests", _module("tests"), 25, (*BASE, "pytest", *ONNX)),
-        Step("data", _module("data", work, *sizes.strips), 25, BASE),
+        Step("data", _module("data", work, *sizes.strips), 20, BASE),
         *(_convolutions(sizes, choice) for choice in ("without-search", "with-search")),
         *(_timed_training(sizes, timed, work) for timed in sizes.trainings),
         *(_small_training(sizes, amp, work) for amp in sizes.amps),
+        Step("torchrun", _module("torchrun", work, first, *sizes.training), 15, BASE, ("data",)),
         Step("resume", _module("resume", work, first, *sizes.training), 23, BASE, ("data",)),
         _after_training("export", _module("export", work / first), 15, first, ONNX),
         *(_engine(name, _module("engine", work / first, name, sizes.rounds), first) for name in sizes.engines),
