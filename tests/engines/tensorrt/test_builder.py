@@ -45,6 +45,22 @@ def test_the_builders_process_writes_an_engine(member, tmp_path) -> None:
     assert list(engine.parent.iterdir()) == [engine]
 
 
+@pytest.mark.parametrize(("capability", "asked"), [("7.5", ["SM75"]), ("8.9", [])])
+def test_rtx_builds_for_turing_only_where_the_gpu_is_one(monkeypatch, member, capability, asked) -> None:
+    monkeypatch.setattr(builder, "current_gpu", lambda: {"compute_cap": capability})
+    targets: list[str] = []
+    trt = library()
+
+    class Builder(trt.Builder):
+        def build_serialized_network(self, network, config):
+            targets.extend(config.get_compute_capability(i).name for i in range(config.num_compute_capabilities))
+            return super().build_serialized_network(network, config)
+
+    monkeypatch.setattr(trt, "Builder", Builder)
+    assert len(build_plan(trt, member.files.onnx.read_bytes(), Profile(1, 2, 3))) > 100_000
+    assert targets == asked
+
+
 def test_a_build_is_stopped_when_its_time_is_over(member, tmp_path) -> None:
     with pytest.raises(BuildTimeout, match="was stopped"):
         build_file(member.files.onnx, tmp_path / "engine", Profile(), seconds=0.01)

@@ -12,8 +12,9 @@ from typing import Any
 
 from severstal.artifacts import replacing
 from severstal.engines.base import BATCH_SIZE
-from severstal.engines.tensorrt.library import create_logger
+from severstal.engines.tensorrt.library import RTX_TURING, create_logger
 from severstal.errors import InputError
+from severstal.hardware import current_gpu
 
 WORKSPACE = 4 << 30  # bytes
 
@@ -52,6 +53,7 @@ def build_plan(
     if profile:
         config.add_optimization_profile(_optimization_profile(builder, network.get_input(0), profile))
     if trt.__name__ == "tensorrt_rtx":
+        _target_turing(trt, config)
         timing_cache = None  # it measures nothing, and warns of the calls
     _read_timing_cache(config, timing_cache)
     plan = builder.build_serialized_network(network, config)
@@ -81,6 +83,18 @@ def _allow_capture(trt: ModuleType, config: Any) -> None:
     flag = getattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION", None)
     if flag is not None:
         config.set_flag(flag)
+
+
+def _target_turing(trt: ModuleType, config: Any) -> None:
+    """Have TensorRT-RTX build for this machine's GPU if it is of the Turing generation.
+
+    An engine that names no compute capability loads on 8.0 and later, except 9.0 (TensorRT-RTX's documentation,
+    "CPU-Only AOT and TensorRT-RTX Engines").
+    """
+    gpu = current_gpu()
+    if gpu and gpu["compute_cap"] == RTX_TURING:
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(trt.ComputeCapability.SM75, 0)
 
 
 def _read_timing_cache(config: Any, path: Path | None) -> None:
