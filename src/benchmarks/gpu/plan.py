@@ -80,7 +80,7 @@ class Sizes:
         RESNET34,
         TimedTraining("training tu-convnext_tiny", 20, "tu-convnext_tiny", PRECISIONS),
     )
-    compiled: tuple[TimedTraining, ...] = (TimedTraining("torch.compile", 30, "resnet34", ("float16-compiled",)),)
+    compiled: tuple[TimedTraining, ...] = (TimedTraining("torch.compile", 25, "resnet34", ("float16-compiled",)),)
     steps: int = 30
     batch: int = 16
     crop_width: int = 256
@@ -149,13 +149,14 @@ def steps(sizes: Sizes, work: Path) -> list[Step]:
     first = sizes.amps[0]
     listed = [
         Step("versions", _module("versions", sizes.device), 10, ("torch",), is_required=True),
+        Step("libraries", _module("libraries"), 20, ("torch",)),
         Step("tests", _module("tests"), 25, (*BASE, "pytest", *ONNX)),
-        Step("data", _module("data", work, *sizes.strips), 20, BASE),
+        Step("data", _module("data", work, *sizes.strips), 12, BASE),
         *(_convolutions(sizes, choice) for choice in ("without-search", "with-search")),
         *(_timed_training(sizes, timed, work) for timed in sizes.trainings),
         *(_small_training(sizes, amp, work) for amp in sizes.amps),
         Step("torchrun", _module("torchrun", work, first, *sizes.training), 15, BASE, ("data",)),
-        Step("resume", _module("resume", work, first, *sizes.training), 23, BASE, ("data",)),
+        Step("resume", _module("resume", work, first, *sizes.training), 20, BASE, ("data",)),
         _after_training("export", _module("export", work / first), 15, first, ONNX),
         *(_engine(name, _module("engine", work / first, name, sizes.rounds), first) for name in sizes.engines),
         _large_ensemble(sizes, work),
@@ -177,7 +178,7 @@ def _timed_training(sizes: Sizes, timed: TimedTraining, work: Path) -> Step:
 
 def _convolutions(sizes: Sizes, choice: str) -> Step:
     arguments = _module("convolution_speed", choice, sizes.batch, sizes.layers)
-    return Step(f"convolutions {choice.replace('-', ' ')}", arguments, 10, ("torch",))
+    return Step(f"convolutions {choice.replace('-', ' ')}", arguments, 8, ("torch",))
 
 
 def _small_training(sizes: Sizes, amp: str, work: Path) -> Step:
