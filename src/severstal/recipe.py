@@ -39,7 +39,7 @@ class Recipe(BaseModel):
     name: str = Field(description="the recipe that these values started from")
     # data
     synthetic_variety: Literal["plain", "wide"] = Field("plain", description="steel drawn into an empty input folder")
-    synthetic_strips: Positive = Field(480, description="its number of training strips")
+    synthetic_strips: Positive = Field(720, description="its number of training strips")
     # split
     num_folds: Annotated[int, Field(ge=2)] = Field(5, description="number of folds of the split")
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="seed of split, sampling, augmentation, weights")

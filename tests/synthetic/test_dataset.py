@@ -194,7 +194,7 @@ def test_the_stage_writes_a_set_keeps_it_and_refuses_to_replace_it(tmp_path, mon
     assert "4 train and 2 test strips" in run_stage(monkeypatch, capsys, *counts, "--num-workers", 1)
     before = hashes(tmp_path)
     assert "   cached " in run_stage(monkeypatch, capsys, *counts)
-    assert "train 4, now 480" in run_stage(monkeypatch, capsys, *folders)
+    assert "train 4, now 720" in run_stage(monkeypatch, capsys, *folders)
     with pytest.raises(InputError, match=r"seed 0, now 1.*delete the folder's content"):
         run_stage(monkeypatch, capsys, *counts, "--seed", 1)
     assert hashes(tmp_path) == before
