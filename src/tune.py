@@ -47,20 +47,19 @@ def main() -> None:
     split.check_count(data.split, paths.folds_csv, chosen.num_folds)
     source = EnsembleMaps(data, all_members(paths, chosen))
     stage.read(f"out-of-fold maps of {len(source.fold_maps)} networks over {len(data.labels)} strips", paths.train_csv)
-    artifact = values_artifact(paths, data, source, chosen.min_class_probability)
+    artifact = values_artifact(paths, data, source)
     if not stage.is_cached(artifact):
         with experiment_lock(paths):
-            tune(stage, paths, source, artifact, chosen.min_class_probability)
+            tune(stage, paths, source, artifact)
     print_scores(stage, tuned_values.read(paths), command(paths, "report"))
     stage.done()
 
 
-def values_artifact(paths: Paths, data: TrainingSet, source: EnsembleMaps, min_class_probability: float) -> Artifact:
+def values_artifact(paths: Paths, data: TrainingSet, source: EnsembleMaps) -> Artifact:
     """The tuned values, their pictures and tables, with everything that they are chosen from."""
     inputs = {
         "training_set": data.fingerprint,
         "rules": grids_by_rule(),
-        "min_class_probability": min_class_probability,
         "maps": {f"{encoder} fold {fold}": maps.meta for (encoder, fold), maps in source.fold_maps.items()},
     }
     grids = [file for defect in CLASSES for file in (paths.grid_picture(defect), paths.grid_table(defect))]
@@ -76,10 +75,10 @@ def grids_by_rule() -> dict[str, str]:
     }
 
 
-def tune(stage: Stage, paths: Paths, source: EnsembleMaps, artifact: Artifact, min_class_probability: float) -> None:
+def tune(stage: Stage, paths: Paths, source: EnsembleMaps, artifact: Artifact) -> None:
     from severstal.tuning import search  # importing the compiler takes seconds
 
-    result = search.tune(source, core_count(), min_class_probability)
+    result = search.tune(source, core_count())
     draw_grids(paths, result)
     with replacing(paths.strip_scores) as table:
         strip_scores(source, result.dices).to_csv(table, index=False)

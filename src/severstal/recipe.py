@@ -27,14 +27,7 @@ NO_PSEUDO_LABELS = NO_FILE
 RANDOM_WEIGHTS = NO_FILE  # of encoder_weights; what is neither this nor IMAGENET is a file
 MAX_DEPTH = 5  # blocks of an encoder, and so of a decoder
 # The same for all networks: no table of an encoder sets them.
-EXPERIMENT = ("name", "num_folds", "seed", "encoders", "synthetic_variety", "synthetic_strips", "min_class_probability")
-LABELS = NO_FILE
-RANDOM_WEIGHTS = NO_FILE  # of encoder_weights; what is neither this nor IMAGENET is a file
-MAX_DEPTH = 5  # blocks of an encoder, and so of a decoder
-# The same for all networks: no table of an encoder sets them.
-EXPERIMENT = (
-    *("name", "num_folds", "seed", "encoders", "synthetic_variety", "synthetic_strips", "min_class_probability"),
-)
+EXPERIMENT = ("name", "num_folds", "seed", "encoders", "synthetic_variety", "synthetic_strips")
 LABELS = "sources"  # the key of recipe.json that says where its values come from
 
 
@@ -130,12 +123,6 @@ class Recipe(BaseModel):
     torch_compile: bool = Field(
         False, description="compile the network for training on a GPU (torch.compile), which takes minutes at first"
     )
-    # tuning
-    min_class_probability: Annotated[float, Field(ge=0, le=0.9)] = Field(
-        0.0,
-        description="class probability, by the classifier, below which a strip gets no mask of the class; tuning may "
-        "choose a higher one; for strips unlike those that are tuned on",
-    )
     # inference
     tta: tuple[Literal["horizontal", "vertical", "both"], ...] = Field(
         ("horizontal",), description="flips averaged with the plain view in the exported graph, or none"
@@ -176,15 +163,6 @@ class Recipe(BaseModel):
             raise ValueError(
                 f"augment: strong exchanges rows and columns, and crops of {self.crop_height}x{self.crop_width} are "
                 "not square: choose --crop-height and --crop-width alike, or --augment light"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _class_probability_needs_a_classifier(self) -> Recipe:
-        if self.min_class_probability and not self.classifier_loss_weight:
-            raise ValueError(
-                "min_class_probability: the networks have no classifier: give a --classifier-loss-weight above 0, or "
-                "--min-class-probability 0"
             )
         return self
 

@@ -36,7 +36,6 @@ from severstal.recipe_values import SourcedValues
             r"recipe sample: augment: strong .* not square: choose --crop-height",
         ),
         ({"decoder_channels": [16, 16, 8, 8], "decoder_stride": 4}, "decoder_channels: with a .* at most 3 blocks"),
-        ({"min_class_probability": 0.5, "classifier_loss_weight": 0}, "min_class_probability: the networks have no classifier"),
     ],
     ids=str,
 )

@@ -92,14 +92,6 @@ def test_a_classifier_that_knows_is_used_and_one_that_does_not_is_not() -> None:
     assert useless.dices["nested"].mean() < 0.7
 
 
-def test_no_class_gets_a_mask_below_the_least_class_probability() -> None:
-    useless = StripsWithHeads(informative=False)
-    rules = search.tune(useless, workers=2, min_class_probability=0.3).values.rules
-    assert [rule.classifier.min_probability for rule in rules] == [77] * 4, "the lowest that is allowed, as none gains"
-    informative = search.tune(StripsWithHeads(informative=True), workers=2, min_class_probability=0.8)
-    assert all(rule.classifier.min_probability >= 204 for rule in informative.values.rules)
-
-
 def test_the_pass_that_compares_classifier_uses_counts_what_the_full_pass_counts() -> None:
     source = StripsWithHeads(informative=True)
     dealt = blocks.deal(source.folds)

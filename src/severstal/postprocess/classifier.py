@@ -66,9 +66,3 @@ CANDIDATES = (
     ClassifierUse(use="soft"),
     ClassifierUse(use="area"),
 )
-
-
-def allowed_uses(min_class_probability: float) -> list[int]:
-    """Positions in :data:`CANDIDATES` of the uses that leave no mask below this class probability: for 0, of all."""
-    least = round(FULL * min_class_probability)
-    return [position for position, use in enumerate(CANDIDATES) if (use.min_probability or 0) >= least]

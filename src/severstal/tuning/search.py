@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from severstal.data.labels import CLASSES
-from severstal.postprocess.classifier import CANDIDATES, UNUSED, ClassifierUse, allowed_uses
+from severstal.postprocess.classifier import CANDIDATES, UNUSED, ClassifierUse
 from severstal.postprocess.rules import DEFAULT
 from severstal.tuning import grids, selection
 from severstal.tuning.blocks import Block, EnsembleWeights, Maps, counts_and_folds, deal
@@ -63,20 +63,13 @@ class _Choice:
         return [(self.ensemble_weights, c, use) for c, use in enumerate(self.uses)]
 
 
-def tune(source: Maps, workers: int, min_class_probability: float = 0.0) -> Tuned:
-    """Choose values on all strips, and score them by nested cross-validation.
-
-    Args:
-        min_class_probability: below which no class gets a mask, where networks have a classification head; the values
-            that are chosen may ask for more.
-    """
+def tune(source: Maps, workers: int) -> Tuned:
+    """Choose values on all strips, and score them by nested cross-validation."""
     blocks = deal(source.folds)
     choices = _choose_ensemble_weights(source, blocks, workers)
     classifier_scores = None
     if source.has_heads:
-        choices, classifier_scores = _choose_classifier_uses(
-            source, blocks, choices, allowed_uses(min_class_probability), workers
-        )
+        choices, classifier_scores = _choose_classifier_uses(source, blocks, choices, workers)
     keys = list(dict.fromkeys(key for choice in choices for key in choice.grid_keys()))
     by_key = grids.grids_of(source, blocks, keys, workers)
     values, *nested = (_choose_rules(choice, by_key) for choice in choices)
@@ -101,7 +94,7 @@ def _choose_ensemble_weights(source: Maps, blocks: list[Block], workers: int) ->
 
 
 def _choose_classifier_uses(
-    source: Maps, blocks: list[Block], choices: list[_Choice], allowed: list[int], workers: int
+    source: Maps, blocks: list[Block], choices: list[_Choice], workers: int
 ) -> tuple[list[_Choice], np.ndarray]:
     """The choices with each class's use of the classifier, and :attr:`Tuned.classifier_scores`."""
     counts, folds = counts_and_folds(blocks)
@@ -111,8 +104,8 @@ def _choose_classifier_uses(
     }
 
     def use(choice: _Choice, c: int) -> ClassifierUse:
-        on, of_class = choice.selected, sums[choice.ensemble_weights][allowed, :, c : c + 1]
-        return CANDIDATES[allowed[selection.choose_alternative(of_class[:, on], counts[on], folds[on])]]
+        on, of_class = choice.selected, sums[choice.ensemble_weights][:, :, c : c + 1]
+        return CANDIDATES[selection.choose_alternative(of_class[:, on], counts[on], folds[on])]
 
     with_uses = [
         _Choice(choice.selected, choice.ensemble_weights, tuple(use(choice, c) for c in range(len(CLASSES))))
