@@ -27,7 +27,7 @@ from severstal.hardware import core_count
 from severstal.paths import Paths
 from severstal.postprocess import tuned_values
 from severstal.postprocess.classifier import CANDIDATES
-from severstal.postprocess.rules import RULES
+from severstal.postprocess.rules import RULES, plain_rule
 from severstal.postprocess.tuned_values import Choice, TunedValues
 
 if TYPE_CHECKING:
@@ -47,23 +47,24 @@ def main() -> None:
     split.check_count(data.split, paths.folds_csv, chosen.num_folds)
     source = EnsembleMaps(data, all_members(paths, chosen))
     stage.read(f"out-of-fold maps of {len(source.fold_maps)} networks over {len(data.labels)} strips", paths.train_csv)
-    artifact = values_artifact(paths, data, source)
+    is_plain = chosen.postprocess == "plain"
+    artifact = values_artifact(paths, data, source, is_plain)
     if not stage.is_cached(artifact):
         with experiment_lock(paths):
-            tune(stage, paths, source, artifact)
-    print_scores(stage, tuned_values.read(paths), command(paths, "report"))
+            tune(stage, paths, source, artifact, is_plain)
+    print_scores(stage, tuned_values.read(paths), command(paths, "report"), is_plain)
     stage.done()
 
 
-def values_artifact(paths: Paths, data: TrainingSet, source: EnsembleMaps) -> Artifact:
+def values_artifact(paths: Paths, data: TrainingSet, source: EnsembleMaps, is_plain: bool) -> Artifact:
     """The tuned values, their pictures and tables, with everything that they are chosen from."""
     inputs = {
         "training_set": data.fingerprint,
-        "rules": grids_by_rule(),
+        "rules": plain_rule(source.has_heads).model_dump(mode="json") if is_plain else grids_by_rule(),
         "maps": {f"{encoder} fold {fold}": maps.meta for (encoder, fold), maps in source.fold_maps.items()},
     }
     grids = [file for defect in CLASSES for file in (paths.grid_picture(defect), paths.grid_table(defect))]
-    tables = [paths.strip_scores, *([paths.classifier_table] if source.has_heads else [])]
+    tables = [paths.strip_scores, *([paths.classifier_table] if source.has_heads and not is_plain else [])]
     return Artifact(paths.postprocess, inputs, VERSION, (*grids, *tables))
 
 
@@ -75,10 +76,11 @@ def grids_by_rule() -> dict[str, str]:
     }
 
 
-def tune(stage: Stage, paths: Paths, source: EnsembleMaps, artifact: Artifact) -> None:
+def tune(stage: Stage, paths: Paths, source: EnsembleMaps, artifact: Artifact, is_plain: bool) -> None:
     from severstal.tuning import search  # importing the compiler takes seconds
 
-    result = search.tune(source, core_count())
+    choose = search.untuned if is_plain else search.tune
+    result = choose(source, core_count())
     draw_grids(paths, result)
     with replacing(paths.strip_scores) as table:
         strip_scores(source, result.dices).to_csv(table, index=False)
@@ -138,16 +140,22 @@ def classifier_table(scores: np.ndarray) -> pd.DataFrame:
     return frame
 
 
-def print_scores(stage: Stage, values: TunedValues, report: str) -> None:
+def print_scores(stage: Stage, values: TunedValues, report: str, is_plain: bool) -> None:
     """Print the scores; ``report`` is the command that shows more."""
+    scores = dict(values.scores)
+    if is_plain:
+        stage.say("plain values, none of them chosen on these strips (--postprocess plain)")
+        scores["plain"] = scores.pop("nested")
+        del scores["tuned"]
     stage.say("Dice        mean     class 1  class 2  class 3  class 4")
-    for name, score in values.scores.items():
+    for name, score in scores.items():
         stage.say(f"{name:<10}  " + "  ".join(f"{score[key]:.5f}" for key in KEYS))
     low, high = values.intervals["nested"]["mean"]
-    stage.say(f"nested is {low:.4f} to {high:.4f} in 95 % of resamples of the {values.strips} strips")
+    last = "plain" if is_plain else "nested"
+    stage.say(f"{last} is {low:.4f} to {high:.4f} in 95 % of resamples of the {values.strips} strips")
     for defect, rule in enumerate(values.rules, start=1):
-        stage.say(f"class {defect}: {rule}; {gain(values, str(defect))}")
-    for defect in useless_classes(values):
+        stage.say(f"class {defect}: {rule}" if is_plain else f"class {defect}: {rule}; {gain(values, str(defect))}")
+    for defect in [] if is_plain else useless_classes(values):
         stage.say(
             f"warning: class {defect} is found no better than by predicting it nowhere: train longer, or see its curve "
             f"and strips in the report (`{report}`)"

@@ -24,7 +24,7 @@ VERSIONS = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "n
 # Values that shape what is made from the weights, or only how fast.
 NOT_OF_WEIGHTS = (
     *("name", "tta", "num_workers", "eval_batch_size", "pseudo_labels", "from_folds"),
-    *("synthetic_variety", "synthetic_strips"),
+    *("synthetic_variety", "synthetic_strips", "postprocess"),
 )
 
 

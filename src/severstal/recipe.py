@@ -27,7 +27,7 @@ NO_PSEUDO_LABELS = NO_FILE
 RANDOM_WEIGHTS = NO_FILE  # of encoder_weights; what is neither this nor IMAGENET is a file
 MAX_DEPTH = 5  # blocks of an encoder, and so of a decoder
 # The same for all networks: no table of an encoder sets them.
-EXPERIMENT = ("name", "num_folds", "seed", "encoders", "synthetic_variety", "synthetic_strips")
+EXPERIMENT = ("name", "num_folds", "seed", "encoders", "synthetic_variety", "synthetic_strips", "postprocess")
 LABELS = "sources"  # the key of recipe.json that says where its values come from
 
 
@@ -123,7 +123,12 @@ class Recipe(BaseModel):
     torch_compile: bool = Field(
         False, description="compile the network for training on a GPU (torch.compile), which takes minutes at first"
     )
-    # inference
+    # tuning and inference
+    postprocess: Literal["tuned", "plain"] = Field(
+        "tuned",
+        description="values that turn maps into masks: tuned on the training strips, or plain, for strips unlike "
+        "those: pixels, and by the classifier classes, of at least one half",
+    )
     tta: tuple[Literal["horizontal", "vertical", "both"], ...] = Field(
         ("horizontal",), description="flips averaged with the plain view in the exported graph, or none"
     )

@@ -18,7 +18,7 @@ def values_artifact(paths: Paths) -> Artifact:
     """The artifact of an experiment without networks, of its record alone."""
     stage = runpy.run_path(str(ROOT / "src" / "tune.py"))
     source = SimpleNamespace(fold_maps={}, has_heads=False)
-    return replace(stage["values_artifact"](paths, read_training_set(paths), source), files=())
+    return replace(stage["values_artifact"](paths, read_training_set(paths), source, is_plain=False), files=())
 
 
 def test_another_grid_of_a_rule_is_tried_on_an_experiment_that_is_tuned(tiny, monkeypatch) -> None:

@@ -92,6 +92,17 @@ def test_a_classifier_that_knows_is_used_and_one_that_does_not_is_not() -> None:
     assert useless.dices["nested"].mean() < 0.7
 
 
+def test_plain_values_are_chosen_on_no_strip_and_scored_on_all() -> None:
+    source = StripsWithHeads(informative=True)
+    result = search.untuned(source, workers=2)
+    (rule,) = set(result.values.rules)
+    assert (rule.threshold, rule.classifier.min_probability, result.classifier_scores) == (128, 128, None)
+    assert result.nested == [result.values] * len(source.folds)
+    assert np.array_equal(result.dices["nested"], result.dices["tuned"])
+    without = search.untuned(Strips(2, 8, {"a": 30}), workers=1)
+    assert without.values.rules[0].classifier == UNUSED, "networks without a classifier"
+
+
 def test_the_pass_that_compares_classifier_uses_counts_what_the_full_pass_counts() -> None:
     source = StripsWithHeads(informative=True)
     dealt = blocks.deal(source.folds)

@@ -57,6 +57,7 @@ def _run(sources: Sources) -> dict[str, Any]:
         "synthetic_origin": synthetic_origin(sources.members),
         "created": datetime.now(UTC).isoformat(timespec="minutes"),
         "recipe": sources.recipe.name,
+        "postprocess": sources.recipe.postprocess,
         "encoders": list(sources.recipe.encoders),
         "folds": sources.recipe.num_folds,
         "networks": len(sources.members),

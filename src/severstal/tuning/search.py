@@ -15,7 +15,7 @@ import numpy as np
 
 from severstal.data.labels import CLASSES
 from severstal.postprocess.classifier import CANDIDATES, UNUSED, ClassifierUse
-from severstal.postprocess.rules import DEFAULT
+from severstal.postprocess.rules import DEFAULT, plain_rule
 from severstal.tuning import grids, selection
 from severstal.tuning.blocks import Block, EnsembleWeights, Maps, counts_and_folds, deal
 from severstal.tuning.grids import Key
@@ -63,6 +63,19 @@ class _Choice:
         return [(self.ensemble_weights, c, use) for c, use in enumerate(self.uses)]
 
 
+def untuned(source: Maps, workers: int) -> Tuned:
+    """Plain values, of which none is chosen on these strips, with their scores in place of the tuned and nested ones.
+
+    For strips unlike these: what networks are sure of here says little of what they are sure of there.
+    """
+    blocks = deal(source.folds)
+    rule = plain_rule(source.has_heads)
+    values = Values((1,) * len(source.encoders), (rule,) * len(CLASSES))
+    keys = [(values.ensemble_weights, c, rule.classifier) for c in range(len(CLASSES))]
+    by_key = grids.grids_of(source, blocks, keys, workers)
+    return _scored(source, values, [values] * len(source.folds), [by_key[key] for key in keys], None, workers)
+
+
 def tune(source: Maps, workers: int) -> Tuned:
     """Choose values on all strips, and score them by nested cross-validation."""
     blocks = deal(source.folds)
@@ -73,9 +86,21 @@ def tune(source: Maps, workers: int) -> Tuned:
     keys = list(dict.fromkeys(key for choice in choices for key in choice.grid_keys()))
     by_key = grids.grids_of(source, blocks, keys, workers)
     values, *nested = (_choose_rules(choice, by_key) for choice in choices)
+    of_values = [by_key[key] for key in choices[0].grid_keys()]
+    return _scored(source, values, nested, of_values, classifier_scores, workers)
+
+
+def _scored(
+    source: Maps,
+    values: Values,
+    nested: list[Values],
+    of_values: list[BlockSums],
+    classifier_scores: np.ndarray | None,
+    workers: int,
+) -> Tuned:
+    """The values with every strip's Dice."""
     default = Values((1,) * len(source.encoders), (DEFAULT,) * len(CLASSES))
     dices = score_strips(source, default, values, nested, workers)
-    of_values = [by_key[key] for key in choices[0].grid_keys()]
     _check_grids_agree(values, of_values, dices["tuned"])
     return Tuned(values, nested, dices, intervals(dices), of_values, classifier_scores)
 
