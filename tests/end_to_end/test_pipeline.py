@@ -140,3 +140,18 @@ def test_strips_of_ones_own_are_predicted_without_the_competitions_files(experim
     paths = Paths(tmp_path / "nothing", experiment.folds, tmp_path / "out")
     run_stage_in_process("predict", paths, "--images=mill", "--engine", "onnxruntime")
     assert len(read_table(paths.submission).rows) == TEST_STRIPS * 4
+
+
+def test_plain_values_need_no_training_and_are_not_called_tuned(experiment, tmp_path) -> None:
+    paths = Paths(experiment.input, tmp_path / "folds", tmp_path / "submissions")
+    shutil.copytree(experiment.folds, paths.folds)
+    run_stage_in_process("make_folds", paths, "--postprocess", "plain")
+    assert "epoch" not in run_stage_in_process("train", paths).stdout
+    printed = run_stage_in_process("tune", paths).stdout
+    assert "plain values" in printed
+    assert "class 4: pixels from 128/255, masks from 584 px, none below a class probability of 128/255" in printed
+    assert "nested" not in printed
+    run_stage_in_process("export", paths)
+    run_stage_in_process("predict", paths)
+    run_stage_in_process("report", paths)
+    assert "None was chosen on these strips" in paths.report_page.read_text()
