@@ -16,9 +16,8 @@ from severstal.artifacts import write_json
 from severstal.data.labels import masks
 from severstal.data.training_set import read_training_set
 from severstal.paths import Paths
+from severstal.postprocess.classifier import ClassifierUse
 from severstal.postprocess.rules import MaskArea
-
-FIXED = MaskArea(threshold=128, min_area=0)
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def test_each_way_of_training_is_scored_once(tiny, mill, tmp_path, monkeypatch, 
     pretrained = job(tiny)
     write_random_weights(pretrained.member, pretrained.new_config())
     arguments = f"few_labels --input {mill.input} --from {tiny.folds} --output {tmp_path / 'curve'} --num-folds 2"
-    options = "--labelled 0 3 --steps 2 --mixed 0 4 --seeds 5 --threshold .5 --jobs 1"
+    options = "--labelled 0 3 --steps 2 --mixed 0 4 --seeds 5 --jobs 1"
     monkeypatch.setattr("sys.argv", f"{arguments} {options}".split())
     claimed = []
     monkeypatch.setattr(trial, "claim_gpu", lambda: claimed.append("a GPU"))
@@ -47,7 +46,7 @@ def test_each_way_of_training_is_scored_once(tiny, mill, tmp_path, monkeypatch, 
     is_pretrained = rows["network"] != ""
     found = [(*pair, start) for *pair, start in zip(rows["labelled"], rows["synthetic"], is_pretrained, strict=True)]
     assert found == [(0, 0, True), (3, 0, False), (3, 0, True), (3, 4, True)]
-    draws = (rows["fixed"] < 0.5).tolist()
+    draws = (rows["plain"] < 0.5).tolist()
     assert draws == is_pretrained.tolist(), "the pretrained network draws everywhere, an untrained one nowhere"
     assert rows["trained_on"].tolist() == [0, 3, 3, 3]
     assert (tmp_path / "curve" / "table.md").read_text().count("\n") == 2 + 1 + 2 + 2
@@ -76,13 +75,16 @@ def test_no_strip_is_learned_and_scored_and_synthetic_ones_are_half(mill, tmp_pa
     assert data.labels[f"0-{chosen[0]}"] == source.labels[chosen[0]]
 
 
-def test_scores_at_best_and_at_fixed_values(tiny) -> None:
+def test_scores_at_best_and_at_plain_values(tiny) -> None:
     data = read_training_set(tiny)
     truths = {image: masks(codes, 64, 96) for image, codes in data.labels.items()}
-    maps = {image: np.where(truth, 100, 20).astype(np.uint8) for image, truth in truths.items()}  # all below 128
-    row = score(iter(maps.items()), data, FIXED)
+    rule = MaskArea(threshold=90, min_area=0, classifier=ClassifierUse(use="hard", min_probability=128))
+    maps = [(image, np.where(truth, 100, 20).astype(np.uint8)) for image, truth in truths.items()]
+    seen = score(((*found, np.full(4, 200, np.uint8)) for found in maps), data, rule)
+    assert seen["best"] == seen["plain"] == 1
+    row = score(((*found, np.full(4, 50, np.uint8)) for found in maps), data, rule)
     assert row["best"] == 1
-    assert row["fixed"] == row["empty"] == pytest.approx(1 - 8 / 48, abs=1e-4), "8 of 48 cells hold a defect"
+    assert row["plain"] == row["empty"] == pytest.approx(1 - 8 / 48, abs=1e-4), "8 of 48 cells hold a defect"
     assert row["class_1"] == pytest.approx(1 - sum(truth[0].any() for truth in truths.values()) / 12, abs=1e-4)
 
 

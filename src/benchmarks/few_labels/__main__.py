@@ -35,7 +35,6 @@ from severstal.console import Stage, parser, path, paths_of
 from severstal.errors import run_stage
 from severstal.experiment import Member
 from severstal.paths import Paths
-from severstal.postprocess.classifier import FULL
 from severstal.processes import process_pool
 from severstal.training.launcher import default_concurrency
 from severstal.training.threads import threads_of_each
@@ -77,15 +76,14 @@ def key_of(row: dict[str, Any]) -> tuple:
 
 def plan(options: Namespace, data: str, network: str) -> list[Trial]:
     """Every training that the options ask for. The pretrained network as it is needs no seed and is scored once."""
-    fixed = (round(options.threshold * FULL), options.min_area)
     trials = []
     for labelled, fold in product(options.labelled, range(options.score_folds)):
         if not labelled:
-            trials.append(Trial(data, network, 0, 0, 0, 0.0, 0, fold, *fixed))
+            trials.append(Trial(data, network, 0, 0, 0, 0.0, 0, fold))
             continue
         starts = [("", 0), *((network, synthetic) for synthetic in options.mixed)]
         for (weights, synthetic), rate, seed in product(starts, options.learning_rates, options.seeds):
-            trials.append(Trial(data, weights, labelled, synthetic, options.steps, rate, seed, fold, *fixed))
+            trials.append(Trial(data, weights, labelled, synthetic, options.steps, rate, seed, fold))
     return trials
 
 
@@ -122,8 +120,6 @@ def parse() -> Namespace:
     add("--mixed", type=int, nargs="+", default=[0], help="strips of --from to train on beside the labelled ones, in "
         "equal parts; one line of the curve each (default 0)")  # fmt: skip
     add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default 0 1 2)")
-    add("--threshold", type=float, default=0.7, help="the fixed value, a probability (default 0.7)")
-    add("--min-area", type=int, default=600, help="the fixed value, pixels of a mask (default 600)")
     add("--jobs", type=int, metavar="N", help="trainings at once; default: one per GPU, without one per core")
     return command_line.parse_args()
 

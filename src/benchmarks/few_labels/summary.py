@@ -12,8 +12,8 @@ from matplotlib import pyplot as plt
 
 from severstal.data.labels import CLASSES
 
-SCORES = ["best", "fixed", *(f"class_{defect}" for defect in CLASSES), "empty"]
-TITLES = {"best": "at the best values for these strips", "fixed": "at the fixed values"}
+SCORES = ["best", "plain", *(f"class_{defect}" for defect in CLASSES), "empty"]
+TITLES = {"best": "at the best values for these strips", "plain": "at plain values"}
 WITHOUT = "the recipe's first weights"
 
 
@@ -53,7 +53,7 @@ def _name(network: str, synthetic: int, learning_rate: float, steps: int) -> str
 def markdown(summary: pd.DataFrame) -> str:
     """A row per point: Dice as ``.812 ± .010``, the spread of the seeds."""
     classes = [f"class {defect}" for defect in CLASSES]
-    header = ["first weights", "labelled", "trained on", "seeds", "best values", "fixed values", *classes, "empty file"]
+    header = ["first weights", "labelled", "trained on", "seeds", "best values", "plain values", *classes, "empty file"]
     lines = [header, ["---"] * len(header)]
     for row in summary.to_dict("records"):
         cells = [_dice(row[score], row[f"{score}_sd"]) for score in SCORES]

@@ -22,17 +22,16 @@ from severstal.data.training_set import TrainingSet, read_training_set
 from severstal.experiment import Member
 from severstal.models.inference_graph import load_inference_graph
 from severstal.paths import Paths
-from severstal.postprocess.classifier import FULL
 from severstal.postprocess.level_counts import Workspace, count_levels
 from severstal.postprocess.metric import dice
-from severstal.postprocess.rules import MaskArea
+from severstal.postprocess.rules import MaskArea, Rule, plain_rule
 from severstal.recipe import NO_FILE
 from severstal.training.crops import StripDataset
 from severstal.training.gpu_lock import claim_gpu
 from severstal.training.job import Job
 from severstal.training.validation import predict_out_of_fold
 
-Maps = Iterator[tuple[str, np.ndarray]]
+Maps = Iterator[tuple[str, np.ndarray, np.ndarray]]  # a strip, its map, its class probabilities
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,6 @@ class Trial:
         steps: of training.
         seed: of the training and of the choice of strips.
         fold: that is scored; strips are chosen from the others.
-        threshold: of 255, fixed for all classes.
-        min_area: of a mask in pixels, fixed for all classes.
     """
 
     data: str
@@ -59,8 +56,6 @@ class Trial:
     learning_rate: float
     seed: int
     fold: int
-    threshold: int
-    min_area: int
 
 
 @dataclass(frozen=True)
@@ -91,7 +86,8 @@ class Runner:
         write_training_set(paths, self.source, held_out, chosen, *self._synthetic(trial))
         data = read_training_set(paths)
         maps = self._train(trial, data) if trial.labelled else self._predict(data)
-        scores = score(maps, data, MaskArea(threshold=trial.threshold, min_area=trial.min_area))
+        has_classifier = self.pretrained.config().recipe.classifier_loss_weight > 0
+        scores = score(maps, data, plain_rule(has_classifier))
         shutil.rmtree(root)
         counts = {"trained_on": len(chosen), "held_out": len(held_out)}
         return asdict(trial) | counts | scores | {"seconds": round(time.monotonic() - began)}
@@ -119,37 +115,37 @@ class Runner:
         member = Member(data.paths, self.pretrained.encoder, HELD_OUT)
         Job.of(member, data, base, given).run(num_jobs=self.num_jobs, num_threads=self.num_threads)
         found = FoldMaps(member.files.oof, member.remake)
-        return ((image, found[image]) for image in found.images)
+        return ((image, found[image], found.class_probability(image)) for image in found.images)
 
     def _predict(self, data: TrainingSet) -> Maps:
         """Maps of the pretrained network as it is, computed on the CPU, where the few strips take seconds."""
         validation = StripDataset(TrainingStrips(data), data.images(HELD_OUT, held_out=True))
         device, values = torch.device("cpu"), self.pretrained.config().recipe
         graph = load_inference_graph(self.pretrained, device)
-        answers = predict_out_of_fold(
+        return predict_out_of_fold(
             graph, validation, values.eval_batch_size, device, num_workers=values.num_workers, num_jobs=self.num_jobs
         )
-        return ((image, probability) for image, probability, _ in answers)
 
 
-def score(maps: Maps, data: TrainingSet, fixed: MaskArea) -> dict[str, float]:
-    """Mean Dice of strips at the best values of each class, at fixed values, and of an empty file.
+def score(maps: Maps, data: TrainingSet, plain: Rule) -> dict[str, float]:
+    """Mean Dice of strips at the best values of each class, at plain values, and of an empty file.
 
     The best values are chosen on the strips that they are scored on, so ``best`` is too good where strips are few.
     """
     grids: list[np.ndarray] = []
-    dice_fixed: list[np.ndarray] = []
+    dice_plain: list[np.ndarray] = []
     empty: list[np.ndarray] = []
     workspace = Workspace(data.height, data.width)
-    for image, probability in maps:
+    for image, probability, class_probabilities in maps:
         truth = masks(data.labels[image], data.height, data.width)
         grid = np.stack([MaskArea.empty_grid() for _ in CLASSES])
         for of_class, found, mask in zip(grid, probability, truth, strict=True):
             MaskArea.add_to_grid(count_levels(workspace, found, mask if mask.any() else None), of_class)
         grids.append(grid)
-        dice_fixed.append(dice(np.stack([fixed.apply(found, FULL) for found in probability]), truth))
+        pairs = zip(probability, map(int, class_probabilities), strict=True)
+        dice_plain.append(dice(np.stack([plain.apply(found, likely) for found, likely in pairs]), truth))
         empty.append(np.array([not mask.any() for mask in truth]))
-    best, per_class = np.mean(grids, axis=0).max(axis=(1, 2)), np.mean(dice_fixed, axis=0)
+    best, per_class = np.mean(grids, axis=0).max(axis=(1, 2)), np.mean(dice_plain, axis=0)
     classes = {f"class_{defect}": per_class[defect - 1] for defect in CLASSES}
-    row = {"best": best.mean(), "fixed": per_class.mean(), "empty": np.mean(empty)} | classes
+    row = {"best": best.mean(), "plain": per_class.mean(), "empty": np.mean(empty)} | classes
     return {name: round(float(value), 4) for name, value in row.items()}
