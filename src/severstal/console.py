@@ -104,12 +104,18 @@ def seconds_of(text: str) -> float:
     return float(hours * 3600 + minutes * 60 + seconds)
 
 
+def _print_line(text: str) -> None:
+    """Print with one write: ``print`` may write the end of the line apart, and another process a line before it."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 class _Terminal(logging.Handler):
     """Prints records to ``sys.stdout`` as it is now: tests and notebooks replace it while a process runs."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            print(self.format(record), file=sys.stdout, flush=True)
+            _print_line(self.format(record))
         except Exception:
             self.handleError(record)
 
@@ -142,10 +148,10 @@ class Stage:
         self._began = time.monotonic()
         self._has_written = False
         set_up_logging()
-        print(f"== {name}" + ("  (synthetic steel)" if self._is_synthetic else ""), flush=True)
+        _print_line(f"== {name}" + ("  (synthetic steel)" if self._is_synthetic else ""))
 
     def say(self, text: str) -> None:
-        print(f"   {text}", flush=True)
+        _print_line(f"   {text}")
 
     def say_origin(self, synthetic_origin: str) -> None:
         """Say how synthetic steel taught the networks in use, unless the first line says that all is synthetic."""

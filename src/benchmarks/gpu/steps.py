@@ -105,7 +105,7 @@ def run_all(steps: Sequence[Step], logs: Path, say: Say) -> Iterator[Result]:
     end = ""
     for number, step in enumerate(steps):
         kept = sum(later.seconds for later in steps[number + 1 :] if not later.missing_packages())
-        limit = min(STRETCH * step.seconds, ends_at - time.monotonic() - kept)
+        limit = max(min(STRETCH * step.seconds, ends_at - time.monotonic() - kept), 0.0)
         reason = end or _obstacle(step, results)
         if reason:
             result = Result(step.name, "skipped", reason=reason)
