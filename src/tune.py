@@ -154,8 +154,11 @@ def print_scores(stage: Stage, values: TunedValues, report: str, is_plain: bool)
     last = "plain" if is_plain else "nested"
     stage.say(f"{last} is {low:.4f} to {high:.4f} in 95 % of resamples of the {values.strips} strips")
     for defect, rule in enumerate(values.rules, start=1):
-        stage.say(f"class {defect}: {rule}" if is_plain else f"class {defect}: {rule}; {gain(values, str(defect))}")
-    for defect in [] if is_plain else useless_classes(values):
+        gained = "" if is_plain else f"; {gain(values, str(defect))}"
+        stage.say(f"class {defect}: {rule}{gained}")
+    if is_plain:
+        return
+    for defect in useless_classes(values):
         stage.say(
             f"warning: class {defect} is found no better than by predicting it nowhere: train longer, or see its curve "
             f"and strips in the report (`{report}`)"

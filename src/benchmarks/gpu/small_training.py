@@ -7,17 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.stages import experiment, run
-from severstal import recipe
+from benchmarks.gpu.stages import run, small_experiment
 from severstal.experiment import Member
 from severstal.paths import Paths
 
 
 def main() -> None:
     work, amp, folds, *values = sys.argv[1:]
-    paths = experiment(Path(work) / amp)
-    run("make_folds", paths, "--recipe", "sample", "--amp", amp, *values)
-    (encoder,) = recipe.read(paths).encoders
+    paths, encoder = small_experiment(Path(work) / amp, amp, values)
     chosen = (encoder, 0) if folds == "1" else ()
     seconds = run("train", paths, *chosen, "--jobs", 1)
     records = read_log(paths, encoder)

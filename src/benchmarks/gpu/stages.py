@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+from severstal import recipe
 from severstal.commands import folder_options
 from severstal.paths import Paths
 
@@ -28,11 +30,24 @@ def run(stage: str, paths: Paths, *arguments: object) -> float:
 
     If it fails, this process ends with its exit code, and the log ends with its message.
     """
+    return run_command(command(stage, paths, *arguments))
+
+
+def run_command(arguments: Sequence[str]) -> float:
+    """The same for a command."""
     began = time.monotonic()
-    done = subprocess.run(command(stage, paths, *arguments), stdout=sys.stderr)
+    done = subprocess.run(arguments, stdout=sys.stderr)
     if done.returncode:
         sys.exit(done.returncode)
     return round(time.monotonic() - began, 1)
+
+
+def small_experiment(folder: Path, amp: str, values: Sequence[str]) -> tuple[Paths, str]:
+    """An experiment of recipe ``sample`` with other values, split into folds; its folders and its one encoder."""
+    paths = experiment(folder)
+    run("make_folds", paths, "--recipe", "sample", "--amp", amp, *values)
+    (encoder,) = recipe.read(paths).encoders
+    return paths, encoder
 
 
 def tune_once(paths: Paths) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from severstal.artifacts import replacing
 from severstal.engines.base import BATCH_SIZE
-from severstal.engines.tensorrt.library import RTX_TURING, create_logger
+from severstal.engines.tensorrt.library import TURING, create_logger
 from severstal.errors import InputError
 from severstal.hardware import current_gpu
 
@@ -92,7 +92,7 @@ def _target_turing(trt: ModuleType, config: Any) -> None:
     "CPU-Only AOT and TensorRT-RTX Engines").
     """
     gpu = current_gpu()
-    if gpu and gpu["compute_cap"] == RTX_TURING:
+    if gpu and float(gpu["compute_cap"]) == TURING:
         config.num_compute_capabilities = 1
         config.set_compute_capability(trt.ComputeCapability.SM75, 0)
 

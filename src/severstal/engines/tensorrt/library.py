@@ -10,10 +10,9 @@ from typing import Any
 from severstal.errors import InputError
 
 NAMES = ("tensorrt", "tensorrt_rtx")
-TURING = 7.5  # the oldest compute capability that TensorRT from 10.13 on supports
+TURING = 7.5  # the oldest compute capability that TensorRT from 10.13 on supports, and TensorRT-RTX if asked to
 # Compute capabilities that TensorRT-RTX supports. On 9.0 (H100, H200) it refuses to load what it built there.
 RTX_CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
-RTX_TURING = "7.5"  # for which it builds only if asked to
 
 
 def library() -> ModuleType:
