@@ -25,24 +25,10 @@ while [ $# -gt 0 ]; do
 done
 
 if [ "$show" = 1 ]; then exec bash "$ROOT"/bin/make_folds.sh "${folders[@]}" "${recipe[@]}" --show-recipe; fi
-# A typo shall not be found after hours of training: the options are checked before anything is written.
+# What is wrong shall not be found after hours of training: all is checked before anything is written.
 bash "$ROOT"/bin/make_folds.sh "${folders[@]}" "${recipe[@]}" --show-recipe > /dev/null
-"$PYTHON" -c 'import sys
-from severstal.engines.catalog import choose
-from severstal.errors import run_stage
-run_stage(lambda: choose(sys.argv[1]))' "${engine[1]-auto}"
-
+bash "$ROOT"/bin/check_run.sh "${folders[@]}" "${engine[@]}"
 bash "$ROOT"/bin/make_input.sh "${folders[@]}" "${steel[@]}"
-# What only prediction reads is checked before hours of training, too.
-"$PYTHON" -c 'from severstal.console import parser, paths_of
-from severstal.errors import run_stage
-from severstal.inference.submission import form_of
-run_stage(lambda: form_of(paths_of(parser("").parse_args())))' "${folders[@]}" || {
-  code=$?
-  echo "run_all.sh ends with a submission for the strips of test_images/. Without such strips, run make_folds.sh," \
-    "train.sh, tune.sh and export.sh, and later predict.sh --images DIR" >&2
-  exit $code
-}
 bash "$ROOT"/bin/make_folds.sh "${folders[@]}" "${recipe[@]}"
 bash "$ROOT"/bin/train.sh "${folders[@]}"
 bash "$ROOT"/bin/tune.sh "${folders[@]}"
