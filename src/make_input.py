@@ -24,7 +24,7 @@ from severstal.synthetic import dataset
 from severstal.synthetic.variety import VARIETIES
 
 OF_RECIPE = {"train": "synthetic_strips", "variety": "synthetic_variety"}
-DEFAULTS: dict[str, Any] = {"test": 96, "seed": 0} | {
+DEFAULTS: dict[str, Any] = {"test": 192, "seed": 0} | {
     name: recipe.Recipe.model_fields[field].default for name, field in OF_RECIPE.items()
 }
 
