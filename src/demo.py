@@ -1,7 +1,7 @@
 """Serve a web page on this machine that shows the defects of a strip you drop on it.
 
-Reads a trained run's folds/; writes nothing. Networks that do not fit into --max-seconds per strip are left out, and
-the page says so; --all keeps them.
+Reads a trained run's folds/, up to six strips of input/test_images/ as examples, and the result of --result; writes
+nothing. Networks that do not fit into --max-seconds per strip are left out, and the page says so; --all keeps them.
 
     bash bin/demo.sh
     bash bin/demo.sh --engine openvino-int8 --port 8080

@@ -38,7 +38,10 @@ def main() -> None:
     stage_parser.add_argument("encoder", nargs="?", help="train only this encoder")
     stage_parser.add_argument("fold", nargs="?", type=int, help="train only this fold")
     stage_parser.add_argument(
-        "--jobs", type=int, metavar="N", help="networks trained at once; default: one per GPU, without one per core"
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="networks trained at once; default: one per GPU, or per core without a GPU",
     )
     stage_parser.add_argument(
         "--backend", choices=BACKENDS, default="local", help="where: this machine (default), or a cluster"

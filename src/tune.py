@@ -1,7 +1,9 @@
 """Choose ensemble weights and each class's rule of post-processing on the ensemble's out-of-fold maps.
 
 Reads input/train.csv, folds/folds.csv and every folds/<encoder>/<fold>/oof.npz; writes folds/postprocess.json, the
-tuned grids as folds/tuning/class_<n>.png and .csv, and every strip's Dice as folds/tuning/strips.csv.
+tuned grids as folds/tuning/class_<n>.png and .csv, and every strip's Dice as folds/tuning/strips.csv; where the
+networks have a classifier, the Dice of each use of it as folds/tuning/classifier.csv. Plain values
+(``--postprocess plain``) are scored, and none is chosen.
 
     bash bin/tune.sh
 """

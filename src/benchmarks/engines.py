@@ -4,7 +4,7 @@ Reads trained networks (weights, out-of-fold maps, tuned values) and strips of t
 done yet; writes the engines beside the weights and submissions/benchmark_engines.json. An engine that fails is a row
 with the reason, and the others go on; the exit code is 2 then. Each engine is freed after its row.
 
-    bash bin/benchmark_engines.sh                  every trained network
+    bash bin/benchmark_engines.sh                  every trained network, every engine that this machine can run
     bash bin/benchmark_engines.sh resnet34 3       one
 """
 
@@ -36,7 +36,6 @@ from severstal.paths import Paths
 from severstal.postprocess import tuned_values
 
 FILES = 64  # strips at least, from files
-ENGINES = "torch,torch-fp16,tensorrt-fp32,tensorrt,tensorrt-int8"
 BATCHES = (1, 4, 8)
 
 
@@ -44,7 +43,7 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("encoder", nargs="?", help="check only this encoder")
     arguments.add_argument("fold", nargs="?", type=int, help="check only this fold")
-    arguments.add_argument("--engines", default=ENGINES, help=f"default: {ENGINES}")
+    arguments.add_argument("--engines", metavar="A,B", help="default: all that this machine can run")
     arguments.add_argument("--strips", type=int, default=32, help="strips per round of timing; default 32")
     arguments.add_argument("--rounds", type=int, default=5, help="rounds of which the median is taken; default 5")
     options = arguments.parse_args()
@@ -52,7 +51,10 @@ def main() -> None:
     stage = Stage("benchmark of engines", paths)
     chosen = recipe.read(paths)
     members = select_members(paths, chosen, options.encoder, options.fold)
-    engine_classes = [catalog.engine_class(catalog.choose(name)) for name in options.engines.split(",")]
+    if options.engines:
+        engine_classes = [catalog.engine_class(catalog.choose(name)) for name in options.engines.split(",")]
+    else:
+        engine_classes = usable_engines(stage)
     names = ", ".join(gpu["name"] for gpu in gpus()) or "no GPU"
     stage.say(f"{names}; {len(members)} networks, {len(engine_classes)} engines")
     with experiment_lock(paths):
@@ -65,6 +67,17 @@ def main() -> None:
     failures = [f"{row.network}, {row.engine}: {row.failure}" for row in checks if row.failure]
     if failures:
         raise InputError("; ".join(failures))
+
+
+def usable_engines(stage: Stage) -> list[type[Engine]]:
+    """Every engine that this machine can run; a line says why another is left out."""
+    found = []
+    for name in catalog.NAMES:
+        try:
+            found.append(catalog.engine_class(catalog.choose(name)))
+        except InputError as error:
+            stage.say(f"left out: {error}")
+    return found
 
 
 @dataclass(frozen=True)

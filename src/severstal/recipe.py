@@ -127,7 +127,7 @@ class Recipe(BaseModel):
     postprocess: Literal["tuned", "plain"] = Field(
         "tuned",
         description="values that turn maps into masks: tuned on the training strips, or plain, for strips unlike "
-        "those: pixels, and by the classifier classes, of at least one half",
+        "those: pixels of at least 0.5, on strips for which the classifier gives the class at least 0.5",
     )
     tta: tuple[Literal["horizontal", "vertical", "both"], ...] = Field(
         ("horizontal",), description="flips averaged with the plain view in the exported graph, or none"

@@ -120,7 +120,7 @@ def parse() -> Namespace:
     add("--mixed", type=int, nargs="+", default=[0], help="strips of --from to train on beside the labelled ones, in "
         "equal parts; one line of the curve each (default 0)")  # fmt: skip
     add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default 0 1 2)")
-    add("--jobs", type=int, metavar="N", help="trainings at once; default: one per GPU, without one per core")
+    add("--jobs", type=int, metavar="N", help="trainings at once; default: one per GPU, or per core without a GPU")
     return command_line.parse_args()
 
 

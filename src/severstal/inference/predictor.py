@@ -54,7 +54,8 @@ class Predictor:
 
         Args:
             folder: the folds folder of an experiment, or the folder that holds ``folds/``.
-            engine: ``auto`` is the fastest engine for this machine; others are listed by ``bash bin/export.sh --help``.
+            engine: ``auto`` is TensorRT or PyTorch in float16 on a GPU, else OpenVINO; others are listed by
+                ``bash bin/export.sh --help``.
 
         Raises:
             InputError: if a network is missing or belongs to other tuned values, or the engine is not installed; the
