@@ -22,7 +22,7 @@ def main() -> None:
     options = parser.parse_args()
     paths = console.paths_of(options)
     catalog.choose(options.engine)
-    if dataset.existing_data(paths.input) and not dataset.is_unfinished(paths.input):
+    if paths.train_images.is_dir() and not dataset.is_unfinished(paths.input):
         check_test_strips(paths)
 
 

@@ -13,7 +13,6 @@ tensorboard/, weights.safetensors and oof.npz, the probabilities of the fold's o
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -26,6 +25,7 @@ from severstal.errors import InputError, run_stage
 from severstal.experiment import experiment_lock, select_members
 from severstal.hardware import core_count
 from severstal.paths import Paths
+from severstal.processes import started_by_torchrun, torchrun_rank
 from severstal.recipe_options import add_recipe_options, given_values, table
 from severstal.training.changed_values import refuse_changes
 from severstal.training.job import Job
@@ -60,31 +60,35 @@ def main() -> None:
     split.check_count(data.split, paths.folds_csv, chosen.num_folds)
     stage.read(paths.train_csv, paths.folds_csv, paths.recipe)
     jobs = [Job.of(member, data, chosen, given) for member in selected]
-    if "WORLD_SIZE" in os.environ and len(jobs) > 1:
+    if started_by_torchrun() and len(jobs) > 1:
         raise InputError("torchrun trains one network: name its encoder and fold, as in `... resnet34 3`")
     refuse_changes(jobs)
     left = [job for job in jobs if not is_cached(stage, job)]
     pixels = data.height * data.width
+    planned = default_concurrency(options.jobs, len(jobs), pixels)  # as if none of them were finished
     launcher = Launcher(
         options.backend,
         options.address,
         default_concurrency(options.jobs, len(left), pixels),
-        threads_of_each(default_concurrency(options.jobs, len(jobs), pixels)),  # as if none of them were finished
+        threads_of_each(planned),
     )
-    say_idle_cores(stage, launcher)
+    if left and options.backend == "local":
+        say_idle_cores(stage, launcher, planned)
     with network_lock(paths, left):
         launcher.run(left, stage.say)
+    if torchrun_rank():
+        return  # the first process predicts the maps, and reports
     for job in left:
         stage.wrote(job.member.files.weights, job.member.files.oof)
     stage.done()
 
 
-def say_idle_cores(stage: Stage, launcher: Launcher) -> None:
-    """Say so where fewer networks are left than could train at once."""
+def say_idle_cores(stage: Stage, launcher: Launcher, planned: int) -> None:
+    """Say so where fewer networks are left than the ``planned`` ones that would train at once."""
     cores, share = core_count(), launcher.num_threads
-    if share and launcher.concurrency * share < cores:
+    if share and launcher.concurrency < planned:
         stage.say(
-            f"{launcher.concurrency} of the {cores // share} networks that train at once here are left: each computes "
+            f"{launcher.concurrency} of the {planned} networks that train at once here are left: each computes "
             f"on {share} of {cores} cores, as it would beside the others, so that interruptions change no weights; "
             f"--jobs {launcher.concurrency} uses all cores"
         )
@@ -92,7 +96,7 @@ def say_idle_cores(stage: Stage, launcher: Launcher) -> None:
 
 def network_lock(paths: Paths, jobs: list[Job]) -> AbstractContextManager[None]:
     """Keep other runs from training these networks; of torchrun's processes the first one does."""
-    if not jobs or int(os.environ.get("RANK", 0)):
+    if not jobs or torchrun_rank():
         return nullcontext()
     return experiment_lock(paths, [job.member for job in jobs])
 

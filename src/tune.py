@@ -30,14 +30,13 @@ from severstal.paths import Paths
 from severstal.postprocess import tuned_values
 from severstal.postprocess.classifier import CANDIDATES
 from severstal.postprocess.rules import RULES, plain_rule
-from severstal.postprocess.tuned_values import Choice, TunedValues
+from severstal.postprocess.tuned_values import SCORE_KEYS, Choice, TunedValues
 
 if TYPE_CHECKING:
     from severstal.tuning.scoring import Values
     from severstal.tuning.search import Tuned
 
 VERSION = 8  # of tuning and its files: raise it when the same maps would give others
-KEYS = ("mean", *map(str, CLASSES))
 
 
 def main() -> None:
@@ -112,7 +111,7 @@ def tuned_values_of(source: EnsembleMaps, result: Tuned) -> TunedValues:
         return {"ensemble_weights": weights, "rules": values.rules}
 
     scores = {
-        name: dict(zip(KEYS, [float(dices.mean()), *dices.mean(axis=0).tolist()], strict=True))
+        name: dict(zip(SCORE_KEYS, [float(dices.mean()), *dices.mean(axis=0).tolist()], strict=True))
         for name, dices in result.dices.items()
     }
     return TunedValues(
@@ -151,7 +150,7 @@ def print_scores(stage: Stage, values: TunedValues, report: str, is_plain: bool)
         del scores["tuned"]
     stage.say("Dice        mean     class 1  class 2  class 3  class 4")
     for name, score in scores.items():
-        stage.say(f"{name:<10}  " + "  ".join(f"{score[key]:.5f}" for key in KEYS))
+        stage.say(f"{name:<10}  " + "  ".join(f"{score[key]:.5f}" for key in SCORE_KEYS))
     low, high = values.intervals["nested"]["mean"]
     last = "plain" if is_plain else "nested"
     stage.say(f"{last} is {low:.4f} to {high:.4f} in 95 % of resamples of the {values.strips} strips")

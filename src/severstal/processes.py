@@ -25,6 +25,16 @@ GRACE_SECONDS = 10.0  # for a process to clean up before it is killed
 _watching: set[tuple[int, int]] = set()  # (process, parent); a forked child inherits the set, not the thread
 
 
+def started_by_torchrun() -> bool:
+    """Whether torchrun started this process. Batch systems set ``WORLD_SIZE`` too."""
+    return "WORLD_SIZE" in os.environ and "LOCAL_RANK" in os.environ
+
+
+def torchrun_rank() -> int:
+    """The number of this process among those of torchrun, 0 for the first one and without torchrun."""
+    return int(os.environ.get("RANK", 0)) if started_by_torchrun() else 0
+
+
 def end_with_parent(parent: int | None = None) -> None:
     """End this process soon after the process that started it has ended; a second call changes nothing.
 

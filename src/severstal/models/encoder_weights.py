@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import constants
+from huggingface_hub.errors import HfHubHTTPError
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
@@ -27,6 +28,12 @@ from severstal.recipe import IMAGENET, RANDOM_WEIGHTS
 
 logger = logging.getLogger(__name__)
 
+# An error of the hub is an OSError and one of the HTTP library, whose own errors, such as that of a connection that
+# breaks, are no OSError; timm and segmentation-models-pytorch raise RuntimeError.
+DOWNLOAD_ERRORS: tuple[type[Exception], ...] = (
+    *(kind for kind in HfHubHTTPError.__bases__ if issubclass(kind, Exception)),
+    RuntimeError,
+)
 MIN_FIT = 0.9  # share of the encoder's tensors that a file must hold; below it, the file is of another encoder
 HUB_TIMEOUT = 8.0  # seconds
 NAMED = 3  # tensors that a message names
@@ -139,8 +146,7 @@ def load_from_hub(name: str, build: Callable[[], nn.Module]) -> tuple[nn.Module,
     constants.HF_HUB_OFFLINE = offline or not _hub_answers()
     try:
         network = build()
-    except (OSError, RuntimeError) as error:
-        # The libraries that download raise some twenty kinds of network errors; all are one of these two.
+    except DOWNLOAD_ERRORS as error:
         raise InputError(
             f"the ImageNet weights of {name} cannot be downloaded ({first_line(error)}). {_cure(name)}"
         ) from None

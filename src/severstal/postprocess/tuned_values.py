@@ -8,10 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from severstal.artifacts import read_model
 from severstal.commands import command
+from severstal.data.labels import CLASSES
 from severstal.paths import Paths
 from severstal.postprocess.rules import AnyRule
 
 SCORES = ("all_empty", "default", "tuned", "nested")
+SCORE_KEYS = ("mean", *map(str, CLASSES))  # of each score
 
 WeightsByEncoder = dict[str, Annotated[int, Field(ge=0)]]
 RulePerClass = tuple[AnyRule, AnyRule, AnyRule, AnyRule]
@@ -43,7 +45,7 @@ class TunedValues(Choice):
     @field_validator("scores")
     @classmethod
     def _holds_every_score(cls, scores: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-        if not all({"mean", "1", "2", "3", "4"} <= set(scores.get(name, ())) for name in SCORES):
+        if not all(set(SCORE_KEYS) <= set(scores.get(name, ())) for name in SCORES):
             raise ValueError(f"must hold {', '.join(SCORES)}, each with its mean and the four classes")
         return scores
 

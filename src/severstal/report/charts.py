@@ -23,6 +23,7 @@ from matplotlib.ticker import MaxNLocator
 from severstal.data.labels import CLASSES
 from severstal.inference.outlines import COLOURS
 from severstal.postprocess.rules import Rule
+from severstal.postprocess.tuned_values import SCORE_KEYS
 from severstal.report.calibration import BINS
 from severstal.report.error_analysis import CAUSES
 from severstal.report.scores import LABELS
@@ -59,15 +60,14 @@ WIDTH, HEIGHT = 4.4, 3.0  # inches of 96 px: two charts stand side by side, and 
 
 def scores(facts: dict[str, Any]) -> str:
     """Dice by class: nothing predicted, fixed threshold and nested, with the interval of the nested score."""
-    keys = ["mean", *map(str, CLASSES)]
     series = (("all_empty", "|", SOFT), ("default", "o", SOFT), ("nested", "o", ACCENT))
     with plt.rc_context(STYLE):
         figure, axes = _axes(WIDTH, HEIGHT)
-        for row, key in enumerate(keys):
+        for row, key in enumerate(SCORE_KEYS):
             low, high = facts["intervals"]["nested"][key]
             axes.plot([low, high], [row, row], color=ACCENT, linewidth=7, alpha=0.3, solid_capstyle="round")
         for name, marker, colour in series:
-            values = [facts["scores"][name][key] for key in keys]
+            values = [facts["scores"][name][key] for key in SCORE_KEYS]
             fill, size = ("none", 7) if name == "default" else (colour, 9)
             style: dict[str, Any] = {
                 "color": colour,
@@ -75,7 +75,7 @@ def scores(facts: dict[str, Any]) -> str:
                 "markersize": size,
                 "label": LABELS[name],
             }
-            axes.plot(values, range(len(keys)), marker, **style)
+            axes.plot(values, range(len(SCORE_KEYS)), marker, **style)
         _name_rows(axes, ["mean", *_class_names()])
         axes.set_xlim(None, 1.03)
         axes.set_xlabel("Dice")

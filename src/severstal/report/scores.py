@@ -11,10 +11,9 @@ from severstal.commands import command
 from severstal.data.labels import CLASSES
 from severstal.errors import InputError
 from severstal.paths import Paths
-from severstal.postprocess.tuned_values import SCORES, TunedValues
+from severstal.postprocess.tuned_values import SCORE_KEYS, SCORES, TunedValues
 from severstal.report.evaluation import Evaluation
 
-KEYS = ("mean", *map(str, CLASSES))
 LABELS = {"all_empty": "nothing predicted", "default": "threshold 0.5", "tuned": "tuned", "nested": "nested"}
 
 
@@ -47,7 +46,7 @@ def scores_per_fold(strip_scores: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _mean_scores(strip_scores: pd.DataFrame, name: str) -> dict[str, float]:
     per_class = strip_scores[[f"{name}_{defect}" for defect in CLASSES]].to_numpy().mean(axis=0)
-    return dict(zip(KEYS, [float(per_class.mean()), *per_class.tolist()], strict=True))
+    return dict(zip(SCORE_KEYS, [float(per_class.mean()), *per_class.tolist()], strict=True))
 
 
 def contribution_per_encoder(evaluation: Evaluation, values: TunedValues) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 import torch
 
-State = dict[str, torch.Tensor]
+from severstal.models.state_files import State
 
 
 class TopEpoch(TypedDict):

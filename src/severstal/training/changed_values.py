@@ -40,7 +40,8 @@ class Difference:
 
     Attributes:
         values: by field of the recipe: the value that it was trained with, and the one asked for.
-        data: whether the labels, strips, split, pseudo-labels or the networks of --from are others.
+        data: whether the labels, strips, split, pseudo-labels or the networks of --from are others, unless ``values``
+            names another folder of pseudo-labels or of --from, which explains it.
     """
 
     values: dict[str, tuple[Any, Any]]

@@ -59,7 +59,7 @@ class CheckpointWriter:
         """Take the present state of a checkpoint's tensors and write it later, after the one before.
 
         Raises:
-            InputError: if the one before could not be written.
+            OSError: if the one before could not be written.
         """
         self.wait()
         content = io.BytesIO()
@@ -70,7 +70,7 @@ class CheckpointWriter:
         """Wait until the last checkpoint is on disk.
 
         Raises:
-            InputError: if it could not be written.
+            OSError: if it could not be written.
         """
         if self._pending is not None:
             pending, self._pending = self._pending, None

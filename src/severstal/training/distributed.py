@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import nn
 
 from severstal.models.unused_parameters import freeze_unused_parameters
-from severstal.processes import end_with_parent
+from severstal.processes import end_with_parent, started_by_torchrun
 from severstal.training.all_reduce import differentiable_all_reduce
 from severstal.training.sync_batchnorm import convert_sync_batchnorm
 
@@ -62,13 +62,8 @@ class Distributed:
 
     def close(self) -> None:
         """Leave the group of processes, if this process is still in it."""
-        if self.world_size > 1 and dist.is_initialized():
+        if started_by_torchrun() and dist.is_initialized():
             dist.destroy_process_group()
-
-
-def started_by_torchrun() -> bool:
-    """Whether torchrun started this process."""
-    return "WORLD_SIZE" in os.environ and "LOCAL_RANK" in os.environ
 
 
 def init_distributed() -> Distributed:

@@ -19,7 +19,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from severstal.console import set_up_logging
 from severstal.errors import InputError, describe_system_error, first_line
 from severstal.hardware import core_count, gpu_count, memory_bytes
-from severstal.processes import process_pool
+from severstal.processes import process_pool, started_by_torchrun
 from severstal.training.clusters import dask_backend, ray_backend
 from severstal.training.gpu_lock import claim_gpu
 from severstal.training.job import Job
@@ -66,7 +66,7 @@ class Launcher:
         Raises:
             InputError: naming the jobs that failed, after all others are done.
         """
-        if "WORLD_SIZE" in os.environ:  # the processes of torchrun train one network together and end together
+        if started_by_torchrun():  # its processes train one network together and end together
             for job in jobs:
                 say(job.run())
             return

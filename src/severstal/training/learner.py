@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from severstal.experiment import FoldConfig, Member
 from severstal.models.encoder_weights import InitialWeights
 from severstal.models.inference_graph import Normalise, pad_to_stride
+from severstal.models.state_files import State
 from severstal.models.unet import (
     Output,
     build_initial_unet,
@@ -27,7 +28,6 @@ from severstal.models.unet import (
 from severstal.models.whole_network import load_whole_network
 from severstal.paths import Paths
 from severstal.training.amp import MixedPrecision
-from severstal.training.averaging import State
 from severstal.training.crops import unpack_masks
 from severstal.training.distributed import Distributed
 from severstal.training.divergence import check_finite

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,8 @@ def build_loaders(
     own_part = Subset(validation_set, range(rank, len(validation_set), world_size))
     pixels = recipe.batch_size // world_size * recipe.crop_height * recipe.crop_width
     pixels += recipe.eval_batch_size * data.height * data.width
-    num_workers = usable_num_workers(recipe.num_workers, world_size * num_jobs, pixels * BYTES_PER_PIXEL)
+    processes = num_jobs * int(os.environ.get("LOCAL_WORLD_SIZE", world_size))  # that train on this machine
+    num_workers = usable_num_workers(recipe.num_workers, processes, pixels * BYTES_PER_PIXEL)
     pin = distributed.device.type == "cuda"
     return Loaders(
         sampler,

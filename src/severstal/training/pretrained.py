@@ -108,7 +108,8 @@ def find(folder: Path, encoder: str, fold: int, held_out: list[str]) -> Pretrain
             this fold validates on.
     """
     paths = Paths(folds=folder)
-    known = sorted(int(file.parent.name) for file in folder.glob(f"{encoder}/[0-9]*/weights.safetensors"))
+    files = folder.glob(f"{encoder}/*/weights.safetensors")
+    known = sorted(int(file.parent.name) for file in files if file.parent.name.isdecimal())
     if not known:
         others = sorted({file.parents[1].name for file in folder.glob("*/[0-9]*/weights.safetensors")})
         has = f"it has networks of {', '.join(others)}" if others else "it has no trained network"

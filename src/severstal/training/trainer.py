@@ -22,8 +22,9 @@ from severstal.errors import InputError
 from severstal.experiment import FoldConfig, Member
 from severstal.models import weights
 from severstal.models.inference_graph import InferenceGraph
+from severstal.models.state_files import State
 from severstal.training import checkpoint
-from severstal.training.averaging import State, TopEpochs
+from severstal.training.averaging import TopEpochs
 from severstal.training.checkpoint import Checkpoint, CheckpointWriter
 from severstal.training.distributed import Distributed
 from severstal.training.epoch_log import EpochLog, EpochRecord
@@ -80,8 +81,8 @@ class Trainer:
                 self._log.records.append(record)
                 self._top_epochs.add(record["dice"], epoch, self._learner.copy_ema_state)
                 if self._distributed.is_main:
+                    self._log.publish(self._top_epochs.best)  # first: a resumed run logs only what it trains
                     self._save()
-                    self._log.publish(self._top_epochs.best)
         epochs, state = self._choose_weights()
         if self._distributed.is_main:
             metadata = {"fingerprint": self._config.fingerprint, "epoch": epochs}

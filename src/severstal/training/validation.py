@@ -27,7 +27,7 @@ from severstal.training.loaders import BYTES_PER_PIXEL, usable_num_workers
 from severstal.training.strip_loader import StripLoader
 
 SCORING_THREADS = 4  # beside a GPU, which predicts a strip faster than one thread counts its pixels
-SCORING_AHEAD = 32  # strips whose maps wait to be counted, 6.6 MB each
+SCORING_AHEAD = 32  # strips whose maps wait to be counted, 2 MB each
 
 _of_thread = threading.local()
 

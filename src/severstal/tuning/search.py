@@ -16,6 +16,7 @@ import numpy as np
 from severstal.data.labels import CLASSES
 from severstal.postprocess.classifier import CANDIDATES, UNUSED, ClassifierUse
 from severstal.postprocess.rules import DEFAULT, plain_rule
+from severstal.postprocess.tuned_values import SCORE_KEYS
 from severstal.tuning import grids, selection
 from severstal.tuning.blocks import Block, EnsembleWeights, Maps, counts_and_folds, deal
 from severstal.tuning.grids import Key
@@ -182,8 +183,7 @@ def intervals(dices: dict[str, np.ndarray]) -> dict[str, dict[str, tuple[float, 
     rng, n = np.random.default_rng(0), len(columns)
     means = np.stack([columns[rng.integers(n, size=n)].mean(axis=0) for _ in range(RESAMPLES)])
     low, high = (bounds.reshape(len(named), -1) for bounds in np.percentile(means, (2.5, 97.5), axis=0))
-    keys = ("mean", *map(str, CLASSES))
     return {
-        name: {key: (float(low[row, k]), float(high[row, k])) for k, key in enumerate(keys)}
+        name: {key: (float(low[row, k]), float(high[row, k])) for k, key in enumerate(SCORE_KEYS)}
         for row, name in enumerate(named)
     }

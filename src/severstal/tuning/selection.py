@@ -116,19 +116,19 @@ def _cell(index: int, shape: tuple[int, ...]) -> Cell:
 # -- a rule ----------------------------------------------------------------------------------------
 
 
-def choose_rule(blocks: BlockSums, pick: Pick = middle, classifier: ClassifierUse = UNUSED) -> Rule:
+def choose_rule(blocks: BlockSums, classifier: ClassifierUse = UNUSED) -> Rule:
     """Rule and values from all blocks, of which the grids were computed with this use of the classifier.
 
     A more complicated rule is taken only where, chosen and scored on different strips, it beats the best of the
     simpler ones by more than the standard error of the difference.
     """
     best = RULES[0]
-    best_score = cross_validated(blocks, best, pick)
+    best_score = cross_validated(blocks, best, middle)
     for rule in RULES[1:]:
-        score = cross_validated(blocks, rule, pick)
+        score = cross_validated(blocks, rule, middle)
         if _is_better(score, best_score, blocks.counts):
             best, best_score = rule, score
-    return best.at(pick(blocks.sums[best], blocks.counts, best.steps()), classifier)
+    return best.at(middle(blocks.sums[best], blocks.counts, best.steps()), classifier)
 
 
 def cross_validated(blocks: BlockSums, rule: RuleType, pick: Pick) -> np.ndarray:
