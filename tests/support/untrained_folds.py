@@ -13,7 +13,7 @@ from severstal.experiment import Member
 from severstal.models import weights
 from severstal.paths import Paths
 from severstal.training.job import Job
-from support.training import ENCODER
+from support.training import ENCODER, is_finished
 
 NO_CLASS = np.zeros(4, dtype=np.uint8)  # class probabilities of a network without a classifier
 
@@ -27,7 +27,7 @@ def write_untrained_folds(paths: Paths) -> Job:
         write_json(files.config, job.new_config().model_dump())
         weights.save(files.weights, {"layer": torch.zeros(100)}, {"fingerprint": job.fingerprint})
         out_of_fold.write(files.oof, random_maps(job), job._oof_meta())
-        assert job.is_finished()
+        assert is_finished(job)
     return jobs[0]
 
 

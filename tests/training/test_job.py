@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from support.commands import run_stage_in_process
-from support.training import ENCODER, job
+from support.training import ENCODER, is_finished, job
 from support.untrained_folds import write_untrained_folds
 
 from severstal.artifacts import write_json
@@ -22,7 +22,7 @@ def test_finished_networks_are_not_trained_again(tiny) -> None:
 
 def test_other_flips_need_other_maps_and_no_training(tiny) -> None:
     write_untrained_folds(tiny)
-    assert job(tiny).is_finished()
+    assert is_finished(job(tiny))
     wanted = job(tiny, {"tta": []})
     assert wanted.is_trained()
     assert wanted.map_differences() == ["tta changed"]
@@ -66,7 +66,7 @@ def test_a_deleted_folder_is_all_that_is_redone(tiny) -> None:
     done = write_untrained_folds(tiny)
     done.member.files.weights.unlink()
     assert not job(tiny).is_trained()
-    assert job(tiny, fold=1).is_finished()
+    assert is_finished(job(tiny, fold=1))
 
 
 def test_a_training_that_resumes_takes_new_values_of_speed_and_keeps_its_first_weights_on_record(tiny) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import runpy
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from support.commands import ROOT
@@ -38,6 +40,13 @@ def fail_always(self: Job, **_: object) -> str:
     if self.member.fold == 1:
         raise RuntimeError("no such luck")
     return f"{self.member.name}: done"
+
+
+@pytest.mark.parametrize(("concurrency", "planned", "is_said"), [(1, 4, True), (4, 4, False), (1, 1, False)])
+def test_idle_cores_are_named_where_finished_networks_left_them(lines, concurrency, planned, is_said) -> None:
+    stage = runpy.run_path(str(ROOT / "src" / "train.py"))
+    stage["say_idle_cores"](SimpleNamespace(say=lines.append), Launcher("local", None, concurrency, 2), planned)
+    assert [f"{concurrency} of the {planned} networks" in line for line in lines] == [True] * is_said
 
 
 def test_a_training_that_fails_once_is_tried_again(tiny, lines, monkeypatch) -> None:

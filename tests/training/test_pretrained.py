@@ -91,6 +91,13 @@ def test_each_fold_starts_from_a_network_that_learned_from_none_of_its_validatio
     assert job(tiny, from_folds(source), 1).start.member.fold == 1
 
 
+def test_a_copy_of_a_fold_under_another_name_is_no_fold(tiny, source) -> None:
+    teach(source, 0)
+    folder = source.fold(ENCODER, 0).folder
+    shutil.copytree(folder, folder.with_name("0.bak"))
+    assert job(tiny, from_folds(source), 0).start.member.fold == 0
+
+
 def test_with_other_strips_a_fold_without_a_counterpart_takes_the_first_network(tiny, source) -> None:
     rename_strips(source, "other")
     teach(source, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from severstal.paths import Paths
 from severstal.postprocess.metric import dice, dice_of_counts
 from severstal.postprocess.rules.axes import MIN_AREAS
 from severstal.training.distributed import Distributed
+from severstal.training.epoch_log import EpochLog
 from severstal.training.loaders import build_loaders
 from severstal.training.trainer import Trainer
 
@@ -92,6 +94,22 @@ def test_stopped_by_ctrl_c_it_goes_on_and_ends_with_the_same_weights(tiny, train
     assert same(weights_of(tiny), weights_of(straight))
     assert [record["loss"] for record in log_of(tiny)] == [record["loss"] for record in log_of(straight)]
     assert not files.checkpoint.exists()
+
+
+def test_stopped_while_the_last_epoch_is_logged_it_logs_every_epoch_in_the_end(tiny, monkeypatch) -> None:
+    epochs, publish = job(tiny).recipe.epochs, EpochLog.publish
+
+    def stop_at_the_last(log: EpochLog, *arguments: Any) -> None:
+        if len(log.records) == epochs:
+            raise KeyboardInterrupt
+        publish(log, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochLog, "publish", stop_at_the_last)
+        with pytest.raises(KeyboardInterrupt):
+            job(tiny, SHARED_VALUES).run()
+    job(tiny, SHARED_VALUES).run()
+    assert [record["epoch"] for record in log_of(tiny)] == list(range(1, epochs + 1))
 
 
 def train(paths: Paths, num_threads: int) -> None:

@@ -89,9 +89,6 @@ class Job:
             return [f"{file.name} is missing"]
         return changes(out_of_fold.read_meta(file, self.member.remake), self._oof_meta())
 
-    def is_finished(self) -> bool:
-        return self.is_trained() and not self.map_differences()
-
     def run(self, *, num_jobs: int = 1, num_threads: int | None = None) -> str:
         """Train and predict what is not finished.
 
