@@ -68,6 +68,7 @@ class FoldConfig(BaseModel):
     initial_weights: dict[str, Any] | None = None  # what the encoder started from; None: random weights
     train_images: str = ""  # the folder of the strips; empty in folds of earlier versions
     split: str = ""  # hash of folds.csv
+    pseudo_labels: str = ""  # hash of the fold's table of them; empty without any, and in folds of earlier versions
     pretrained: Pretrained | None = None
     training: str = ""  # the fingerprint when training began; empty in folds of earlier versions
 

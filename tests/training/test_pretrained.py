@@ -9,7 +9,7 @@ import pytest
 import torch
 from support.commands import run_stage_in_process
 from support.experiments import write_tiny
-from support.training import ENCODER, SHARED_VALUES, job, same, weights_of
+from support.training import ENCODER, SHARED_VALUES, job, same, teach, weights_of
 
 from severstal import recipe
 from severstal.artifacts import read_json, write_json
@@ -22,14 +22,6 @@ from severstal.models.whole_network import load_whole_network
 from severstal.paths import Paths
 from severstal.training.changed_values import refuse_changes
 from severstal.training.job import Job
-
-
-def teach(paths: Paths, fold: int, given: dict | None = None) -> Member:
-    """A fold with the files of a training that is taken for done."""
-    done = job(paths, given, fold)
-    write_json(done.member.files.config, done.new_config().model_dump())
-    weights.save(done.member.files.weights, {"layer": torch.zeros(1)}, {"fingerprint": done.fingerprint})
-    return done.member
 
 
 def from_folds(paths: Paths) -> dict[str, str]:

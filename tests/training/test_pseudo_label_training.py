@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.commands import run_stage_in_process
 from support.pseudo_labelled_run import write_student
-from support.training import ENCODER, job, same, weights_of
+from support.training import ENCODER, job, same, teach, weights_of
 
 from severstal import recipe
 from severstal.artifacts import write_json
@@ -72,6 +72,18 @@ def test_a_fold_depends_on_the_content_of_the_labels_not_on_their_folder(student
     record["folds"][0]["table"] = pseudo_labels.file_hash(moved.labels(0))
     write_json(moved.record, record)
     assert job(student, given).fingerprint != on.fingerprint
+
+
+def test_a_network_whose_pseudo_labels_were_replaced_teaches_no_other(student, tmp_path) -> None:
+    teach(student, 0, {"pseudo_labels": str(student.pseudo.folder)})
+    second = Paths(student.input, tmp_path / "second", student.submissions)
+    shutil.copytree(student.folds, second.folds, ignore=shutil.ignore_patterns("pseudo", ENCODER))
+    given = {"from_folds": str(student.folds)}
+    assert len(job(second, given).start.sources) == 2
+    codes = {image: ["1 5", "", "", ""] for image in read_labels(student.pseudo.labels(0), 64, 96)}
+    pseudo_labels.write_labels(student.pseudo.labels(0), codes)
+    with pytest.raises(InputError, match="was replaced since"):
+        job(second, given)
 
 
 def test_a_second_experiment_trains_with_the_labels_that_it_is_set_up_with(student, pseudo_labelled, tmp_path) -> None:
