@@ -148,13 +148,13 @@ def _training_sources(member: Member) -> list[TrainingSource]:
     sources = [TrainingSource(Path(config.train_images), tuple(images), size, config.synthetic)]
     if config.recipe.pseudo_labels != NO_PSEUDO_LABELS:
         paths, remake = PseudoPaths(Path(config.recipe.pseudo_labels)), command(member.paths, "pseudo")
+        sources.append(_pseudo_labelled(paths, member.fold, size, remake))
         table = paths.labels(member.fold)
         if config.pseudo_labels and config.pseudo_labels != file_hash(table):
             raise InputError(
                 f"{table} was replaced since {member.name} of {member.paths.folds} learned from it: what that one "
                 "learned is not known. Restore it, or train that one again"
             )
-        sources.append(_pseudo_labelled(paths, member.fold, size, remake))
     if config.pretrained:
         earlier = Member(Paths(folds=Path(config.pretrained.folds)), member.encoder, config.pretrained.fold)
         if earlier.weights_hash() != config.pretrained.weights:
