@@ -71,10 +71,15 @@ def test_every_engine_is_a_row_and_one_that_fails_does_not_stop_the_others(exper
     assert [row["engine"] for row in rows if "failure" in row] == ["openvino", "openvino", "onnxruntime"]
 
 
-def test_without_a_gpu_the_check_says_so(experiment, monkeypatch) -> None:
+def test_without_a_gpu_its_engines_are_left_out_and_named(experiment, capsys, monkeypatch) -> None:
     monkeypatch.setattr(catalog, "gpu_count", lambda: 0)
+    monkeypatch.setattr(catalog, "NAMES", ("torch-fp16", "onnxruntime"))
+    run(experiment, "--strips=2", "--rounds=1")
+    rows = read_json(experiment.engine_benchmark, "")["rows"]
+    assert {row["engine"] for row in rows} == {"onnxruntime"}
+    assert "left out: engine torch-fp16 needs an NVIDIA GPU" in capsys.readouterr().out
     with pytest.raises(InputError, match="needs an NVIDIA GPU"):
-        run(experiment)
+        run(experiment, "--engines=torch-fp16")
 
 
 def test_an_engine_is_freed_after_its_row() -> None:
