@@ -87,7 +87,7 @@ def test_a_pseudo_labelled_strip_is_not_taken_for_a_training_strip_of_its_name(s
     cv2.imwrite(str(other / name), np.full((64, 96), 200, dtype=np.uint8))
     labels = {pseudo_labels.PREFIX + name: {4: rle.encode(BOX)}}
     for _ in ("decoded", "read from the cache"):
-        source = TrainingStrips(replace(data, pseudo=pseudo_labels.PseudoLabels(other, [name], labels, "f")))
+        source = TrainingStrips(replace(data, pseudo=pseudo_labels.PseudoLabels(other, [name], labels, "t", "f")))
         assert np.array_equal(source.grey(pseudo_labels.PREFIX + name), strips.read(other / name))
         assert np.array_equal(source.grey(name), strips.read(student.train_images / name))
         assert source.masks(pseudo_labels.PREFIX + name).area(4) == BOX.sum()

@@ -86,11 +86,14 @@ class PseudoLabels:
         folder: of the strips.
         images: file names of all strips that any fold took, so that all folds share one cache of decoded strips.
         labels: this fold's labels by the strips' names with :data:`PREFIX`.
+        table: hash of the table that holds them.
+        fingerprint: of the labels and their strips.
     """
 
     folder: Path
     images: list[str]
     labels: Labels
+    table: str
     fingerprint: str
 
 
@@ -166,8 +169,9 @@ def read(folder: Path, fold: int, held_out: list[str], height: int, width: int, 
     if _listing_hash(images, taken, remake) != record.strips:
         raise InputError(f"{images} holds other strips than {paths.record} was made of: run `{remake}` again")
     own = {PREFIX + image: codes for image, codes in labels[fold].items()}
-    content = fingerprint(record.folds[fold].table, _listing_hash(images, list(labels[fold]), remake))
-    return PseudoLabels(images, taken, own, content)
+    table = record.folds[fold].table
+    content = fingerprint(table, _listing_hash(images, list(labels[fold]), remake))
+    return PseudoLabels(images, taken, own, table, content)
 
 
 def _checked_table(paths: PseudoPaths, record: Record, fold: int, remake: str) -> Path:

@@ -34,6 +34,11 @@ class Distributed:
         """Whether this is the process that writes files and log lines."""
         return self.rank == 0
 
+    @property
+    def local_world_size(self) -> int:
+        """Number of processes on this machine."""
+        return int(os.environ.get("LOCAL_WORLD_SIZE", self.world_size)) if started_by_torchrun() else self.world_size
+
     def all_reduce(self, values: torch.Tensor) -> torch.Tensor:
         """Sum over all processes, on the same device; gradients flow through it."""
         return differentiable_all_reduce(values) if self.world_size > 1 else values

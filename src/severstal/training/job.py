@@ -19,7 +19,6 @@ from severstal.data.training_set import TrainingSet
 from severstal.errors import InputError
 from severstal.experiment import FoldConfig, Member, current_versions, training_fingerprint
 from severstal.models import weights
-from severstal.paths import PseudoPaths
 from severstal.recipe import NO_FILE, Recipe
 from severstal.run_lock import run_lock
 from severstal.training import pretrained
@@ -126,10 +125,6 @@ class Job:
                 self._predict(distributed.device, num_jobs)
         return self._summary()
 
-    @property
-    def _pseudo_label_table(self) -> Path:
-        return PseudoPaths(Path(self.recipe.pseudo_labels)).labels(self.member.fold)
-
     def new_config(self) -> FoldConfig:
         """The configuration to train with; a training that resumes keeps what is known of its first weights.
 
@@ -159,7 +154,7 @@ class Job:
             initial_weights=member.config().initial_weights if resumes else None,
             train_images=str(data.paths.train_images),
             split=file_hash(data.paths.folds_csv),
-            pseudo_labels=file_hash(self._pseudo_label_table) if data.pseudo else "",
+            pseudo_labels=data.pseudo.table if data.pseudo else "",
             pretrained=self.start.record(data, member.fold) if self.start else None,
             training=member.config().fingerprint if resumes else self.fingerprint,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +71,7 @@ def build_loaders(
     own_part = Subset(validation_set, range(rank, len(validation_set), world_size))
     pixels = recipe.batch_size // world_size * recipe.crop_height * recipe.crop_width
     pixels += recipe.eval_batch_size * data.height * data.width
-    processes = num_jobs * int(os.environ.get("LOCAL_WORLD_SIZE", world_size))  # that train on this machine
+    processes = distributed.local_world_size * num_jobs
     num_workers = usable_num_workers(recipe.num_workers, processes, pixels * BYTES_PER_PIXEL)
     pin = distributed.device.type == "cuda"
     return Loaders(

@@ -108,10 +108,10 @@ def find(folder: Path, encoder: str, fold: int, held_out: list[str]) -> Pretrain
             this fold validates on.
     """
     paths = Paths(folds=folder)
-    files = folder.glob(f"{encoder}/*/weights.safetensors")
-    known = sorted(int(file.parent.name) for file in files if file.parent.name.isdecimal())
+    folds = [file.parent for file in folder.glob("*/*/weights.safetensors") if file.parent.name.isdecimal()]
+    known = sorted(int(path.name) for path in folds if path.parent.name == encoder)
     if not known:
-        others = sorted({file.parents[1].name for file in folder.glob("*/[0-9]*/weights.safetensors")})
+        others = sorted({path.parent.name for path in folds})
         has = f"it has networks of {', '.join(others)}" if others else "it has no trained network"
         raise InputError(f"--from {folder}: there is no trained {encoder}; {has}")
     first_shared: list[str] = []
